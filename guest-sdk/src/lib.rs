@@ -1,0 +1,1 @@
+//! Write a wasmgate rule: a struct whose fields are the contract, and a function.

@@ -1,0 +1,1 @@
+//! F5: HTTP: looks and asks, never touches data.

@@ -1,0 +1,1 @@
+//! F1: bytes to columns and back, without I/O.

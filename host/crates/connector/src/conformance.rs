@@ -1,0 +1,1 @@
+//! What every source, sink and store has to show.

@@ -1,0 +1,1 @@
+//! The trivial members of each family, for tests of everything else.

@@ -1,0 +1,30 @@
+//! F2: the contract. Sources, stages, policies, sinks and stores meet the pipeline here, and
+//! nowhere else; none of them knows another. The trivial members of each family are in
+//! [`fakes`], and [`conformance`] holds what every real one has to show.
+
+pub mod conformance;
+pub mod fakes;
+mod planner;
+mod policy;
+mod pool;
+mod sink;
+mod source;
+mod stage;
+mod store;
+
+pub use planner::{PassThrough, Planner};
+pub use policy::{Decision, Failure, Policy, PolicyModule};
+pub use pool::BatchPool;
+pub use sink::{
+    DeadLetter, DeadLetterContext, DeadLetters, Durable, RecordEncoder, RefusedRow, RowSet, Sink,
+    SinkConnector, WriteRequest, Written,
+};
+pub use source::{
+    BatchLimits, Finding, Source, SourceAcker, SourceContext, SourceEvent, SourceHalves,
+    SourceReader, SourceStatus,
+};
+pub use stage::{
+    Emission, Module, ModuleIdentity, ModuleKind, Projection, Read, Stage, StageInput, StageOutput,
+    StageReject, StageVerdict, Write,
+};
+pub use store::CheckpointStore;

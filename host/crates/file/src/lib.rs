@@ -1,0 +1,1 @@
+//! F3: file source and sink, sample source, console and blackhole sinks.

@@ -1,0 +1,1 @@
+//! F3: Kafka source and sink.

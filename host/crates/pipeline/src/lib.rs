@@ -1,0 +1,1 @@
+//! F4: moves, batches, settles, retries, dead-letters; knows only the contract.

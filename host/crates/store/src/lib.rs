@@ -1,0 +1,1 @@
+//! F3: checkpoints on disk, one process at a time.

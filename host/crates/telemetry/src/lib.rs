@@ -1,0 +1,1 @@
+//! F1: every metric and label name, once.
