@@ -1,1 +1,12 @@
-//! F1: bytes to columns and back, without I/O.
+//! F1: bytes to columns and back, without I/O. Sources fill batches through [`document`] (JSON) or
+//! [`pgoutput`] and [`pgvalue`] (Postgres), then call [`project`]; sinks write rows through [`encode`].
+//! Nothing here panics on any bytes.
+
+pub mod document;
+pub mod encode;
+pub mod json;
+pub mod pgoutput;
+pub mod pgvalue;
+mod project;
+
+pub use project::project;

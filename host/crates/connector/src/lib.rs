@@ -16,7 +16,7 @@ pub use planner::{PassThrough, Planner};
 pub use policy::{Decision, Failure, Policy, PolicyModule};
 pub use pool::BatchPool;
 pub use sink::{
-    DeadLetter, DeadLetterContext, DeadLetters, Durable, RecordEncoder, RefusedRow, RowSet, Sink,
+    DeadLetter, DeadLetterConnector, DeadLetterContext, DeadLetters, Durable, RecordEncoder, RefusedRow, RowSet, Sink,
     SinkConnector, WriteRequest, Written,
 };
 pub use source::{

@@ -169,6 +169,22 @@ pub trait DeadLetters: Send {
     ) -> Result<(), Fault>;
 }
 
+/// A configured place for dead letters.
+#[async_trait]
+pub trait DeadLetterConnector: Send + Sync {
+    /// `kafka`, `file`, ...
+    fn kind(&self) -> &'static str;
+
+    /// Looks at the place without changing anything.
+    async fn check(&self) -> Vec<Finding>;
+
+    /// Connects. Can be called again after the writer was dropped.
+    ///
+    /// # Errors
+    /// The place is unreachable or refuses; the message says what to do.
+    async fn open(&self) -> Result<Box<dyn DeadLetters>, Fault>;
+}
+
 /// Turns a row back into the bytes it came as (documents), or into the default format (rows):
 /// for policies, which see bytes.
 pub trait RecordEncoder: Send + Sync {

@@ -1,0 +1,5 @@
+//! Starts real servers for tests, the demo and `cargo xtask services`. Standard library only, so
+//! that xtask stays light. Each server gets a fresh data folder and free ports, and dies with its handle.
+
+pub mod kafka;
+pub mod postgres;
