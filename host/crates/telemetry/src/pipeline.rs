@@ -1,0 +1,191 @@
+//! Families labelled by pipeline, and the handles of one pipeline.
+
+use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
+
+use prometheus::core::Collector;
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry,
+};
+
+/// Distinct (stage, code) pairs of dead letters per pipeline; further codes count as `other`.
+const CODES_MAX: usize = 64;
+
+/// Registers a family whose definition is a constant of this crate.
+pub(crate) fn register<T: Collector + Clone + 'static>(
+    registry: &Registry,
+    family: prometheus::Result<T>,
+) -> T {
+    #[expect(clippy::expect_used, reason = "names are constants; the test renders them all")]
+    let family = family.expect("metric definition");
+    if let Err(error) = registry.register(Box::new(family.clone())) {
+        tracing::error!(%error, "metric registered twice");
+    }
+    family
+}
+
+pub(crate) struct Families {
+    records_in: IntCounterVec,
+    records_out: IntCounterVec,
+    bytes_out: IntCounterVec,
+    batches: IntCounterVec,
+    dropped: IntCounterVec,
+    dead_letters: IntCounterVec,
+    retries: IntCounterVec,
+    restarts: IntCounterVec,
+    swaps: IntCounterVec,
+    checkpoints: IntCounterVec,
+    in_flight: IntGaugeVec,
+    lag_ms: IntGaugeVec,
+    retained_bytes: IntGaugeVec,
+    running: IntGaugeVec,
+    stage_seconds: HistogramVec,
+    stage_rows: IntCounterVec,
+    checkpoint_seconds: HistogramVec,
+}
+
+impl Families {
+    pub(crate) fn new(r: &Registry) -> Self {
+        let counter = |name: &str, help: &str, labels: &[&str]| {
+            register(r, IntCounterVec::new(Opts::new(name, help), labels))
+        };
+        let gauge = |name: &str, help: &str| {
+            register(r, IntGaugeVec::new(Opts::new(name, help), &["pipeline"]))
+        };
+        let histogram = |name: &str, help: &str, labels: &[&str]| {
+            let buckets = vec![1e-5, 1e-4, 5e-4, 1e-3, 5e-3, 1e-2, 5e-2, 0.1, 0.5, 1.0, 5.0];
+            let opts = HistogramOpts::new(name, help).buckets(buckets);
+            register(r, HistogramVec::new(opts, labels))
+        };
+        let p = &["pipeline"][..];
+        Self {
+            records_in: counter("wasmgate_records_in_total", "Records read.", p),
+            records_out: counter("wasmgate_records_out_total", "Records durable in a sink.", p),
+            bytes_out: counter("wasmgate_bytes_out_total", "Bytes durable in a sink.", p),
+            batches: counter("wasmgate_batches_total", "Batches processed.", p),
+            dropped: counter(
+                "wasmgate_records_dropped_total",
+                "Records dropped on purpose, by stage.",
+                &["pipeline", "stage"],
+            ),
+            dead_letters: counter(
+                "wasmgate_dead_letters_total",
+                "Records dead-lettered, by the stage and code that decided.",
+                &["pipeline", "stage", "code"],
+            ),
+            retries: counter("wasmgate_sink_retries_total", "Writes tried again.", p),
+            restarts: counter(
+                "wasmgate_pipeline_restarts_total",
+                "Times the pipeline was opened again from its checkpoint, by fault.",
+                &["pipeline", "fault"],
+            ),
+            swaps: counter("wasmgate_module_swaps_total", "Modules swapped.", p),
+            checkpoints: counter("wasmgate_checkpoints_total", "Checkpoints written.", p),
+            in_flight: gauge("wasmgate_in_flight_records", "Records read and not settled."),
+            lag_ms: gauge("wasmgate_source_lag_milliseconds", "Event time to hand-over; -1 unknown."),
+            retained_bytes: gauge("wasmgate_source_retained_bytes", "Log kept for us; -1 unknown."),
+            running: gauge("wasmgate_pipeline_running", "1 while running, else 0."),
+            stage_seconds: histogram(
+                "wasmgate_stage_seconds",
+                "Time of one call of a stage.",
+                &["pipeline", "stage"],
+            ),
+            stage_rows: counter(
+                "wasmgate_stage_records_total",
+                "Records given to a stage.",
+                &["pipeline", "stage"],
+            ),
+            checkpoint_seconds: histogram("wasmgate_checkpoint_seconds", "Time of one save.", p),
+        }
+    }
+}
+
+/// The handles of one pipeline.
+pub struct PipelineMetrics {
+    pipeline: String,
+    dropped: IntCounterVec,
+    dead_letters: IntCounterVec,
+    restarts: IntCounterVec,
+    stage_seconds: HistogramVec,
+    stage_rows: IntCounterVec,
+    codes: Mutex<HashSet<(String, String)>>,
+    pub records_in: IntCounter,
+    pub records_out: IntCounter,
+    pub bytes_out: IntCounter,
+    pub batches: IntCounter,
+    pub retries: IntCounter,
+    pub swaps: IntCounter,
+    pub checkpoints: IntCounter,
+    pub in_flight: IntGauge,
+    pub lag_ms: IntGauge,
+    pub retained_bytes: IntGauge,
+    pub running: IntGauge,
+    pub checkpoint_seconds: Histogram,
+    /// Dropped and dead-lettered in all, for the status page.
+    pub dropped_all: IntCounter,
+    pub dead_letters_all: IntCounter,
+}
+
+impl PipelineMetrics {
+    pub(crate) fn new(f: &Families, name: &str) -> Self {
+        let p = &[name];
+        let unlisted = |name: &str| {
+            #[expect(clippy::expect_used, reason = "the name is a constant")]
+            IntCounter::new(name, "Not exported.").expect("metric definition")
+        };
+        Self {
+            pipeline: name.to_owned(),
+            dropped: f.dropped.clone(),
+            dead_letters: f.dead_letters.clone(),
+            restarts: f.restarts.clone(),
+            stage_seconds: f.stage_seconds.clone(),
+            stage_rows: f.stage_rows.clone(),
+            codes: Mutex::default(),
+            records_in: f.records_in.with_label_values(p),
+            records_out: f.records_out.with_label_values(p),
+            bytes_out: f.bytes_out.with_label_values(p),
+            batches: f.batches.with_label_values(p),
+            retries: f.retries.with_label_values(p),
+            swaps: f.swaps.with_label_values(p),
+            checkpoints: f.checkpoints.with_label_values(p),
+            in_flight: f.in_flight.with_label_values(p),
+            lag_ms: f.lag_ms.with_label_values(p),
+            retained_bytes: f.retained_bytes.with_label_values(p),
+            running: f.running.with_label_values(p),
+            checkpoint_seconds: f.checkpoint_seconds.with_label_values(p),
+            dropped_all: unlisted("dropped"),
+            dead_letters_all: unlisted("dead_letters"),
+        }
+    }
+
+    /// Counts records that a stage dropped.
+    pub fn dropped(&self, stage: &str, records: u64) {
+        self.dropped.with_label_values(&[self.pipeline.as_str(), stage]).inc_by(records);
+        self.dropped_all.inc_by(records);
+    }
+
+    /// Counts dead letters. Codes come from modules, so their number is bounded here.
+    pub fn dead_letter(&self, stage: &str, code: &str, records: u64) {
+        let mut codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
+        let pair = (stage.to_owned(), code.to_owned());
+        let known = codes.contains(&pair) || (codes.len() < CODES_MAX && codes.insert(pair));
+        let code = if known { code } else { "other" };
+        self.dead_letters
+            .with_label_values(&[self.pipeline.as_str(), stage, code])
+            .inc_by(records);
+        self.dead_letters_all.inc_by(records);
+    }
+
+    /// Counts a restart of the pipeline.
+    pub fn restart(&self, fault: &str) {
+        self.restarts.with_label_values(&[self.pipeline.as_str(), fault]).inc();
+    }
+
+    /// Handles of one stage: seconds per call, records given.
+    #[must_use]
+    pub fn stage(&self, stage: &str) -> (Histogram, IntCounter) {
+        let labels = &[self.pipeline.as_str(), stage];
+        (self.stage_seconds.with_label_values(labels), self.stage_rows.with_label_values(labels))
+    }
+}
