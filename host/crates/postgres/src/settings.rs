@@ -1,0 +1,107 @@
+//! What the connector can be told. Plain fields: the host maps its configuration onto them.
+//! Defaults are those of the design's configuration page and of Debezium's PostgreSQL connector.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+pub use wasmgate_codec::pgvalue::DecimalMode;
+
+/// When the existing rows of the tables are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Snapshot {
+    /// On the first start, then the stream.
+    #[default]
+    Initial,
+    /// Not at all: the stream from where the slot stands (from now, for a new slot).
+    Never,
+    /// On the first start, then the source is completed.
+    InitialOnly,
+    /// On every start, then the stream.
+    Always,
+    /// On the first start, and again when our place in the log is lost.
+    WhenNeeded,
+}
+
+/// How the connection is protected; libpq's `sslmode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SslMode {
+    /// Plain text.
+    Disable,
+    /// TLS where the server offers it, without looking at its certificate.
+    #[default]
+    Prefer,
+    /// TLS or nothing; the certificate is checked only where a root certificate is given.
+    Require,
+    /// TLS, and the certificate descends from a trusted root.
+    VerifyCa,
+    /// As [`SslMode::VerifyCa`], and the certificate names the host.
+    VerifyFull,
+}
+
+/// Settings of one Postgres source.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Host name, address, or a directory with a Unix socket (starts with `/`).
+    pub host: String,
+    pub port: u16,
+    pub database: String,
+    pub user: String,
+    /// `None`: the server must not ask for one.
+    pub password: Option<SecretString>,
+    /// First part of topic names; `source.name` of the envelope.
+    pub topic_prefix: String,
+    /// `schema.table` each. Empty: the tables of the publication, which must exist then.
+    pub tables: Vec<String>,
+    /// Replication slot; created when missing. One gateway per slot.
+    pub slot: String,
+    /// Publication; created `FOR TABLE` the `tables` when missing, never altered.
+    pub publication: String,
+    pub snapshot: Snapshot,
+    pub sslmode: SslMode,
+    /// PEM file with trusted roots; `None`: the system's.
+    pub ssl_root_cert: Option<PathBuf>,
+    pub decimal: DecimalMode,
+    /// Every delete is followed by a record with the same key and no value.
+    pub tombstones_on_delete: bool,
+    /// Truncates are counted, not delivered (Debezium's `skipped.operations: t`).
+    pub skip_truncate: bool,
+    /// How often the server is asked how far its log is, so that an idle database's slot moves
+    /// on. `None`: only when the server tells it by itself.
+    pub heartbeat: Option<Duration>,
+    /// Bound on connecting, TLS and authentication together.
+    pub connect_timeout: Duration,
+    /// How often the settled position is told to the server. Keep it well under the server's
+    /// `wal_sender_timeout`; the server's own questions are answered at once.
+    pub status_interval: Duration,
+    /// Bytes of the stream that are read ahead of the decoder.
+    pub read_ahead: usize,
+}
+
+impl Default for Settings {
+    /// Everything that has a sensible default; `database`, `user` and `topic_prefix` are empty
+    /// and must be given.
+    fn default() -> Self {
+        Self {
+            host: "127.0.0.1".into(),
+            port: 5432,
+            database: String::new(),
+            user: String::new(),
+            password: None,
+            topic_prefix: String::new(),
+            tables: Vec::new(),
+            slot: "wasmgate".into(),
+            publication: "wasmgate".into(),
+            snapshot: Snapshot::default(),
+            sslmode: SslMode::default(),
+            ssl_root_cert: None,
+            decimal: DecimalMode::default(),
+            tombstones_on_delete: true,
+            skip_truncate: true,
+            heartbeat: Some(Duration::from_secs(10)),
+            connect_timeout: Duration::from_secs(10),
+            status_interval: Duration::from_secs(10),
+            read_ahead: 8 << 20,
+        }
+    }
+}
