@@ -1,1 +1,556 @@
-//! A real Postgres from found binaries.
+//! A real Postgres from found binaries: initialised in a fresh folder, started on a free port with
+//! logical decoding on, killed and removed with its handle.
+//!
+//! `fsync` is off (the data is thrown away), `synchronous_commit` stays on: decoding sees only
+//! flushed log, so without it a committed row shows up late.
+
+use std::ffi::OsStr;
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Names the folder with `initdb`, `pg_ctl` and `postgres`; looked at first.
+const BIN_VARIABLE: &str = "WASMGATE_PG_BIN";
+
+/// What a capture needs, and quick checks of silent connections.
+const SETTINGS: &[(&str, &str)] = &[
+    ("wal_level", "logical"),
+    ("max_wal_senders", "20"),
+    ("max_replication_slots", "20"),
+    ("fsync", "off"),
+    ("full_page_writes", "off"),
+    ("wal_sender_timeout", "5s"),
+];
+
+/// Server binaries, found once.
+#[derive(Debug, Clone)]
+struct Binaries {
+    dir: PathBuf,
+    psql: PathBuf,
+    /// Postgres refuses to run as root: then its own user runs it.
+    as_postgres: bool,
+}
+
+/// How a server differs from the usual one.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Further `-c name=value` settings; they win over the usual ones.
+    pub settings: Vec<(String, String)>,
+    /// Lines of `pg_hba.conf` that come before the usual ones.
+    pub hba: Vec<String>,
+    /// Password of the superuser `postgres`, asked for over TCP with SCRAM. `None`: everybody is
+    /// trusted.
+    pub password: Option<String>,
+    /// TLS with a certificate of its own for `localhost` and `127.0.0.1`.
+    pub tls: bool,
+}
+
+/// How `pg_ctl` ends a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Waits for nobody, ends cleanly.
+    Fast,
+    /// As a crash: recovery at the next start.
+    Immediate,
+}
+
+impl Mode {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Fast => "fast",
+            Self::Immediate => "immediate",
+        }
+    }
+}
+
+/// A running server. Dropping it kills the server and removes its data.
+#[derive(Debug)]
+pub struct Postgres {
+    binaries: Binaries,
+    dir: PathBuf,
+    port: u16,
+    server_options: String,
+    running: bool,
+}
+
+/// Why no server can be started here; `None` when one can.
+#[must_use]
+pub fn missing() -> Option<String> {
+    Binaries::find().err()
+}
+
+impl Binaries {
+    fn find() -> Result<Self, String> {
+        let dir = candidates()
+            .into_iter()
+            .find(|d| {
+                ["initdb", "pg_ctl", "postgres"]
+                    .iter()
+                    .all(|b| d.join(b).is_file())
+            })
+            .ok_or_else(|| {
+                format!(
+                    "no Postgres server binaries found: install the package postgresql, or set \
+                     {BIN_VARIABLE} to the folder with initdb and pg_ctl"
+                )
+            })?;
+        let own = dir.join("psql");
+        let psql = if own.is_file() {
+            own
+        } else {
+            PathBuf::from("psql")
+        };
+        let as_postgres = is_root();
+        if as_postgres && !succeeds(Command::new("runuser").args(["-u", "postgres", "--", "true"]))
+        {
+            return Err(
+                "running as root, and `runuser -u postgres` does not work: Postgres \
+                        refuses to run as root; create a user named postgres"
+                    .into(),
+            );
+        }
+        Ok(Self {
+            dir,
+            psql,
+            as_postgres,
+        })
+    }
+
+    /// A server program, run by a user that it accepts.
+    fn command(&self, program: &str) -> Command {
+        let path = self.dir.join(program);
+        if !self.as_postgres {
+            return Command::new(path);
+        }
+        let mut command = Command::new("runuser");
+        command.args(["-u", "postgres", "--"]).arg(path);
+        command
+    }
+}
+
+/// Folders that may hold the binaries, best first.
+fn candidates() -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = std::env::var_os(BIN_VARIABLE)
+        .into_iter()
+        .map(Into::into)
+        .collect();
+    if let Ok(output) = Command::new("pg_config").arg("--bindir").output()
+        && output.status.success()
+    {
+        found.push(String::from_utf8_lossy(&output.stdout).trim().into());
+    }
+    let mut packaged: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|e| Some((e.file_name().to_str()?.parse().ok()?, e.path().join("bin"))))
+        .collect();
+    packaged.sort_by(|a, b| b.cmp(a));
+    found.extend(packaged.into_iter().map(|(_, path)| path));
+    found.extend(
+        std::env::var_os("PATH")
+            .iter()
+            .flat_map(std::env::split_paths),
+    );
+    found
+}
+
+fn is_root() -> bool {
+    run(Command::new("id").arg("-u")).is_ok_and(|uid| uid.trim() == "0")
+}
+
+fn succeeds(command: &mut Command) -> bool {
+    command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|s| s.success())
+}
+
+/// Runs to the end; the output, or what it said when it failed.
+fn run(command: &mut Command) -> Result<String, String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|e| format!("cannot run {program}: {e}"))?;
+    text_of(&program, &output)
+}
+
+fn text_of(program: &str, output: &Output) -> Result<String, String> {
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    if output.status.success() {
+        return Ok(stdout.into_owned());
+    }
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    Err(format!(
+        "{program} failed ({}): {stdout}{stderr}",
+        output.status
+    ))
+}
+
+impl Postgres {
+    /// Initialises and starts a server; about two seconds.
+    ///
+    /// # Errors
+    /// No binaries ([`missing`]), or what the failing program and the server's log said.
+    pub fn start(options: &Options) -> Result<Self, String> {
+        let binaries = Binaries::find()?;
+        let dir = fresh_dir(&binaries)?;
+        let mut server = Self {
+            binaries,
+            dir,
+            port: 0,
+            server_options: String::new(),
+            running: false,
+        };
+        server.initialise(options)?;
+        server.launch(options)?;
+        Ok(server)
+    }
+
+    fn initialise(&self, options: &Options) -> Result<(), String> {
+        let mut initdb = self.binaries.command("initdb");
+        initdb.arg("-D").arg(self.data_dir());
+        initdb.args(["-U", "postgres", "-A", "trust", "-N", "--no-instructions"]);
+        run(initdb.args(["-E", "UTF8", "--locale=C"]))?;
+        let hba = self.data_dir().join("pg_hba.conf");
+        write_over(&hba, &hba_text(options))?;
+        if options.tls {
+            self.make_certificate()?;
+        }
+        Ok(())
+    }
+
+    /// A certificate that is its own issuer, but no certificate authority: strict clients refuse
+    /// an authority's certificate as a server's.
+    fn make_certificate(&self) -> Result<(), String> {
+        let config = self.dir.join("openssl.cnf");
+        let text = "[req]\ndistinguished_name=dn\nx509_extensions=ext\nprompt=no\n[dn]\nCN=localhost\n\
+                    [ext]\nsubjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n";
+        std::fs::write(&config, text).map_err(|e| format!("cannot write {config:?}: {e}"))?;
+        let key = self.dir.join("server.key");
+        let mut openssl = Command::new("openssl");
+        openssl.args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+        ]);
+        openssl
+            .args(["-nodes", "-days", "2", "-config"])
+            .arg(&config);
+        openssl
+            .arg("-keyout")
+            .arg(&key)
+            .arg("-out")
+            .arg(self.certificate());
+        run(&mut openssl)?;
+        run(Command::new("chmod").arg("0600").arg(&key))?;
+        self.give_to_postgres(&key)
+    }
+
+    fn give_to_postgres(&self, path: &Path) -> Result<(), String> {
+        if self.binaries.as_postgres {
+            run(Command::new("chown").arg("postgres").arg(path))?;
+        }
+        Ok(())
+    }
+
+    /// Starts on a free port; another process may take the port in between, so it is tried again.
+    fn launch(&mut self, options: &Options) -> Result<(), String> {
+        let mut last = String::new();
+        for _ in 0..5 {
+            self.port = free_port()?;
+            self.server_options = self.server_arguments(options);
+            match self.pg_ctl(&["start"]) {
+                Ok(()) => {
+                    self.running = true;
+                    return self.set_password(options);
+                }
+                Err(e) => last = e,
+            }
+            if !self.log().contains("Address already in use") {
+                break;
+            }
+        }
+        Err(last)
+    }
+
+    fn server_arguments(&self, options: &Options) -> String {
+        let mut text = format!("-p {} -h 127.0.0.1 -k {}", self.port, self.dir.display());
+        let mut set = |name: &str, value: &str| {
+            text.push_str(&format!(" -c {name}='{value}'"));
+        };
+        SETTINGS.iter().for_each(|(name, value)| set(name, value));
+        if options.tls {
+            set("ssl", "on");
+            set("ssl_cert_file", &self.certificate().to_string_lossy());
+            set(
+                "ssl_key_file",
+                &self.dir.join("server.key").to_string_lossy(),
+            );
+        }
+        options
+            .settings
+            .iter()
+            .for_each(|(name, value)| set(name, value));
+        text
+    }
+
+    fn set_password(&self, options: &Options) -> Result<(), String> {
+        if let Some(password) = &options.password {
+            let quoted = password.replace('\'', "''");
+            self.psql(
+                "postgres",
+                &format!("ALTER ROLE postgres PASSWORD '{quoted}'"),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn pg_ctl(&self, arguments: &[&str]) -> Result<(), String> {
+        let mut command = self.binaries.command("pg_ctl");
+        command
+            .arg("-D")
+            .arg(self.data_dir())
+            .arg("-w")
+            .args(["-t", "60", "-s"]);
+        command.arg("-l").arg(self.dir.join("log"));
+        if matches!(arguments.first(), Some(&("start" | "restart"))) {
+            command.arg("-o").arg(&self.server_options);
+        }
+        // The server inherits pg_ctl's outputs, so a pipe would stay open as long as it lives.
+        let quiet = command.args(arguments).stdin(Stdio::null());
+        let status = quiet.stdout(Stdio::null()).stderr(Stdio::null()).status();
+        match status {
+            Ok(status) if status.success() => Ok(()),
+            Ok(status) => Err(format!(
+                "pg_ctl {arguments:?} failed ({status}): {}",
+                self.log()
+            )),
+            Err(e) => Err(format!("cannot run pg_ctl: {e}")),
+        }
+    }
+
+    /// TCP port on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Folder with the Unix socket.
+    #[must_use]
+    pub fn socket_dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The server's certificate (PEM), where TLS is on.
+    #[must_use]
+    pub fn certificate(&self) -> PathBuf {
+        self.dir.join("server.crt")
+    }
+
+    fn data_dir(&self) -> PathBuf {
+        self.dir.join("data")
+    }
+
+    /// The last lines of the server's log.
+    #[must_use]
+    pub fn log(&self) -> String {
+        let text = std::fs::read(self.dir.join("log")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        let from = lines.len().saturating_sub(20);
+        lines.into_iter().skip(from).collect::<Vec<_>>().join("\n")
+    }
+
+    /// Runs a script as the superuser through `psql`, each statement its own transaction unless
+    /// it says `begin`. Answers unaligned rows, `|` between columns.
+    ///
+    /// # Errors
+    /// What the first failing statement said.
+    pub fn psql(&self, database: &str, sql: &str) -> Result<String, String> {
+        let mut child = Command::new(&self.binaries.psql)
+            .args([
+                "-X",
+                "-q",
+                "-A",
+                "-t",
+                "-v",
+                "ON_ERROR_STOP=1",
+                "-U",
+                "postgres",
+            ])
+            .arg("-h")
+            .arg(&self.dir)
+            .args(["-p", &self.port.to_string(), "-d", database, "-f", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(|e| format!("cannot run psql: {e}"))?;
+        // psql ends at the first error and closes its input: the answer then tells why.
+        let written = child
+            .stdin
+            .take()
+            .map(|mut input| input.write_all(sql.as_bytes()));
+        let output = child
+            .wait_with_output()
+            .map_err(|e| format!("cannot run psql: {e}"))?;
+        let text = text_of("psql", &output)?;
+        match written {
+            Some(Err(e)) => Err(format!("psql did not read the whole script: {e}")),
+            _ => Ok(text.trim_end().to_owned()),
+        }
+    }
+
+    /// Ends the server and starts it again on the same port and data.
+    ///
+    /// # Errors
+    /// What the server's log said.
+    pub fn restart(&mut self, mode: Mode) -> Result<(), String> {
+        self.pg_ctl(&["restart", "-m", mode.name()])
+    }
+
+    /// Ends the server cleanly; [`Postgres::start_again`] brings it back.
+    ///
+    /// # Errors
+    /// What the server's log said.
+    pub fn stop(&mut self) -> Result<(), String> {
+        self.pg_ctl(&["stop", "-m", Mode::Fast.name()])?;
+        self.running = false;
+        Ok(())
+    }
+
+    /// Starts a stopped server on the same port and data.
+    ///
+    /// # Errors
+    /// What the server's log said.
+    pub fn start_again(&mut self) -> Result<(), String> {
+        self.pg_ctl(&["start"])?;
+        self.running = true;
+        Ok(())
+    }
+
+    /// Leaves the server running and answers its folder, for [`stop_detached`].
+    #[must_use]
+    pub fn detach(mut self) -> PathBuf {
+        self.running = false;
+        std::mem::take(&mut self.dir)
+    }
+
+    fn kill(&mut self) {
+        if self.running && self.pg_ctl(&["stop", "-m", Mode::Immediate.name()]).is_ok() {
+            self.running = false;
+        }
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.kill();
+        // A detached server has no folder here; a server that cannot be stopped keeps its own.
+        if !self.running && !self.dir.as_os_str().is_empty() {
+            drop(std::fs::remove_dir_all(&self.dir));
+        }
+    }
+}
+
+/// Ends a server that [`Postgres::detach`] left running, and removes its data.
+///
+/// # Errors
+/// There is no such server, or it does not stop.
+pub fn stop_detached(dir: &Path) -> Result<(), String> {
+    let binaries = Binaries::find()?;
+    let mut stop = binaries.command("pg_ctl");
+    stop.arg("-D")
+        .arg(dir.join("data"))
+        .args(["-w", "-m", "immediate", "stop"]);
+    run(&mut stop)?;
+    std::fs::remove_dir_all(dir).map_err(|e| format!("cannot remove {}: {e}", dir.display()))
+}
+
+fn hba_text(options: &Options) -> String {
+    let method = if options.password.is_some() {
+        "scram-sha-256"
+    } else {
+        "trust"
+    };
+    let mut text = options.hba.join("\n");
+    text.push_str(&format!(
+        "\nlocal all all trust\nlocal replication all trust\n\
+         host all all 127.0.0.1/32 {method}\nhost replication all 127.0.0.1/32 {method}\n"
+    ));
+    text
+}
+
+/// Replaces a file's text and keeps its owner and mode.
+fn write_over(path: &Path, text: &str) -> Result<(), String> {
+    std::fs::write(path, text).map_err(|e| format!("cannot write {}: {e}", path.display()))
+}
+
+fn free_port() -> Result<u16, String> {
+    TcpListener::bind(("127.0.0.1", 0))
+        .and_then(|l| l.local_addr())
+        .map(|a| a.port())
+        .map_err(|e| format!("no free port: {e}"))
+}
+
+/// A new folder that the server's user owns. Its path is short: socket paths are limited.
+fn fresh_dir(binaries: &Binaries) -> Result<PathBuf, String> {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let dir = std::env::temp_dir().join(format!("wasmgate-pg-{}-{number}", std::process::id()));
+    let make = |e: std::io::Error| format!("cannot create {}: {e}", dir.display());
+    std::fs::create_dir(&dir).map_err(make)?;
+    if binaries.as_postgres {
+        let path: &OsStr = dir.as_os_str();
+        run(Command::new("chmod").arg("0755").arg(path))?;
+        run(Command::new("chown").arg("postgres").arg(path))?;
+    }
+    Ok(dir)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn starts_answers_restarts_and_vanishes() {
+        if let Some(reason) = missing() {
+            assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{reason}");
+            return eprintln!("skipped: {reason}");
+        }
+        let options = Options {
+            settings: vec![("wal_sender_timeout".into(), "1s".into())],
+            tls: true,
+            password: Some("se'cret".into()),
+            ..Options::default()
+        };
+        let mut server = Postgres::start(&options).unwrap();
+        let sql = "create table t(a int); insert into t values (1), (2);
+                   select sum(a), current_setting('ssl'), current_setting('wal_level'),
+                     current_setting('wal_sender_timeout') from t";
+        assert_eq!(server.psql("postgres", sql).unwrap(), "3|on|logical|1s");
+        server.restart(Mode::Immediate).unwrap();
+        assert_eq!(
+            server.psql("postgres", "select count(*) from t").unwrap(),
+            "2"
+        );
+        assert!(
+            server
+                .psql("postgres", "select 1/0")
+                .unwrap_err()
+                .contains("division by zero")
+        );
+        let dir = server.socket_dir().to_owned();
+        drop(server);
+        assert!(!dir.exists());
+    }
+}
