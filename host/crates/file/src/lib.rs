@@ -1,1 +1,8 @@
-//! F3: file source and sink, sample source, console and blackhole sinks.
+//! F3: records in files and on the screen.
+
+mod settings;
+
+pub use settings::{
+    FileDeadLetterSettings, FileSinkSettings, FileSourceSettings, MAX_LINE, SampleSettings,
+    SampleSystem, Target,
+};
