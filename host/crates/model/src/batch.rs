@@ -115,6 +115,9 @@ pub struct Batch {
     pub positions: Vec<Position>,
     /// Partition asked for by the source record; empty, or one per row with -1 for none.
     pub partitions: Vec<i32>,
+    /// Number of the source's partition, for reads of `$partition` and dead letters; -1 where the
+    /// source has none. All rows of a batch come from one partition.
+    pub source_partition: i32,
     /// When the gateway received the batch, microseconds since 1970.
     pub received_us: i64,
     /// Follows `plan.reads`.
@@ -141,6 +144,7 @@ impl Batch {
             times_us: Vec::new(),
             positions: Vec::new(),
             partitions: Vec::new(),
+            source_partition: -1,
             received_us: 0,
             reads: Vec::new(),
             sel: Vec::new(),
