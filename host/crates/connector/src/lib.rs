@@ -16,8 +16,8 @@ pub use planner::{PassThrough, Planner};
 pub use policy::{Decision, Failure, Policy, PolicyModule};
 pub use pool::BatchPool;
 pub use sink::{
-    DeadLetter, DeadLetterConnector, DeadLetterContext, DeadLetters, Durable, RecordEncoder, RefusedRow, RowSet, Sink,
-    SinkConnector, WriteRequest, Written,
+    DeadLetter, DeadLetterConnector, DeadLetterContext, DeadLetters, Durable, RecordEncoder,
+    RefusedRow, RowSet, Sink, SinkConnector, WriteRequest, Written,
 };
 pub use source::{
     BatchLimits, Finding, Source, SourceAcker, SourceContext, SourceEvent, SourceHalves,
