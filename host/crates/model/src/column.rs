@@ -74,7 +74,11 @@ impl Column {
     /// An empty column for a kind.
     #[must_use]
     pub fn new(kind: Kind) -> Self {
-        Self { values: Values::new(kind), nulls: Vec::new(), absent: Vec::new() }
+        Self {
+            values: Values::new(kind),
+            nulls: Vec::new(),
+            absent: Vec::new(),
+        }
     }
 
     /// A column of `rows` absent values.
@@ -226,13 +230,38 @@ impl Column {
             (Values::Floats(to), Values::Floats(v)) => {
                 to.push(v.get(i).copied().unwrap_or_default());
             }
-            (
-                Values::Texts(to) | Values::Blobs(to),
-                Values::Texts(v) | Values::Blobs(v),
-            ) => to.push(v.get(i)),
+            (Values::Texts(to) | Values::Blobs(to), Values::Texts(v) | Values::Blobs(v)) => {
+                to.push(v.get(i))
+            }
             (to, _) => {
                 to.push_empty();
             }
+        }
+    }
+
+    /// Copies the rows at `rows` (ascending) into `out`, whose storage is reused if it is the same.
+    pub fn gather_into(&self, rows: &[u32], out: &mut Column) {
+        out.clear();
+        match (&self.values, &mut out.values) {
+            (Values::Booleans(v), Values::Booleans(to)) => gather_vec(v, rows, to),
+            (Values::Ints(v), Values::Ints(to)) => gather_vec(v, rows, to),
+            (Values::Floats(v), Values::Floats(to)) => gather_vec(v, rows, to),
+            (Values::Texts(b), Values::Texts(to)) | (Values::Blobs(b), Values::Blobs(to)) => {
+                rows.iter().for_each(|&row| to.push(b.get(row as usize)));
+            }
+            _ => {
+                *out = self.clone();
+                return out.compact(rows);
+            }
+        }
+        gather_marks(&self.nulls, rows, &mut out.nulls);
+        gather_marks(&self.absent, rows, &mut out.absent);
+    }
+
+    /// Appends every row of `from`, a column of the same storage.
+    pub fn append(&mut self, from: &Column) {
+        for i in 0..from.len() {
+            self.push_from(from, i);
         }
     }
 
@@ -260,11 +289,26 @@ fn compact_vec<T: Copy>(values: &mut Vec<T>, rows: &[u32]) {
     values.truncate(rows.len());
 }
 
+fn gather_vec<T: Copy + Default>(values: &[T], rows: &[u32], out: &mut Vec<T>) {
+    out.extend(
+        rows.iter()
+            .map(|&row| values.get(row as usize).copied().unwrap_or_default()),
+    );
+}
+
 fn compact_marks(marks: &mut Vec<u32>, rows: &[u32]) {
     if marks.is_empty() {
         return;
     }
     let mut kept = Vec::with_capacity(marks.len());
+    gather_marks(marks, rows, &mut kept);
+    *marks = kept;
+}
+
+fn gather_marks(marks: &[u32], rows: &[u32], kept: &mut Vec<u32>) {
+    if marks.is_empty() {
+        return;
+    }
     let mut next = 0;
     for (to, row) in rows.iter().enumerate() {
         while marks.get(next).is_some_and(|m| m < row) {
@@ -274,7 +318,6 @@ fn compact_marks(marks: &mut Vec<u32>, rows: &[u32]) {
             kept.push(to as u32);
         }
     }
-    *marks = kept;
 }
 
 #[cfg(test)]
@@ -294,6 +337,9 @@ mod tests {
         c.compact(&[0, 1, 3, 4]);
         let got: Vec<_> = (0..c.len()).map(|i| c.text(i)).collect();
         assert_eq!(got, [Some("a"), None, None, Some("e")]);
-        assert_eq!((c.nulls.as_slice(), c.absent.as_slice()), ([1, 2].as_slice(), [2].as_slice()));
+        assert_eq!(
+            (c.nulls.as_slice(), c.absent.as_slice()),
+            ([1, 2].as_slice(), [2].as_slice())
+        );
     }
 }

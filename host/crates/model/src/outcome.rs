@@ -19,7 +19,9 @@ pub struct DeadLetterCause {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// Dropped on purpose by a stage; counted by stage.
-    Drop { stage: Arc<str> },
+    Drop {
+        stage: Arc<str>,
+    },
     DeadLetter(Box<DeadLetterCause>),
 }
 

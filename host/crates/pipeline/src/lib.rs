@@ -1,1 +1,29 @@
-//! F4: moves, batches, settles, retries, dead-letters; knows only the contract.
+//! F4: moves records from a source through the chain to the sinks, and settled positions back.
+//! Knows only the contract: no connector, no WASM, no JSON, no HTTP.
+//!
+//! `session` holds one run from a checkpoint: reader → lanes (OS threads, one chain each) →
+//! writer → settler → checkpoint → acker. `engine` opens sessions again after a fault.
+
+mod backoff;
+mod binding;
+mod chain;
+mod convert;
+mod emission;
+mod engine;
+mod lane;
+mod letters;
+mod pipeline;
+mod rules;
+mod session;
+mod settler;
+mod spec;
+mod stage_run;
+mod status;
+mod tracker;
+mod writer;
+
+pub use chain::Chain;
+pub use lane::LaneChain;
+pub use pipeline::Pipeline;
+pub use spec::{PipelineSpec, PolicySpec, SinkSpec, StageSpec};
+pub use status::{PipelineStatus, StageFields, StageStatus, State};

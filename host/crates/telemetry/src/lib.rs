@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use prometheus::{Encoder, Registry, TextEncoder};
 
-pub use pipeline::PipelineMetrics;
+pub use pipeline::{PipelineMetrics, Seconds};
 pub use process::ProcessMetrics;
 
 /// All metrics of the process.
@@ -31,7 +31,11 @@ impl Telemetry {
         let registry = Registry::new();
         let families = pipeline::Families::new(&registry);
         let process = ProcessMetrics::new(&registry);
-        Self { registry, families, process }
+        Self {
+            registry,
+            families,
+            process,
+        }
     }
 
     /// The handles of one pipeline.
@@ -88,7 +92,11 @@ mod tests {
         for i in 0..1000 {
             p.dead_letter("s", &format!("code-{i}"), 1);
         }
-        let lines = telemetry.render().lines().filter(|l| l.contains("dead_letters_total{")).count();
+        let lines = telemetry
+            .render()
+            .lines()
+            .filter(|l| l.contains("dead_letters_total{"))
+            .count();
         assert!(lines < 100, "{lines} series");
         assert!(telemetry.render().contains("code=\"other\""));
     }

@@ -1,0 +1,89 @@
+//! Additional records that a stage emits: rows of their own topic, settled with their parents.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use wasmgate_connector::{Emission, Write};
+use wasmgate_model::{
+    Batch, Block, Field, Kind, Logical, Op, Payload, Plan, Position, Rows, Schema, Values,
+};
+
+/// Schemas made for emissions, by topic and fields.
+#[derive(Default)]
+pub(crate) struct Emissions {
+    schemas: HashMap<(String, Vec<(String, Kind)>), Arc<Schema>>,
+    plan: Arc<Plan>,
+}
+
+impl Emissions {
+    /// A batch of the records; `rows` are the payload rows of the call, `parent` their batch.
+    pub(crate) fn batch(&mut self, emission: Emission, rows: &[u32], parent: &Batch) -> Batch {
+        let Emission {
+            topic,
+            parents,
+            fields,
+            mut columns,
+        } = emission;
+        let key = fields
+            .iter()
+            .position(|f| f.name == "$key")
+            .map(|at| columns.remove(at));
+        let schema = self.schema(topic, fields.iter().filter(|f| f.name != "$key"));
+        let payload = Payload::Rows(Rows::new(columns, Vec::new(), Vec::new()));
+        let mut batch = Batch::new(schema, Arc::clone(&self.plan), payload);
+        for &parent_row in &parents {
+            let row = rows.get(parent_row as usize).map_or(0, |r| *r as usize);
+            batch.ops.push(Op::Append);
+            batch
+                .times_us
+                .push(parent.times_us.get(row).copied().unwrap_or_default());
+            batch.positions.push(
+                parent
+                    .positions
+                    .get(row)
+                    .copied()
+                    .unwrap_or(Position::default()),
+            );
+        }
+        let mut keys = Block::default();
+        match key.map(|k| (k.values, k.nulls)) {
+            Some((Values::Texts(texts), nulls)) => {
+                keys = texts;
+                batch.null_keys = nulls;
+            }
+            _ => {
+                parents.iter().for_each(|_| keys.seal());
+                batch.null_keys = (0..parents.len() as u32).collect();
+            }
+        }
+        batch.keys = Some(keys);
+        batch.received_us = parent.received_us;
+        batch.select_all();
+        batch
+    }
+
+    fn schema<'a>(
+        &mut self,
+        topic: String,
+        fields: impl Iterator<Item = &'a Write>,
+    ) -> Arc<Schema> {
+        let fields: Vec<&Write> = fields.collect();
+        let id = (1_u64 << 50) + self.schemas.len() as u64;
+        let shape = fields.iter().map(|f| (f.name.clone(), f.kind)).collect();
+        let made = self.schemas.entry((topic, shape));
+        Arc::clone(made.or_insert_with_key(|(topic, shape)| {
+            let field = |(name, kind): &(String, Kind)| Field {
+                name: name.as_str().into(),
+                kind: *kind,
+                logical: Logical::Plain,
+                nullable: true,
+            };
+            let fields = shape.iter().map(field).collect();
+            Arc::new(Schema {
+                fields,
+                open: false,
+                ..Schema::open(id, topic.as_str().into(), false)
+            })
+        }))
+    }
+}

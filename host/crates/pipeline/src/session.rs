@@ -1,0 +1,332 @@
+//! One run of a pipeline from its checkpoint: the parts, and the channels between them.
+//!
+//! reader → lane queues → lanes → writer → settler → progress → checkpoint, acker. Each part ends
+//! when the one before it has ended, so stopping the reader drains the rest. A fault in one ends
+//! all; what was not settled is read again.
+
+mod progress;
+mod reader;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+use wasmgate_connector::{
+    BatchPool, DeadLetterContext, Policy, Sink, SourceContext, SourceHalves, SourceStatus,
+};
+use wasmgate_model::{Checkpoint, Delivery, Fault, FaultKind};
+use wasmgate_telemetry::PipelineMetrics;
+
+pub(crate) use self::progress::Progress;
+use crate::chain::Chain;
+use crate::lane::LaneChain;
+use crate::letters::Judge;
+use crate::pipeline::Command;
+use crate::settler::Settler;
+use crate::spec::PipelineSpec;
+use crate::status::State;
+use crate::tracker::Tracker;
+use crate::writer::{Processed, Routes, Writer};
+
+/// Deliveries accepted by sinks and not settled, at most.
+pub(crate) const IN_FLIGHT_MAX: usize = 32;
+/// Deliveries waiting before a lane, and before the writer.
+const QUEUE: usize = 4;
+
+/// What the parts of a session share with the handle.
+pub(crate) struct Shared {
+    pub(crate) metrics: Arc<PipelineMetrics>,
+    pub(crate) source: Arc<SourceStatus>,
+    state: Mutex<(State, Option<String>)>,
+    pub(crate) checkpoint: Mutex<Checkpoint>,
+    tracker: Mutex<Tracker>,
+    pub(crate) changed: tokio::sync::Notify,
+}
+
+impl Shared {
+    pub(crate) fn new(metrics: Arc<PipelineMetrics>) -> Self {
+        Self {
+            metrics,
+            source: Arc::default(),
+            state: Mutex::new((State::Starting, None)),
+            checkpoint: Mutex::default(),
+            tracker: Mutex::default(),
+            changed: tokio::sync::Notify::new(),
+        }
+    }
+
+    pub(crate) fn set(&self, state: State, reason: Option<String>) {
+        self.metrics.running.set(i64::from(state == State::Running));
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = (state, reason);
+        self.changed.notify_waiters();
+    }
+
+    pub(crate) fn state(&self) -> (State, Option<String>) {
+        self.state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// A write is being tried again.
+    pub(crate) fn retrying(&self, fault: &Fault) {
+        let reason = fault.chain();
+        if self.state().0 != State::Retrying {
+            tracing::warn!(fault = reason, "trying again");
+        }
+        self.set(State::Retrying, Some(reason));
+    }
+
+    /// A write went through.
+    pub(crate) fn working(&self) {
+        if self.state().0 == State::Retrying {
+            tracing::info!("working again");
+            self.set(State::Running, None);
+        }
+    }
+
+    pub(crate) fn tracker(&self) -> MutexGuard<'_, Tracker> {
+        self.tracker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How a session ended without a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Completed,
+    Stopped,
+}
+
+/// What a session is made of.
+pub(crate) struct Parts<'a> {
+    pub(crate) spec: &'a PipelineSpec,
+    pub(crate) chain: &'a Arc<Chain>,
+    pub(crate) shared: &'a Arc<Shared>,
+    pub(crate) command: watch::Receiver<Command>,
+}
+
+/// Opens everything and runs until the source ends, a stop is asked for, or something fails.
+pub(crate) async fn run(parts: Parts<'_>) -> Result<End, Fault> {
+    let Parts {
+        spec,
+        chain,
+        shared,
+        command,
+    } = parts;
+    let checkpoint = load(spec).await?;
+    shared
+        .checkpoint
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone_from(&checkpoint);
+    *shared.tracker() = Tracker::default();
+    shared.metrics.in_flight.set(0);
+    let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
+    for sink in &spec.sinks {
+        sinks.push(sink.connector.open().await?);
+    }
+    let dead_letters = spec.dead_letters.open().await?;
+    let pool = Arc::new(BatchPool::default());
+    let context = SourceContext {
+        pipeline: Arc::clone(&spec.name),
+        checkpoint: checkpoint.clone(),
+        planner: Arc::<Chain>::clone(chain),
+        pool: Arc::clone(&pool),
+        limits: spec.limits,
+        status: Arc::clone(&shared.source),
+    };
+    let (reader, acker): SourceHalves = spec.source.open(context).await?;
+    shared.set(State::Running, None);
+
+    let stop = Arc::new(AtomicBool::new(false));
+    let _stop = StopOnDrop(Arc::clone(&stop));
+    let (processed_in, processed) = mpsc::channel(QUEUE);
+    let (accepted_in, accepted) = mpsc::channel(QUEUE);
+    let (progress_in, progress) = mpsc::unbounded_channel();
+    let (fault_in, mut faults) = mpsc::channel(1);
+    let lanes = lanes(spec, chain, &stop, &processed_in, &fault_in)?;
+    drop(processed_in);
+    drop(fault_in);
+
+    let writer = Writer {
+        specs: spec.sinks.clone(),
+        sinks,
+        routes: Routes::default(),
+        permits: Arc::new(Semaphore::new(IN_FLIGHT_MAX)),
+        shared: Arc::clone(shared),
+    };
+    let settler = Settler {
+        dead_letters,
+        context: DeadLetterContext {
+            pipeline: Arc::clone(&spec.name),
+            source: spec.source.kind(),
+        },
+        policy: open_policy(spec)?,
+        encoder: Arc::clone(&spec.encoder),
+        pool,
+        shared: Arc::clone(shared),
+        progress: progress_in.clone(),
+    };
+    let checkpoints = progress::Checkpoints {
+        pipeline: Arc::clone(&spec.name),
+        store: Arc::clone(&spec.store),
+        acker,
+        checkpoint,
+        shared: Arc::clone(shared),
+    };
+    let lanes = reader::LaneQueues {
+        queues: lanes,
+        shared: Arc::clone(shared),
+    };
+    let reader = reader::Reading {
+        reader,
+        lanes,
+        progress: progress_in,
+        command,
+    };
+
+    let mut tasks: JoinSet<Result<Option<End>, Fault>> = JoinSet::new();
+    tasks.spawn(async move { reader.run().await.map(Some) });
+    tasks.spawn(async move { writer.run(processed, accepted_in).await.map(|()| None) });
+    tasks.spawn(async move { settler.run(accepted).await.map(|()| None) });
+    tasks.spawn(async move { checkpoints.run(progress).await.map(|()| None) });
+    join(&mut tasks, &mut faults).await
+}
+
+/// Waits for every part; the first fault ends all (the rest is aborted when `tasks` is dropped).
+async fn join(
+    tasks: &mut JoinSet<Result<Option<End>, Fault>>,
+    faults: &mut mpsc::Receiver<Fault>,
+) -> Result<End, Fault> {
+    let mut end = End::Stopped;
+    let mut lanes = true;
+    loop {
+        tokio::select! {
+            biased;
+            fault = faults.recv(), if lanes => match fault {
+                Some(fault) => return Err(fault),
+                None => lanes = false,
+            },
+            done = tasks.join_next() => match done {
+                None => return Ok(end),
+                Some(Ok(Ok(found))) => end = found.unwrap_or(end),
+                Some(Ok(Err(fault))) => return Err(fault),
+                Some(Err(error)) => {
+                    let what = "a part of the pipeline panicked; please report it";
+                    return Err(Fault::new(FaultKind::Internal, what).because(error));
+                }
+            },
+        }
+    }
+}
+
+struct StopOnDrop(Arc<AtomicBool>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+async fn load(spec: &PipelineSpec) -> Result<Checkpoint, Fault> {
+    let (store, name) = (Arc::clone(&spec.store), Arc::clone(&spec.name));
+    tokio::task::spawn_blocking(move || store.load(&name))
+        .await
+        .map_err(|e| Fault::new(FaultKind::Internal, "the store's thread ended").because(e))?
+}
+
+fn open_policy(spec: &PipelineSpec) -> Result<Option<Box<dyn Policy>>, Fault> {
+    spec.policy
+        .as_ref()
+        .map(|p| p.module.open(&p.config))
+        .transpose()
+}
+
+/// A delivery on its way into a lane.
+pub(crate) type Queued = (u64, Delivery);
+
+fn lanes(
+    spec: &PipelineSpec,
+    chain: &Arc<Chain>,
+    stop: &Arc<AtomicBool>,
+    processed: &mpsc::Sender<Processed>,
+    faults: &mpsc::Sender<Fault>,
+) -> Result<Vec<mpsc::Sender<Queued>>, Fault> {
+    let mut queues = Vec::new();
+    for n in 0..spec.lanes.max(1) {
+        let (queue, deliveries) = mpsc::channel(QUEUE);
+        queues.push(queue);
+        let judge = Judge {
+            policy: open_policy(spec)?,
+            encoder: Arc::clone(&spec.encoder),
+            metrics: Arc::clone(&spec.metrics),
+            stop: Arc::clone(stop),
+        };
+        let lane = Lane {
+            chain: LaneChain::new(Arc::clone(chain), Arc::clone(&spec.metrics)),
+            judge,
+            metrics: Arc::clone(&spec.metrics),
+            deliveries,
+            processed: processed.clone(),
+        };
+        let faults = faults.clone();
+        let name = format!("{}-lane-{n}", spec.name);
+        std::thread::Builder::new()
+            .name(name)
+            .spawn(move || lane.run(&faults))
+            .map_err(|e| {
+                Fault::new(FaultKind::Internal, "a lane's thread cannot start").because(e)
+            })?;
+    }
+    Ok(queues)
+}
+
+struct Lane {
+    chain: LaneChain,
+    judge: Judge,
+    metrics: Arc<PipelineMetrics>,
+    deliveries: mpsc::Receiver<Queued>,
+    processed: mpsc::Sender<Processed>,
+}
+
+impl Lane {
+    fn run(mut self, faults: &mpsc::Sender<Fault>) {
+        while let Some((ticket, delivery)) = self.deliveries.blocking_recv() {
+            let work = std::panic::AssertUnwindSafe(|| self.process(ticket, delivery));
+            let done = std::panic::catch_unwind(work).unwrap_or_else(|_| {
+                let what = "a lane panicked; please report it";
+                Err(Fault::new(FaultKind::Internal, what))
+            });
+            match done {
+                Ok(processed) => {
+                    if self.processed.blocking_send(processed).is_err() {
+                        return;
+                    }
+                }
+                Err(fault) => {
+                    // The first fault ends the session; a second one has nobody to tell.
+                    drop(faults.try_send(fault));
+                    return;
+                }
+            }
+        }
+    }
+
+    fn process(&mut self, ticket: u64, mut delivery: Delivery) -> Result<Processed, Fault> {
+        let records = delivery.rows() as u64;
+        let mut extra = Vec::new();
+        for batch in &mut delivery.batches {
+            extra.extend(self.chain.process(batch)?);
+            self.metrics.batches.inc();
+        }
+        let letters = self.judge.judge(&mut delivery, &mut self.chain)?;
+        delivery.batches.extend(extra);
+        Ok(Processed {
+            ticket,
+            delivery,
+            letters,
+            records,
+        })
+    }
+}

@@ -1,0 +1,105 @@
+//! Settled deltas → checkpoint on disk → the source is told. In that order, always.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Instant;
+
+use tokio::sync::{mpsc, oneshot};
+use wasmgate_connector::{CheckpointStore, SourceAcker};
+use wasmgate_model::{Checkpoint, Delta, Fault, FaultKind, Partition, Position};
+
+use super::Shared;
+
+/// Something that moves or guards the checkpoint.
+pub(crate) enum Progress {
+    Settled(Delta),
+    Assigned {
+        partition: Partition,
+        at: Position,
+        state: Option<Arc<[u8]>>,
+    },
+    Revoked {
+        partition: Partition,
+        done: oneshot::Sender<()>,
+    },
+}
+
+pub(super) struct Checkpoints {
+    pub(super) pipeline: Arc<str>,
+    pub(super) store: Arc<dyn CheckpointStore>,
+    pub(super) acker: Box<dyn SourceAcker>,
+    pub(super) checkpoint: Checkpoint,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Checkpoints {
+    /// Saves and acknowledges until every sender is gone, then closes the acker. What settles
+    /// while a save runs goes into the next one.
+    pub(super) async fn run(
+        mut self,
+        mut progress: mpsc::UnboundedReceiver<Progress>,
+    ) -> Result<(), Fault> {
+        let mut revoked: Vec<(Partition, oneshot::Sender<()>)> = Vec::new();
+        while let Some(first) = progress.recv().await {
+            let mut moved = self.apply(first, &mut revoked)?;
+            while let Ok(next) = progress.try_recv() {
+                moved |= self.apply(next, &mut revoked)?;
+            }
+            if moved {
+                self.save().await?;
+                self.acker.settled(&self.checkpoint).await?;
+            }
+            let tracker = self.shared.tracker();
+            revoked.retain(|(partition, _)| !tracker.is_idle(partition));
+        }
+        self.acker.close().await;
+        Ok(())
+    }
+
+    fn apply(
+        &mut self,
+        progress: Progress,
+        revoked: &mut Vec<(Partition, oneshot::Sender<()>)>,
+    ) -> Result<bool, Fault> {
+        match progress {
+            Progress::Settled(delta) => self.checkpoint.apply(&delta).map_err(|e| {
+                let what = "the source's deliveries do not follow each other; please report it";
+                Fault::new(FaultKind::Internal, what).because(e)
+            }),
+            Progress::Assigned {
+                partition,
+                at,
+                state,
+            } => {
+                self.checkpoint.assign(partition, at, state);
+                Ok(false)
+            }
+            Progress::Revoked { partition, done } => {
+                revoked.push((partition, done));
+                Ok(false)
+            }
+        }
+    }
+
+    async fn save(&mut self) -> Result<(), Fault> {
+        let started = Instant::now();
+        let (store, name) = (Arc::clone(&self.store), Arc::clone(&self.pipeline));
+        let checkpoint = self.checkpoint.clone();
+        tokio::task::spawn_blocking(move || store.save(&name, &checkpoint))
+            .await
+            .map_err(|e| {
+                Fault::new(FaultKind::Internal, "the store's thread ended").because(e)
+            })??;
+        self.shared.metrics.checkpoints.inc();
+        self.shared
+            .metrics
+            .checkpoint_seconds
+            .observe(started.elapsed().as_secs_f64());
+        let mut shown = self
+            .shared
+            .checkpoint
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        shown.clone_from(&self.checkpoint);
+        Ok(())
+    }
+}

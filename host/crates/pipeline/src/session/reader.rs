@@ -1,0 +1,105 @@
+//! The reader's part: takes what the source has, gives each partition to its lane.
+
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use tokio::sync::{mpsc, watch};
+use wasmgate_connector::{SourceEvent, SourceReader};
+use wasmgate_model::{Delivery, Delta, Fault, Partition};
+
+use super::{End, Progress, Queued, Shared};
+use crate::pipeline::Command;
+
+pub(super) struct Reading {
+    pub(super) reader: Box<dyn SourceReader>,
+    pub(super) lanes: LaneQueues,
+    pub(super) progress: mpsc::UnboundedSender<Progress>,
+    pub(super) command: watch::Receiver<Command>,
+}
+
+/// The queues before the lanes.
+pub(super) struct LaneQueues {
+    pub(super) queues: Vec<mpsc::Sender<Queued>>,
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Reading {
+    /// Reads until the source ends or a stop is asked for. Dropping `self` lets the lanes drain.
+    pub(super) async fn run(mut self) -> Result<End, Fault> {
+        loop {
+            let now = *self.command.borrow_and_update();
+            match now {
+                Command::Stop => return Ok(End::Stopped),
+                Command::Pause => {
+                    if self.command.changed().await.is_err() {
+                        return Ok(End::Stopped);
+                    }
+                    continue;
+                }
+                Command::Run => {}
+            }
+            tokio::select! {
+                biased;
+                changed = self.command.changed() => {
+                    if changed.is_err() {
+                        return Ok(End::Stopped);
+                    }
+                }
+                event = self.reader.next() => match event? {
+                    SourceEvent::Delivery(delivery) => {
+                        if !self.lanes.deliver(delivery).await {
+                            return Ok(End::Stopped);
+                        }
+                    }
+                    SourceEvent::Assigned { partition, at, state } => {
+                        self.tell(Progress::Assigned { partition, at, state });
+                    }
+                    SourceEvent::Revoked { partition, done } => {
+                        self.tell(Progress::Revoked { partition, done });
+                    }
+                    SourceEvent::Completed => return Ok(End::Completed),
+                },
+            }
+        }
+    }
+
+    fn tell(&self, progress: Progress) {
+        // The checkpoint's part outlives the reader unless the session is ending by a fault.
+        drop(self.progress.send(progress));
+    }
+}
+
+impl LaneQueues {
+    async fn deliver(&self, delivery: Delivery) -> bool {
+        let records = delivery.rows() as i64;
+        let metrics = &self.shared.metrics;
+        metrics.records_in.inc_by(records as u64);
+        metrics.in_flight.add(records);
+        metrics
+            .lag_ms
+            .set(self.shared.source.lag_ms.load(Ordering::Relaxed));
+        metrics
+            .retained_bytes
+            .set(self.shared.source.retained_bytes.load(Ordering::Relaxed));
+        let delta = Delta {
+            partition: delivery.partition.clone(),
+            from: delivery.from,
+            to: delivery.to,
+            state: delivery.state.clone(),
+        };
+        let Some(lane) = self.queues.get(self.lane(&delivery.partition)) else {
+            return false;
+        };
+        let lane = lane.clone();
+        let ticket = self.shared.tracker().begin(delta);
+        // A lane that is gone has told its fault.
+        lane.send((ticket, delivery)).await.is_ok()
+    }
+
+    fn lane(&self, partition: &Partition) -> usize {
+        let mut hasher = DefaultHasher::new();
+        partition.hash(&mut hasher);
+        (hasher.finish() % self.queues.len().max(1) as u64) as usize
+    }
+}

@@ -1,0 +1,75 @@
+//! What a pipeline tells about itself.
+
+/// State of a pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    Starting,
+    Running,
+    Paused,
+    /// Waiting before another try; `reason` says why.
+    Retrying,
+    /// Stopped by a fault that somebody has to remove; `reason` says which.
+    Failed,
+    /// The source had an end, and everything is settled.
+    Completed,
+    Stopped,
+}
+
+impl State {
+    /// A lowercase word.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Running => "running",
+            Self::Paused => "paused",
+            Self::Retrying => "retrying",
+            Self::Failed => "failed",
+            Self::Completed => "completed",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// One stage as it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StageStatus {
+    pub name: String,
+    pub version: String,
+    pub sha256: String,
+}
+
+/// What a stage does to one topic's fields.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StageFields {
+    pub stage: String,
+    pub reads: Vec<String>,
+    pub writes: Vec<String>,
+}
+
+/// A snapshot of a pipeline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PipelineStatus {
+    pub name: String,
+    pub state: State,
+    /// Why it is not simply running.
+    pub reason: Option<String>,
+    /// Kind of the source.
+    pub source: &'static str,
+    pub sinks: Vec<&'static str>,
+    /// What the source is doing.
+    pub phase: String,
+    pub records_in: u64,
+    pub records_out: u64,
+    pub dropped: u64,
+    pub dead_letters: u64,
+    /// Records read and not settled.
+    pub in_flight: u64,
+    /// Event time to hand-over; -1 while unknown.
+    pub lag_ms: i64,
+    /// (partition, settled position).
+    pub checkpoint: Vec<(String, String)>,
+    pub stages: Vec<StageStatus>,
+    /// (topic, what each stage reads and writes of it).
+    pub fields: Vec<(String, Vec<StageFields>)>,
+}
