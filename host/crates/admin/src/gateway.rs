@@ -1,0 +1,189 @@
+//! What the interface shows and asks for, as plain data; the binary implements [`Gateway`].
+
+use async_trait::async_trait;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::answer::ApiError;
+
+/// The process behind the interface. Calls of `async` methods may take as long as a module takes
+/// to compile; the others only look.
+#[async_trait]
+pub trait Gateway: Send + Sync + 'static {
+    /// Whether every pipeline is connected and has its checkpoint.
+    fn ready(&self) -> Readiness;
+
+    /// Prometheus text exposition, format 0.0.4.
+    fn metrics(&self) -> String;
+
+    /// Every pipeline, by name.
+    fn pipelines(&self) -> Vec<PipelineView>;
+
+    /// Does something to a pipeline and answers how it is then.
+    ///
+    /// # Errors
+    /// There is no such pipeline.
+    async fn act(&self, pipeline: &str, action: Action) -> Result<PipelineView, ApiError>;
+
+    /// Every module, by name.
+    fn modules(&self) -> Vec<ModuleView>;
+
+    /// Checks, stores and swaps in a module.
+    ///
+    /// # Errors
+    /// The bytes are no module, or a pipeline that uses it cannot work with it; the old version
+    /// goes on.
+    async fn put_module(&self, name: &str, component: Vec<u8>) -> Result<Upload, ApiError>;
+
+    /// Removes a module.
+    ///
+    /// # Errors
+    /// There is no such module, or a pipeline uses it.
+    async fn delete_module(&self, name: &str) -> Result<(), ApiError>;
+
+    /// Goes back to the version before.
+    ///
+    /// # Errors
+    /// There is no such module, no version before it, or a pipeline cannot work with that.
+    async fn roll_back(&self, name: &str) -> Result<ModuleView, ApiError>;
+
+    /// Reads the modules' directory again.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    async fn reload(&self) -> Result<ReloadView, ApiError>;
+}
+
+/// What can be done to a pipeline.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    Pause,
+    Resume,
+    /// Opens source and sinks again from the checkpoint.
+    Restart,
+}
+
+/// Whether the process does its work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Readiness {
+    pub ready: bool,
+    /// The pipelines that are not running.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_ready: Vec<NotReady>,
+}
+
+/// A pipeline that is not running.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct NotReady {
+    pub pipeline: String,
+    pub state: String,
+    pub reason: Option<String>,
+}
+
+/// A pipeline as it is now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct PipelineView {
+    pub name: String,
+    /// `starting`, `running`, `paused`, `retrying`, `failed`, `completed` or `stopped`.
+    pub state: String,
+    /// Why it is not simply running.
+    pub reason: Option<String>,
+    /// Kind of the source.
+    pub source: String,
+    /// Kinds of the sinks, in order.
+    pub sinks: Vec<String>,
+    /// What the source is doing.
+    pub phase: String,
+    pub records_in: u64,
+    pub records_out: u64,
+    pub dropped: u64,
+    pub dead_letters: u64,
+    /// Records read and not settled.
+    pub in_flight: u64,
+    /// Milliseconds between the event at the source and its hand-over; null while unknown.
+    pub lag_ms: Option<i64>,
+    pub checkpoint: Vec<CheckpointView>,
+    pub stages: Vec<StageView>,
+    /// What the modules read and write, by topic.
+    pub fields: Vec<TopicFieldsView>,
+}
+
+/// How far a partition of the source is settled.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct CheckpointView {
+    pub partition: String,
+    pub position: String,
+}
+
+/// A module as it runs in a pipeline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct StageView {
+    pub module: String,
+    pub version: String,
+    pub sha256: String,
+}
+
+/// What the modules do to one topic's fields.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct TopicFieldsView {
+    pub topic: String,
+    pub stages: Vec<FieldsView>,
+}
+
+/// What a module reads and writes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct FieldsView {
+    pub module: String,
+    pub reads: Vec<String>,
+    pub writes: Vec<String>,
+}
+
+/// Whether a module can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ModuleState {
+    /// Ready to be used, or in use.
+    Active,
+    /// No version of it could be loaded.
+    Rejected,
+}
+
+/// A module.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct ModuleView {
+    pub name: String,
+    pub state: ModuleState,
+    /// World it implements: `transform` or `dead-letter-policy`; null where none was loaded.
+    pub world: Option<String>,
+    pub version: Option<String>,
+    /// Hex sha256 of the component.
+    pub sha256: Option<String>,
+    pub summary: Option<String>,
+    /// JSON Schema of its configuration.
+    #[schema(value_type = Object)]
+    pub config_schema: Option<serde_json::Value>,
+    /// Why the newest file or upload was refused; the version above goes on.
+    pub rejected: Option<String>,
+    /// Pipelines that use it.
+    pub used_by: Vec<String>,
+}
+
+/// What became of an upload.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct Upload {
+    pub name: String,
+    pub version: String,
+    pub sha256: String,
+    pub state: ModuleState,
+}
+
+/// What a look at the modules' directory changed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ReloadView {
+    /// Modules that were loaded and swapped in.
+    pub accepted: Vec<String>,
+    /// Modules that were refused; the old versions go on.
+    pub rejected: Vec<String>,
+    /// Modules whose files are gone.
+    pub removed: Vec<String>,
+}

@@ -1,0 +1,56 @@
+//! `/healthz`, `/readyz`, `/metrics`.
+#![expect(clippy::unused_async, reason = "axum takes handlers that are async")]
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+use crate::gateway::{Gateway, Readiness};
+use crate::guard::Access;
+
+/// The process is alive. Never fails because something else is down.
+#[utoipa::path(get, path = "/healthz", tag = "health", security(()),
+    responses((status = 200, description = "The process is alive.", body = String)))]
+pub(crate) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// Every pipeline is connected and has its checkpoint, or is completed. Who has no token learns
+/// yes or no, not why.
+#[utoipa::path(get, path = "/readyz", tag = "health", security(()), responses(
+    (status = 200, description = "Every pipeline runs or is completed.", body = Readiness),
+    (status = 503, description = "Some pipelines do not run.", body = Readiness)))]
+pub(crate) async fn readyz(
+    State(gateway): State<Arc<dyn Gateway>>,
+    State(access): State<Access>,
+    headers: HeaderMap,
+) -> Response {
+    let mut readiness = gateway.ready();
+    let status = if readiness.ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    if !access.takes_token(&headers) {
+        readiness.not_ready.clear();
+    }
+    (status, Json(readiness)).into_response()
+}
+
+/// Prometheus exposition.
+#[utoipa::path(get, path = "/metrics", tag = "health",
+    responses((status = 200, description = "Prometheus text, format 0.0.4.", body = String)))]
+pub(crate) async fn metrics(State(gateway): State<Arc<dyn Gateway>>) -> Response {
+    let text = gateway.metrics();
+    (
+        [(
+            header::CONTENT_TYPE,
+            "text/plain; version=0.0.4; charset=utf-8",
+        )],
+        text,
+    )
+        .into_response()
+}

@@ -1,0 +1,58 @@
+//! `/api/v1/pipelines`.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+
+use crate::answer::ApiError;
+use crate::gateway::{Action, Gateway, PipelineView};
+
+/// Every pipeline.
+#[utoipa::path(get, path = "/api/v1/pipelines", tag = "pipelines",
+    responses((status = 200, description = "Every pipeline, by name.", body = [PipelineView])))]
+#[expect(clippy::unused_async, reason = "axum takes handlers that are async")]
+pub(crate) async fn list(State(gateway): State<Arc<dyn Gateway>>) -> Json<Vec<PipelineView>> {
+    Json(gateway.pipelines())
+}
+
+/// One pipeline.
+#[utoipa::path(get, path = "/api/v1/pipelines/{pipeline}", tag = "pipelines",
+    params(("pipeline" = String, Path, description = "Name of the pipeline.")), responses(
+    (status = 200, description = "The pipeline.", body = PipelineView),
+    (status = 404, description = "There is no such pipeline.", body = ApiError)))]
+#[expect(clippy::unused_async, reason = "axum takes handlers that are async")]
+pub(crate) async fn show(
+    State(gateway): State<Arc<dyn Gateway>>,
+    Path(pipeline): Path<String>,
+) -> Result<Json<PipelineView>, ApiError> {
+    let found = gateway.pipelines().into_iter().find(|p| p.name == pipeline);
+    let answer = found
+        .map(Json)
+        .ok_or_else(|| ApiError::pipeline_unknown(&pipeline));
+    answer
+}
+
+/// Pauses, resumes or restarts a pipeline.
+#[utoipa::path(post, path = "/api/v1/pipelines/{pipeline}/{action}", tag = "pipelines",
+    params(
+        ("pipeline" = String, Path, description = "Name of the pipeline."),
+        ("action" = String, Path, description = "`pause`, `resume` or `restart`.")),
+    responses(
+    (status = 200, description = "The pipeline afterwards.", body = PipelineView),
+    (status = 404, description = "There is no such pipeline or action.", body = ApiError)))]
+pub(crate) async fn act(
+    State(gateway): State<Arc<dyn Gateway>>,
+    Path((pipeline, action)): Path<(String, String)>,
+) -> Result<Json<PipelineView>, ApiError> {
+    let action = match action.as_str() {
+        "pause" => Action::Pause,
+        "resume" => Action::Resume,
+        "restart" => Action::Restart,
+        other => {
+            let message = format!("`{other}` is no action; there are pause, resume and restart");
+            return Err(ApiError::new(404, "action-unknown", message));
+        }
+    };
+    gateway.act(&pipeline, action).await.map(Json)
+}

@@ -1,0 +1,107 @@
+//! Routes and limits, and the listener that serves them.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, FromRef};
+use axum::http::Uri;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use crate::answer::ApiError;
+use crate::gateway::Gateway;
+use crate::guard::{Access, guard};
+use crate::{health, modules, openapi, pipelines};
+
+/// Largest component that can be uploaded.
+pub const MODULE_BYTES_MAX: usize = 32 << 20;
+
+#[derive(Clone)]
+struct Shared {
+    gateway: Arc<dyn Gateway>,
+    access: Access,
+    uploads: Arc<Semaphore>,
+}
+
+impl FromRef<Shared> for Arc<dyn Gateway> {
+    fn from_ref(shared: &Shared) -> Self {
+        Arc::clone(&shared.gateway)
+    }
+}
+
+impl FromRef<Shared> for Access {
+    fn from_ref(shared: &Shared) -> Self {
+        shared.access.clone()
+    }
+}
+
+impl FromRef<Shared> for Arc<Semaphore> {
+    fn from_ref(shared: &Shared) -> Self {
+        Arc::clone(&shared.uploads)
+    }
+}
+
+/// The whole interface.
+pub fn router(gateway: Arc<dyn Gateway>, access: Access) -> Router {
+    let shared = Shared {
+        gateway,
+        access: access.clone(),
+        uploads: Arc::new(Semaphore::new(1)),
+    };
+    let module = get(modules::show).put(modules::put).delete(modules::delete);
+    Router::new()
+        .route("/healthz", get(health::healthz))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .route("/api/v1/openapi.json", get(openapi::show))
+        .route("/api/v1/pipelines", get(pipelines::list))
+        .route("/api/v1/pipelines/{pipeline}", get(pipelines::show))
+        .route(
+            "/api/v1/pipelines/{pipeline}/{action}",
+            post(pipelines::act),
+        )
+        .route("/api/v1/modules", get(modules::list))
+        .route("/api/v1/modules/reload", post(modules::reload))
+        .route(
+            "/api/v1/modules/{module}/rollback",
+            post(modules::roll_back),
+        )
+        .route("/api/v1/modules/{module}", module)
+        .method_not_allowed_fallback(wrong_method)
+        .fallback(unknown_route)
+        .with_state(shared)
+        .layer(DefaultBodyLimit::disable())
+        .layer(from_fn_with_state(access, guard))
+}
+
+#[expect(clippy::unused_async, reason = "axum takes handlers that are async")]
+async fn unknown_route(uri: Uri) -> ApiError {
+    let message = format!(
+        "there is nothing at `{}`; see /api/v1/openapi.json",
+        uri.path()
+    );
+    ApiError::new(404, "route-unknown", message)
+}
+
+#[expect(clippy::unused_async, reason = "axum takes handlers that are async")]
+async fn wrong_method() -> ApiError {
+    let message = "this route does not know this method; see /api/v1/openapi.json";
+    ApiError::new(405, "method-refused", message)
+}
+
+/// Serves until `stop` resolves, then lets running requests finish.
+///
+/// # Errors
+/// The listener broke.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    axum::serve(listener, router)
+        .with_graceful_shutdown(stop)
+        .await
+}
