@@ -1,0 +1,381 @@
+//! A batch of documents made ready for the chain: one walk per record gives the operation, the
+//! row image, the values that are read and the places that are edited.
+
+use std::sync::Arc;
+
+use wasmgate_model::{
+    Batch, Block, Column, DeadLetterCause, Documents, FieldPath, Member, Op, Payload, PlanRead,
+    ReadColumn, Reject, Values, Verdict,
+};
+
+use super::convert::{self, Mismatch};
+use super::tree::{Target, is_null};
+use super::walker::{self, Origin, Walker};
+use super::{DocumentError, Reason};
+
+/// Fills reads, images, places to edit and operations of a batch of documents.
+///
+/// A record that is not a JSON object (nor a tombstone) is rejected with stage `decode`, code
+/// `invalid-json`; an envelope without a known operation with `invalid-envelope`; a value that
+/// does not fit the wanted kind with stage `convert`, code `wrong-kind`; a record without a field
+/// that is not optional with the reading stage and `missing-field`. Nothing is looked at where
+/// nobody reads or edits a value.
+pub fn project(batch: &mut Batch) {
+    let plan = Arc::clone(&batch.plan);
+    let envelope = batch.schema.envelope;
+    if plan.is_empty() && !envelope {
+        return;
+    }
+    let rows = batch.len();
+    batch.reads.extend(plan.reads.iter().map(|r| ReadColumn::Own(with_room(r, rows))));
+    if let Payload::Documents(documents) = &mut batch.payload {
+        documents.images.clear();
+        documents.edits.clear();
+        documents.duplicates.clear();
+    }
+    walker::with(&plan, envelope, |walker| {
+        let unchecked = walker.walks && !all_utf8(batch);
+        for row in 0..rows {
+            let found = look(walker, batch, row, unchecked);
+            read_row(walker, batch, row, &found, &plan.reads);
+        }
+    });
+    // A source may have rejected rows before; its reason stands.
+    batch.rejects.sort_by_key(|r| r.row);
+    batch.rejects.dedup_by_key(|r| r.row);
+}
+
+/// What one record turned out to be.
+enum Seen {
+    /// No value, or nobody looks at it.
+    Nothing,
+    /// Rejected already: its columns are filled up.
+    Broken,
+    Object {
+        delete: bool,
+        image: bool,
+    },
+}
+
+/// A column with room for every row.
+fn with_room(read: &PlanRead, rows: usize) -> Column {
+    let mut column = Column::new(read.kind);
+    match &mut column.values {
+        Values::Booleans(v) => v.reserve(rows),
+        Values::Ints(v) => v.reserve(rows),
+        Values::Floats(v) => v.reserve(rows),
+        Values::Texts(b) | Values::Blobs(b) => b.offsets.reserve(rows),
+    }
+    column
+}
+
+/// Whether every value of the batch is UTF-8: one check for all, and that no character reaches
+/// over the border of two values.
+fn all_utf8(batch: &Batch) -> bool {
+    let Payload::Documents(documents) = &batch.payload else {
+        return true;
+    };
+    let Block { offsets, data } = &documents.values;
+    let continues = |at: &u32| data.get(*at as usize).is_some_and(|b| b & 0xC0 == 0x80);
+    simdutf8::basic::from_utf8(data).is_ok() && !offsets.iter().any(continues)
+}
+
+/// Walks one value: images, places, operation; or the reason why not.
+fn look(walker: &mut Walker, batch: &mut Batch, row: usize, unchecked: bool) -> Seen {
+    let Payload::Documents(documents) = &mut batch.payload else {
+        return Seen::Nothing;
+    };
+    if !walker.walks {
+        return Seen::Nothing;
+    }
+    let document = documents.values.get(row);
+    if batch.ops.get(row) == Some(&Op::Tombstone) {
+        note_nothing(walker, documents);
+        return Seen::Nothing;
+    }
+    let utf8 = if unchecked { check_utf8(document) } else { Ok(()) };
+    let walked = utf8.and_then(|()| walker.value.walk(document, &mut walker.found));
+    let object = match walked {
+        Ok(object) => object,
+        Err(error) => {
+            note_nothing(walker, documents);
+            reject(&mut batch.rejects, row, &"decode".into(), "invalid-json", error.to_string());
+            return Seen::Broken;
+        }
+    };
+    let Some(envelope) = &walker.envelope else {
+        note_places(walker, documents, row, object, false);
+        return Seen::Object { delete: false, image: true };
+    };
+    let op = walker.found.get(envelope.op);
+    let Some(op) = operation(document, op) else {
+        note_nothing(walker, documents);
+        let message = "the envelope's op is not one of c, u, d, r, t, m".to_owned();
+        reject(&mut batch.rejects, row, &"decode".into(), "invalid-envelope", message);
+        return Seen::Broken;
+    };
+    if let Some(slot) = batch.ops.get_mut(row) {
+        *slot = op;
+    }
+    let delete = op == Op::Delete;
+    let image = walker.found.get(if delete { envelope.before } else { envelope.after });
+    let is_object = document.get(image.value as usize) == Some(&b'{') && image.found();
+    let image = if is_object { Member { name: image.value, ..image } } else { Member::default() };
+    note_places(walker, documents, row, image, delete);
+    Seen::Object { delete, image: is_object }
+}
+
+/// Where the UTF-8 of a value breaks off, if it does.
+#[cold]
+fn check_utf8(document: &[u8]) -> Result<(), DocumentError> {
+    let error =
+        |e: std::str::Utf8Error| DocumentError { offset: e.valid_up_to(), reason: Reason::Utf8 };
+    std::str::from_utf8(document).map(|_| ()).map_err(error)
+}
+
+/// The operation of an envelope, by its letter.
+fn operation(document: &[u8], member: Member) -> Option<Op> {
+    Some(match document.get(member.value as usize..member.end as usize)? {
+        b"\"c\"" => Op::Create,
+        b"\"u\"" => Op::Update,
+        b"\"d\"" => Op::Delete,
+        b"\"r\"" => Op::Snapshot,
+        b"\"t\"" => Op::Truncate,
+        b"\"m\"" => Op::Message,
+        _ => return None,
+    })
+}
+
+/// A row without an image.
+fn note_nothing(walker: &Walker, documents: &mut Documents) {
+    documents.images.push(Member::default());
+    let places = documents.edits.len() + walker.edits.len();
+    documents.edits.resize(places, Member::default());
+}
+
+/// Notes the image and, in it, the places of the fields that are edited.
+fn note_places(
+    walker: &Walker,
+    documents: &mut Documents,
+    row: usize,
+    image: Member,
+    delete: bool,
+) {
+    documents.images.push(image);
+    for (number, (after, before)) in walker.edits.iter().enumerate() {
+        let target = before.as_ref().filter(|_| delete).unwrap_or(after);
+        let place = target.find(&walker.found).filter(|_| image.found());
+        documents.edits.push(place.map_or_else(Member::default, |(_, member)| member));
+        if walker.found.earlier.is_empty() {
+            continue;
+        }
+        let best = place.map(|(slot, _)| slot);
+        for (slot, member) in &walker.found.earlier {
+            // A literal `a.b` hides `b` in `a`, as it does for reads.
+            let same = match best {
+                Some(best) => best == *slot,
+                None => target.places().contains(slot),
+            };
+            if same && image.found() {
+                documents.duplicates.push((row as u32, number as u32, *member));
+            }
+        }
+    }
+}
+
+/// Appends one value to every column of the reads.
+fn read_row(walker: &mut Walker, batch: &mut Batch, row: usize, seen: &Seen, reads: &[PlanRead]) {
+    if walker.reads_key {
+        walk_key(walker, batch, row);
+    }
+    let mut columns = std::mem::take(&mut batch.reads);
+    let mut refused = false;
+    for ((origin, read), column) in walker.origins.iter().zip(reads).zip(&mut columns) {
+        let ReadColumn::Own(column) = column else {
+            continue;
+        };
+        if matches!(seen, Seen::Broken) {
+            column.push_null();
+            continue;
+        }
+        match read_field(walker, batch, row, seen, origin, read, column) {
+            Ok(()) => {}
+            Err(refusal) => {
+                column.push_null();
+                if !refused {
+                    refusal.reject(&mut batch.rejects, row, read);
+                }
+                refused = true;
+            }
+        }
+    }
+    batch.reads = columns;
+}
+
+/// Why a row cannot go on.
+enum Refusal {
+    Kind(Mismatch),
+    Missing,
+}
+
+impl From<Mismatch> for Refusal {
+    fn from(found: Mismatch) -> Self {
+        Self::Kind(found)
+    }
+}
+
+impl Refusal {
+    #[cold]
+    fn reject(&self, rejects: &mut Vec<Reject>, row: usize, read: &PlanRead) {
+        let name = name(&read.path);
+        match self {
+            Self::Kind(found) => {
+                let wanted = read.kind.name();
+                let message = format!("field {name}: wanted {wanted}, found {found}");
+                reject(rejects, row, &"convert".into(), "wrong-kind", message);
+            }
+            Self::Missing => {
+                let message = format!("field {name} is not there, and it is not optional");
+                reject(rejects, row, &read.stage, "missing-field", message);
+            }
+        }
+    }
+}
+
+#[cold]
+fn reject(rejects: &mut Vec<Reject>, row: usize, stage: &Arc<str>, code: &str, message: String) {
+    let stage = Arc::clone(stage);
+    let cause = DeadLetterCause { stage, code: code.into(), message, module: None };
+    rejects.push(Reject { row: row as u32, verdict: Verdict::DeadLetter(Box::new(cause)) });
+}
+
+/// The contract's name of a field.
+fn name(path: &FieldPath) -> String {
+    match path {
+        FieldPath::Current(name) => name.to_string(),
+        FieldPath::Before(name) => format!("before.{name}"),
+        FieldPath::Key => "$key".to_owned(),
+        FieldPath::KeyField(name) => format!("$key.{name}"),
+        FieldPath::Topic => "$topic".to_owned(),
+        FieldPath::Partition => "$partition".to_owned(),
+        FieldPath::Offset => "$offset".to_owned(),
+        FieldPath::TimestampUs => "$timestamp-us".to_owned(),
+        FieldPath::Header(name) => format!("$header.{name}"),
+        FieldPath::Source(name) => format!("$source.{name}"),
+        FieldPath::Transaction(name) => format!("$transaction.{name}"),
+        FieldPath::Envelope(name) => format!("$envelope.{name}"),
+    }
+}
+
+/// Finds the members of a row's key. One that is no JSON object has none.
+fn walk_key(walker: &mut Walker, batch: &Batch, row: usize) {
+    let key = batch.key_bytes(row).unwrap_or(&[]);
+    let walked = simdutf8::basic::from_utf8(key).is_ok()
+        && walker.key.walk(key, &mut walker.key_found).is_ok();
+    if !walked {
+        walker.key_found.clear();
+    }
+}
+
+fn read_field(
+    walker: &Walker,
+    batch: &Batch,
+    row: usize,
+    seen: &Seen,
+    origin: &Origin,
+    read: &PlanRead,
+    column: &mut Column,
+) -> Result<(), Refusal> {
+    let Payload::Documents(documents) = &batch.payload else {
+        return Err(Refusal::Missing);
+    };
+    let document = documents.values.get(row);
+    let required = !read.optional;
+    match (origin, seen) {
+        (Origin::Image { .. } | Origin::Member(_), Seen::Nothing | Seen::Broken) => {
+            column.push_absent();
+            Ok(())
+        }
+        (Origin::Image { after, before }, Seen::Object { delete, image }) => {
+            let target = before.as_ref().filter(|_| *delete).unwrap_or(after);
+            // A record without an image (truncate, message) has no field to miss.
+            let required = required && *image;
+            push_member(target, document, &walker.found, read, required, column)
+        }
+        (Origin::Member(target), Seen::Object { .. }) => {
+            push_member(target, document, &walker.found, read, required, column)
+        }
+        (Origin::KeyMember(target), _) => {
+            let key = batch.key_bytes(row).unwrap_or(&[]);
+            let required = required && batch.ops.get(row) != Some(&Op::Tombstone);
+            push_member(target, key, &walker.key_found, read, required, column)
+        }
+        _ => read_record(batch, row, origin, read, column),
+    }
+}
+
+/// Appends a member of a document: its value, null, or absent.
+#[inline]
+fn push_member(
+    target: &Target,
+    document: &[u8],
+    found: &super::tree::Found,
+    read: &PlanRead,
+    required: bool,
+    column: &mut Column,
+) -> Result<(), Refusal> {
+    match target.find(found) {
+        Some((_, member)) if is_null(document, member) => column.push_null(),
+        Some((_, member)) => {
+            let token = document.get(member.value as usize..member.end as usize);
+            convert::push(column, read.kind, token.unwrap_or(&[]))?;
+        }
+        None if target.parent_is_null(document, found) => column.push_null(),
+        None if required => return Err(Refusal::Missing),
+        None => column.push_absent(),
+    }
+    Ok(())
+}
+
+/// Appends what belongs to the record itself and not to its value.
+fn read_record(
+    batch: &Batch,
+    row: usize,
+    origin: &Origin,
+    read: &PlanRead,
+    column: &mut Column,
+) -> Result<(), Refusal> {
+    let kind = read.kind;
+    match origin {
+        Origin::Topic => convert::push_raw(column, kind, batch.schema.topic.as_bytes())?,
+        Origin::Key => match batch.key_bytes(row) {
+            Some(key) => convert::push_raw(column, kind, key)?,
+            None => column.push_null(),
+        },
+        Origin::Partition => match batch.partitions.get(row).copied().unwrap_or(-1) {
+            -1 => column.push_null(),
+            partition => convert::push_number(column, kind, i64::from(partition))?,
+        },
+        Origin::Offset => {
+            let offset = batch.positions.get(row).map_or(0, |p| p.major);
+            convert::push_number(column, kind, i64::try_from(offset).unwrap_or(i64::MAX))?;
+        }
+        Origin::Time => {
+            let time = batch.times_us.get(row).copied().unwrap_or(0);
+            convert::push_number(column, kind, time)?;
+        }
+        Origin::Header(name) => {
+            let last = batch.headers.row(row).filter(|(n, _)| *n == &**name).last();
+            match last {
+                Some((_, Some(value))) => convert::push_raw(column, kind, value)?,
+                Some((_, None)) => column.push_null(),
+                None if read.optional || batch.ops.get(row) == Some(&Op::Tombstone) => {
+                    column.push_absent();
+                }
+                None => return Err(Refusal::Missing),
+            }
+        }
+        Origin::Image { .. } | Origin::Member(_) | Origin::KeyMember(_) => column.push_absent(),
+    }
+    Ok(())
+}
