@@ -100,8 +100,8 @@ pub struct Written {
 /// Resolves when what was accepted is durable.
 pub type Durable = Pin<Box<dyn Future<Output = Result<Written, Fault>> + Send>>;
 
-/// An open sink. Writes are called one after the other, in order; their durables are awaited in
-/// order while later writes go on.
+/// An open sink. Writes are called one after the other, in order; their durables are awaited side
+/// by side while later writes go on.
 #[async_trait]
 pub trait Sink: Send {
     /// Takes the rows over. Waits while the sink's own queue is full: that is the back-pressure.

@@ -55,9 +55,7 @@ mod tests {
     #[test]
     fn pauses_grow_to_the_cap_and_start_again() {
         let mut b = Backoff::default();
-        let pauses: Vec<_> = (0..20)
-            .map(|_| b.next(FaultKind::SinkUnavailable))
-            .collect();
+        let pauses: Vec<_> = (0..20).map(|_| b.next(FaultKind::SinkUnavailable)).collect();
         assert!(pauses.iter().all(|p| *p <= Duration::from_secs(5)));
         assert!(
             pauses.first() < pauses.get(4) && pauses.get(19) >= Some(&Duration::from_millis(2500))

@@ -18,11 +18,7 @@ pub(crate) enum Input {
     /// Column of the plan.
     Plan(usize),
     /// Written by an earlier stage as `from`; rows it left absent come from plan read `below`.
-    Slot {
-        slot: usize,
-        from: Kind,
-        below: Option<usize>,
-    },
+    Slot { slot: usize, from: Kind, below: Option<usize> },
     /// Not there: every row absent.
     Absent,
 }
@@ -87,10 +83,7 @@ pub(crate) fn bind(
 ) -> Result<Bound, Fault> {
     let mut binder = Binder {
         view: View::new(schema),
-        plan: Plan {
-            chain,
-            ..Plan::default()
-        },
+        plan: Plan { chain, ..Plan::default() },
         known: HashMap::new(),
         slots: Vec::new(),
         key_removed: Vec::new(),
@@ -133,12 +126,7 @@ impl Binder {
         for read in &projection.reads {
             let required = !read.optional;
             let input = self.read(name, &read.name, read.kind, required)?;
-            reads.push(BoundRead {
-                name: read.name.clone(),
-                kind: read.kind,
-                required,
-                input,
-            });
+            reads.push(BoundRead { name: read.name.clone(), kind: read.kind, required, input });
         }
         for (from, to) in &projection.renames {
             self.view.rename(from, to, &mut self.slots);
@@ -159,12 +147,7 @@ impl Binder {
             self.plan.image = true;
             self.view.envelope = false;
         }
-        Ok(BoundStage {
-            view,
-            projection,
-            reads,
-            writes,
-        })
+        Ok(BoundStage { view, projection, reads, writes })
     }
 
     fn read(
@@ -186,23 +169,15 @@ impl Binder {
         };
         if let Some(slot) = written {
             let below = Some(self.plan_read(stage, path, kind));
-            return Ok(Input::Slot {
-                slot,
-                from: Kind::Text,
-                below,
-            });
+            return Ok(Input::Slot { slot, from: Kind::Text, below });
         }
         match self.view.find(&path) {
             Found::Missing if required => {
                 let (topic, have) = (&self.view.topic, self.view.names());
-                refuse(format!(
-                    "reads field {name:?}, which {topic} does not have (it has {have})"
-                ))
+                refuse(format!("reads field {name:?}, which {topic} does not have (it has {have})"))
             }
             Found::Missing => Ok(Input::Absent),
-            Found::Source {
-                kind: Some(found), ..
-            } if !found.converts_to(kind) => refuse(format!(
+            Found::Source { kind: Some(found), .. } if !found.converts_to(kind) => refuse(format!(
                 "reads field {name:?} of {} as {}; it is {}",
                 self.view.topic,
                 kind.name(),
@@ -226,12 +201,7 @@ impl Binder {
     fn plan_read(&mut self, stage: &str, path: FieldPath, kind: Kind) -> usize {
         let reads = &mut self.plan.reads;
         *self.known.entry((path.clone(), kind)).or_insert_with(|| {
-            reads.push(PlanRead {
-                path,
-                kind,
-                optional: true,
-                stage: stage.into(),
-            });
+            reads.push(PlanRead { path, kind, optional: true, stage: stage.into() });
             reads.len() - 1
         })
     }
@@ -262,12 +232,7 @@ impl Binder {
             }
             Some(at) => at,
             None => {
-                let slot = Slot {
-                    target: target.clone(),
-                    name: name.into(),
-                    kind,
-                    removed: false,
-                };
+                let slot = Slot { target: target.clone(), name: name.into(), kind, removed: false };
                 self.slots.push(slot);
                 self.slots.len() - 1
             }
@@ -282,10 +247,7 @@ impl Binder {
         let (removed, renamed) = self.view.edits();
         let mut edits: Vec<Arc<str>> = removed.clone();
         edits.extend(renamed.iter().map(|(from, _)| Arc::clone(from)));
-        let fields = self
-            .slots
-            .iter()
-            .filter(|s| s.target == Target::Field && !s.removed);
+        let fields = self.slots.iter().filter(|s| s.target == Target::Field && !s.removed);
         edits.extend(fields.map(|s| Arc::clone(&s.name)));
         edits.sort();
         edits.dedup();
@@ -311,11 +273,7 @@ impl Bound {
         name: &str,
         projection: Option<&Projection>,
     ) -> Result<(), Fault> {
-        let planned = self
-            .stages
-            .get(at)
-            .and_then(Option::as_ref)
-            .map(|s| &s.projection);
+        let planned = self.stages.get(at).and_then(Option::as_ref).map(|s| &s.projection);
         if planned == projection {
             return Ok(());
         }

@@ -53,10 +53,7 @@ impl Chain {
             schemas: HashMap::new(),
             next_id: VIEW_IDS_FROM,
         };
-        Ok(Self {
-            version: AtomicU64::new(1),
-            state: Mutex::new(state),
-        })
+        Ok(Self { version: AtomicU64::new(1), state: Mutex::new(state) })
     }
 
     fn lock(&self) -> MutexGuard<'_, ChainState> {
@@ -79,17 +76,12 @@ impl Chain {
 
     /// Whether a stage runs this module.
     pub(crate) fn uses(&self, name: &str) -> bool {
-        self.specs()
-            .iter()
-            .any(|s| s.module.identity().name == name)
+        self.specs().iter().any(|s| s.module.identity().name == name)
     }
 
     pub(crate) fn specs(&self) -> Specs {
         let state = self.lock();
-        state
-            .versions
-            .get(&state.version)
-            .map_or_else(|| Specs::from([]), Arc::clone)
+        state.versions.get(&state.version).map_or_else(|| Specs::from([]), Arc::clone)
     }
 
     fn with(&self, module: &Arc<dyn Module>) -> Vec<StageSpec> {
@@ -174,18 +166,9 @@ impl Planner for Chain {
             return Ok(Arc::clone(&bound.plan));
         }
         let Some(specs) = state.versions.get(&version).map(Arc::clone) else {
-            return Err(Fault::new(
-                FaultKind::Internal,
-                "the chain has no current version",
-            ));
+            return Err(Fault::new(FaultKind::Internal, "the chain has no current version"));
         };
-        let bound = bind_all(
-            schema,
-            version,
-            &specs,
-            &mut state.probes,
-            &mut state.next_id,
-        )?;
+        let bound = bind_all(schema, version, &specs, &mut state.probes, &mut state.next_id)?;
         let bound = Arc::new(bound);
         let plan = Arc::clone(&bound.plan);
         state.bound.insert((version, schema.id), bound);

@@ -11,10 +11,7 @@ pub(crate) fn possible(from: Kind, to: Kind) -> bool {
         Kind::Text => !matches!(from, Kind::Bytes),
         Kind::Float => matches!(from, Kind::Float | Kind::Integer | Kind::Decimal),
         Kind::Integer => {
-            matches!(
-                from,
-                Kind::Integer | Kind::TimestampUs | Kind::DateDays | Kind::TimeUs
-            )
+            matches!(from, Kind::Integer | Kind::TimestampUs | Kind::DateDays | Kind::TimeUs)
         }
         _ => from == to,
     }
@@ -24,21 +21,15 @@ pub(crate) fn possible(from: Kind, to: Kind) -> bool {
 pub(crate) fn convert(column: &Column, from: Kind, to: Kind) -> Column {
     let values = match (&column.values, to) {
         (Values::Ints(v), Kind::Float) => Values::Floats(v.iter().map(|x| *x as f64).collect()),
-        (Values::Texts(b), Kind::Float) if from == Kind::Decimal => Values::Floats(
-            (0..b.len())
-                .map(|i| b.text(i).parse().unwrap_or_default())
-                .collect(),
-        ),
+        (Values::Texts(b), Kind::Float) if from == Kind::Decimal => {
+            Values::Floats((0..b.len()).map(|i| b.text(i).parse().unwrap_or_default()).collect())
+        }
         (Values::Ints(v), Kind::Text) => texts(v.iter()),
         (Values::Floats(v), Kind::Text) => texts(v.iter()),
         (Values::Booleans(v), Kind::Text) => texts(v.iter()),
         (values, _) => values.clone(),
     };
-    Column {
-        values,
-        nulls: column.nulls.clone(),
-        absent: column.absent.clone(),
-    }
+    Column { values, nulls: column.nulls.clone(), absent: column.absent.clone() }
 }
 
 fn texts<T: std::fmt::Display>(values: impl Iterator<Item = T>) -> Values {

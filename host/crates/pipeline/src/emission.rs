@@ -18,32 +18,16 @@ pub(crate) struct Emissions {
 impl Emissions {
     /// A batch of the records; `rows` are the payload rows of the call, `parent` their batch.
     pub(crate) fn batch(&mut self, emission: Emission, rows: &[u32], parent: &Batch) -> Batch {
-        let Emission {
-            topic,
-            parents,
-            fields,
-            mut columns,
-        } = emission;
-        let key = fields
-            .iter()
-            .position(|f| f.name == "$key")
-            .map(|at| columns.remove(at));
+        let Emission { topic, parents, fields, mut columns } = emission;
+        let key = fields.iter().position(|f| f.name == "$key").map(|at| columns.remove(at));
         let schema = self.schema(topic, fields.iter().filter(|f| f.name != "$key"));
         let payload = Payload::Rows(Rows::new(columns, Vec::new(), Vec::new()));
         let mut batch = Batch::new(schema, Arc::clone(&self.plan), payload);
         for &parent_row in &parents {
             let row = rows.get(parent_row as usize).map_or(0, |r| *r as usize);
             batch.ops.push(Op::Append);
-            batch
-                .times_us
-                .push(parent.times_us.get(row).copied().unwrap_or_default());
-            batch.positions.push(
-                parent
-                    .positions
-                    .get(row)
-                    .copied()
-                    .unwrap_or(Position::default()),
-            );
+            batch.times_us.push(parent.times_us.get(row).copied().unwrap_or_default());
+            batch.positions.push(parent.positions.get(row).copied().unwrap_or(Position::default()));
         }
         let mut keys = Block::default();
         match key.map(|k| (k.values, k.nulls)) {

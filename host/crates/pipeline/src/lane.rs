@@ -41,11 +41,7 @@ impl Instances {
             })
         };
         let stages = specs.iter().map(open).collect::<Result<_, Fault>>()?;
-        Ok(Self {
-            version,
-            stages,
-            bound: HashSet::new(),
-        })
+        Ok(Self { version, stages, bound: HashSet::new() })
     }
 
     fn bind(&mut self, bound: &Bound) -> Result<(), Fault> {
@@ -99,11 +95,7 @@ impl LaneChain {
     /// The pipeline cannot go on: a fault that is not one record's.
     pub fn process(&mut self, batch: &mut Batch) -> Result<Vec<Batch>, Fault> {
         let (specs, bound) = self.chain.bound(&batch.plan, &batch.schema)?;
-        if self
-            .instances
-            .as_ref()
-            .is_none_or(|i| i.version != batch.plan.chain)
-        {
+        if self.instances.as_ref().is_none_or(|i| i.version != batch.plan.chain) {
             self.instances = Some(Instances::open(batch.plan.chain, &specs, &self.metrics)?);
         }
         let Some(instances) = &mut self.instances else {

@@ -52,13 +52,7 @@ impl Judge {
                         pause = pause.max(ms);
                     }
                     Decision::DeadLetter(topic) => {
-                        letters.push(DeadLetter {
-                            batch: n,
-                            row,
-                            cause,
-                            attempts: attempt,
-                            topic,
-                        });
+                        letters.push(DeadLetter { batch: n, row, cause, attempts: attempt, topic });
                     }
                     Decision::Drop => self.metrics.dropped("policy", 1),
                     Decision::Halt => return Err(halted(&cause)),
@@ -128,10 +122,7 @@ impl Judge {
         let until = Instant::now() + pause;
         while let Some(left) = until.checked_duration_since(Instant::now()) {
             if self.stop.load(Ordering::Relaxed) {
-                return Err(Fault::new(
-                    FaultKind::Stopped,
-                    "stopped while a record was retried",
-                ));
+                return Err(Fault::new(FaultKind::Stopped, "stopped while a record was retried"));
             }
             std::thread::sleep(left.min(PAUSE_STEP));
         }
@@ -165,7 +156,7 @@ pub(crate) fn failure(
         attempt,
         age_ms,
         topic: batch.schema.topic.to_string(),
-        partition: batch.partitions.get(row as usize).copied().unwrap_or(-1),
+        partition: batch.source_partition,
         op: batch.ops.get(row as usize).copied().unwrap_or(Op::Append),
         key,
         value,

@@ -53,13 +53,7 @@ impl Pipeline {
             command,
             restart: Arc::clone(&restart),
         });
-        let engine = Engine {
-            spec,
-            chain,
-            shared,
-            command: commands,
-            restart,
-        };
+        let engine = Engine { spec, chain, shared, command: commands, restart };
         tokio::spawn(Box::pin(engine.run()));
         Ok(pipeline)
     }
@@ -78,17 +72,8 @@ impl Pipeline {
             state = State::Paused;
         }
         let m = &self.shared.metrics;
-        let checkpoint = self
-            .shared
-            .checkpoint
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let phase = self
-            .shared
-            .source
-            .phase
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let checkpoint = self.shared.checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
+        let phase = self.shared.source.phase.lock().unwrap_or_else(PoisonError::into_inner);
         PipelineStatus {
             name: self.name.to_string(),
             state,
@@ -101,11 +86,7 @@ impl Pipeline {
             dropped: m.dropped_all.get(),
             dead_letters: m.dead_letters_all.get(),
             in_flight: u64::try_from(m.in_flight.get()).unwrap_or(0),
-            lag_ms: self
-                .shared
-                .source
-                .lag_ms
-                .load(std::sync::atomic::Ordering::Relaxed),
+            lag_ms: self.shared.source.lag_ms.load(std::sync::atomic::Ordering::Relaxed),
             checkpoint: checkpoint
                 .iter()
                 .map(|(partition, at, _)| (partition.to_string(), at.to_string()))
@@ -148,8 +129,7 @@ impl Pipeline {
     /// Stops reading, settles what is in flight, writes the checkpoint, closes.
     pub async fn stop(&self) {
         self.command.send_replace(Command::Stop);
-        self.wait(|s| matches!(s, State::Stopped | State::Completed))
-            .await;
+        self.wait(|s| matches!(s, State::Stopped | State::Completed)).await;
     }
 
     /// Waits until the source had an end and everything is settled, or the pipeline failed.

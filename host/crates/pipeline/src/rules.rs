@@ -36,10 +36,7 @@ pub(crate) fn target(stage: &str, write: &Write) -> Result<Target, Fault> {
     };
     if write.kind != kind {
         let (name, found, want) = (&write.name, write.kind.name(), kind.name());
-        return Err(refused(
-            stage,
-            &format!("writes {name} as {found}; it is {want}"),
-        ));
+        return Err(refused(stage, &format!("writes {name} as {found}; it is {want}")));
     }
     Ok(target)
 }
@@ -62,10 +59,7 @@ pub(crate) fn check(stage: &str, projection: &Projection) -> Result<(), Fault> {
     }
     let renames = projection.renames.iter().flat_map(|(from, to)| [from, to]);
     if let Some(name) = renames.into_iter().find(|n| n.starts_with('$')) {
-        return Err(refused(
-            stage,
-            &format!("renames {name}; only fields can be renamed"),
-        ));
+        return Err(refused(stage, &format!("renames {name}; only fields can be renamed")));
     }
     let key = |n: &String| n.starts_with('$') && !n.starts_with("$key.");
     if let Some(name) = projection.removes.iter().find(|n| key(n)) {

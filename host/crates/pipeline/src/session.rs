@@ -63,10 +63,7 @@ impl Shared {
     }
 
     pub(crate) fn state(&self) -> (State, Option<String>) {
-        self.state
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A write is being tried again.
@@ -108,18 +105,9 @@ pub(crate) struct Parts<'a> {
 
 /// Opens everything and runs until the source ends, a stop is asked for, or something fails.
 pub(crate) async fn run(parts: Parts<'_>) -> Result<End, Fault> {
-    let Parts {
-        spec,
-        chain,
-        shared,
-        command,
-    } = parts;
+    let Parts { spec, chain, shared, command } = parts;
     let checkpoint = load(spec).await?;
-    shared
-        .checkpoint
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .clone_from(&checkpoint);
+    shared.checkpoint.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&checkpoint);
     *shared.tracker() = Tracker::default();
     shared.metrics.in_flight.set(0);
     let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
@@ -158,10 +146,7 @@ pub(crate) async fn run(parts: Parts<'_>) -> Result<End, Fault> {
     };
     let settler = Settler {
         dead_letters,
-        context: DeadLetterContext {
-            pipeline: Arc::clone(&spec.name),
-            source: spec.source.kind(),
-        },
+        context: DeadLetterContext { pipeline: Arc::clone(&spec.name), source: spec.source.kind() },
         policy: open_policy(spec)?,
         encoder: Arc::clone(&spec.encoder),
         pool,
@@ -175,16 +160,8 @@ pub(crate) async fn run(parts: Parts<'_>) -> Result<End, Fault> {
         checkpoint,
         shared: Arc::clone(shared),
     };
-    let lanes = reader::LaneQueues {
-        queues: lanes,
-        shared: Arc::clone(shared),
-    };
-    let reader = reader::Reading {
-        reader,
-        lanes,
-        progress: progress_in,
-        command,
-    };
+    let lanes = reader::LaneQueues { queues: lanes, shared: Arc::clone(shared) };
+    let reader = reader::Reading { reader, lanes, progress: progress_in, command };
 
     let mut tasks: JoinSet<Result<Option<End>, Fault>> = JoinSet::new();
     tasks.spawn(async move { reader.run().await.map(Some) });
@@ -237,10 +214,7 @@ async fn load(spec: &PipelineSpec) -> Result<Checkpoint, Fault> {
 }
 
 fn open_policy(spec: &PipelineSpec) -> Result<Option<Box<dyn Policy>>, Fault> {
-    spec.policy
-        .as_ref()
-        .map(|p| p.module.open(&p.config))
-        .transpose()
+    spec.policy.as_ref().map(|p| p.module.open(&p.config)).transpose()
 }
 
 /// A delivery on its way into a lane.
@@ -272,12 +246,9 @@ fn lanes(
         };
         let faults = faults.clone();
         let name = format!("{}-lane-{n}", spec.name);
-        std::thread::Builder::new()
-            .name(name)
-            .spawn(move || lane.run(&faults))
-            .map_err(|e| {
-                Fault::new(FaultKind::Internal, "a lane's thread cannot start").because(e)
-            })?;
+        std::thread::Builder::new().name(name).spawn(move || lane.run(&faults)).map_err(|e| {
+            Fault::new(FaultKind::Internal, "a lane's thread cannot start").because(e)
+        })?;
     }
     Ok(queues)
 }
@@ -322,11 +293,6 @@ impl Lane {
         }
         let letters = self.judge.judge(&mut delivery, &mut self.chain)?;
         delivery.batches.extend(extra);
-        Ok(Processed {
-            ticket,
-            delivery,
-            letters,
-            records,
-        })
+        Ok(Processed { ticket, delivery, letters, records })
     }
 }

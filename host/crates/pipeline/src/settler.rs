@@ -57,14 +57,7 @@ impl Settler {
 
     async fn settle(&mut self, done: Durably) -> Result<(), Fault> {
         let Durably { accepted, written } = done;
-        let Accepted {
-            ticket,
-            delivery,
-            mut letters,
-            records,
-            permit,
-            ..
-        } = accepted;
+        let Accepted { ticket, delivery, mut letters, records, permit, .. } = accepted;
         if !written.refused.is_empty() {
             letters.extend(self.refused(&delivery, written.refused).await?);
         }
@@ -121,13 +114,7 @@ impl Settler {
                 Decision::DeadLetter(topic) => topic,
                 Decision::Retry(_) => None,
             };
-            letters.push(DeadLetter {
-                batch,
-                row,
-                cause,
-                attempts: 1,
-                topic,
-            });
+            letters.push(DeadLetter { batch, row, cause, attempts: 1, topic });
         }
         Ok(letters)
     }
@@ -149,20 +136,13 @@ impl Settler {
             .await
             .map_err(|e| Fault::new(FaultKind::Internal, "the policy's thread ended").because(e))?;
         self.policy = Some(policy);
-        Ok(decisions
-            .ok()
-            .filter(|d| d.len() == dead.len())
-            .unwrap_or(dead))
+        Ok(decisions.ok().filter(|d| d.len() == dead.len()).unwrap_or(dead))
     }
 
     async fn bury(&mut self, delivery: &Delivery, letters: &[DeadLetter]) -> Result<(), Fault> {
         let mut backoff = Backoff::default();
         loop {
-            match self
-                .dead_letters
-                .write(&self.context, delivery, letters)
-                .await
-            {
+            match self.dead_letters.write(&self.context, delivery, letters).await {
                 Ok(()) => break,
                 Err(fault) if fault.retry() == Retry::Timed => {
                     let pause = backoff.next(fault.kind);
@@ -174,9 +154,7 @@ impl Settler {
         }
         self.shared.working();
         for letter in letters {
-            self.shared
-                .metrics
-                .dead_letter(&letter.cause.stage, &letter.cause.code, 1);
+            self.shared.metrics.dead_letter(&letter.cause.stage, &letter.cause.code, 1);
         }
         Ok(())
     }

@@ -23,18 +23,14 @@ impl StageSpec {
     /// Whether the stage applies to records from this topic.
     #[must_use]
     pub fn applies(&self, topic: &str) -> bool {
-        self.topics
-            .as_ref()
-            .is_none_or(|list| list.iter().any(|r| full_match(r, topic)))
+        self.topics.as_ref().is_none_or(|list| list.iter().any(|r| full_match(r, topic)))
     }
 }
 
 /// Whether the expression matches the whole text.
 #[must_use]
 pub(crate) fn full_match(regex: &Regex, text: &str) -> bool {
-    regex
-        .find_iter(text)
-        .any(|m| m.start() == 0 && m.end() == text.len())
+    regex.find_iter(text).any(|m| m.start() == 0 && m.end() == text.len())
 }
 
 /// A sink and the topics it takes.

@@ -54,10 +54,7 @@ impl StageRun<'_> {
                 .collect();
             scratch.ops.clear();
             if self.bound.projection.ops {
-                let ops = batch
-                    .sel
-                    .iter()
-                    .filter_map(|&row| batch.ops.get(row as usize));
+                let ops = batch.sel.iter().filter_map(|&row| batch.ops.get(row as usize));
                 scratch.ops.extend(ops);
             }
             let input = StageInput {
@@ -154,9 +151,8 @@ impl StageRun<'_> {
     }
 
     fn store(&self, output: &mut StageOutput, slots: &mut [Option<Column>]) {
-        for (column, &slot) in std::mem::take(&mut output.columns)
-            .into_iter()
-            .zip(&self.bound.writes)
+        for (column, &slot) in
+            std::mem::take(&mut output.columns).into_iter().zip(&self.bound.writes)
         {
             let Some(place) = slots.get_mut(slot) else {
                 continue;
@@ -183,9 +179,7 @@ impl StageRun<'_> {
                 Some(StageVerdict::DeadLetter { code, message }) => {
                     self.dead_letter(code, message.clone())
                 }
-                _ => Verdict::Drop {
-                    stage: Arc::clone(self.name),
-                },
+                _ => Verdict::Drop { stage: Arc::clone(self.name) },
             };
             batch.rejects.push(Reject { row, verdict });
         }
@@ -199,19 +193,12 @@ fn keep_rows(batch: &mut Batch, slots: &mut [Option<Column>], keep: &[u32]) {
         column.compact(keep);
     }
     let sel = &mut batch.sel;
-    *sel = keep
-        .iter()
-        .filter_map(|&at| sel.get(at as usize).copied())
-        .collect();
+    *sel = keep.iter().filter_map(|&at| sel.get(at as usize).copied()).collect();
 }
 
 /// `above`, and where it is absent `below`: two columns of the same length and storage.
 fn merge(above: &Column, below: &Column) -> Column {
-    let mut merged = Column {
-        values: below.values.clone(),
-        nulls: Vec::new(),
-        absent: Vec::new(),
-    };
+    let mut merged = Column { values: below.values.clone(), nulls: Vec::new(), absent: Vec::new() };
     merged.clear();
     for i in 0..above.len() {
         merged.push_from(if above.is_absent(i) { below } else { above }, i);
@@ -238,9 +225,5 @@ fn overlay(
         return under();
     };
     let written = convert(written, from, read.kind);
-    if written.absent.is_empty() {
-        written
-    } else {
-        merge(&written, &under())
-    }
+    if written.absent.is_empty() { written } else { merge(&written, &under()) }
 }

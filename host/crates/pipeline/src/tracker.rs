@@ -25,11 +25,7 @@ impl Tracker {
         let ticket = self.next;
         self.next += 1;
         let queue = self.partitions.entry(delta.partition.clone()).or_default();
-        queue.push_back(Entry {
-            ticket,
-            delta,
-            settled: false,
-        });
+        queue.push_back(Entry { ticket, delta, settled: false });
         ticket
     }
 
@@ -70,22 +66,13 @@ mod tests {
         let tickets: Vec<u64> = (0..3)
             .map(|n| {
                 let (from, to) = (Position::new(n, 0), Position::new(n + 1, 0));
-                t.begin(Delta {
-                    partition: p.clone(),
-                    from,
-                    to,
-                    state: None,
-                })
+                t.begin(Delta { partition: p.clone(), from, to, state: None })
             })
             .collect();
         assert_eq!(t.settle(&p, tickets[2]).len(), 0);
         assert_eq!(t.settle(&p, tickets[0]).len(), 1);
         assert!(!t.is_idle(&p));
-        let moved: Vec<u64> = t
-            .settle(&p, tickets[1])
-            .iter()
-            .map(|d| d.to.major)
-            .collect();
+        let moved: Vec<u64> = t.settle(&p, tickets[1]).iter().map(|d| d.to.major).collect();
         assert_eq!(moved, [2, 3]);
         assert!(t.is_idle(&p));
     }

@@ -57,21 +57,11 @@ impl Writer {
             let sets = self.routes.split(&self.specs, &delivery, &mut letters);
             let mut durables = Vec::with_capacity(sets.len());
             for (sink, rows) in sets {
-                let request = WriteRequest {
-                    delivery: Arc::clone(&delivery),
-                    rows,
-                };
+                let request = WriteRequest { delivery: Arc::clone(&delivery), rows };
                 durables.push(self.write(sink, request).await?);
             }
             let (ticket, records) = (next.ticket, next.records);
-            let sent = Accepted {
-                ticket,
-                delivery,
-                letters,
-                records,
-                durables,
-                permit,
-            };
+            let sent = Accepted { ticket, delivery, letters, records, durables, permit };
             if accepted.send(sent).await.is_err() {
                 break;
             }
@@ -144,18 +134,15 @@ impl Routes {
                     letters.push(no_sink(n, batch, i));
                     continue;
                 };
-                let set = sets
-                    .get_mut(sink)
-                    .map(|s| s.get_or_insert_with(|| vec![Vec::new(); batches]));
+                let set =
+                    sets.get_mut(sink).map(|s| s.get_or_insert_with(|| vec![Vec::new(); batches]));
                 if let Some(rows) = set.and_then(|s| s.get_mut(n)) {
                     rows.push(i as u32);
                 }
             }
         }
         let chosen = sets.into_iter().enumerate();
-        chosen
-            .filter_map(|(sink, rows)| Some((sink, RowSet::Some(rows?))))
-            .collect()
+        chosen.filter_map(|(sink, rows)| Some((sink, RowSet::Some(rows?)))).collect()
     }
 
     /// The sink that takes every row, where no row changes its topic.
@@ -178,18 +165,7 @@ fn no_sink(n: usize, batch: &Batch, i: usize) -> DeadLetter {
     let topic = batch.topic(i);
     let message = format!("no sink takes topic {topic}; add one whose `topics` matches it");
     let (stage, code) = ("sink".into(), "no-sink".into());
-    let cause = DeadLetterCause {
-        stage,
-        code,
-        message,
-        module: None,
-    };
+    let cause = DeadLetterCause { stage, code, message, module: None };
     let row = batch.sel.get(i).copied().unwrap_or_default();
-    DeadLetter {
-        batch: n,
-        row,
-        cause,
-        attempts: 1,
-        topic: None,
-    }
+    DeadLetter { batch: n, row, cause, attempts: 1, topic: None }
 }

@@ -13,10 +13,7 @@ enum Origin {
     /// The payload's field of this name.
     Source(Arc<str>),
     /// A slot; what it leaves absent is the payload's field, if there is one.
-    Written {
-        slot: usize,
-        below: Option<Arc<str>>,
-    },
+    Written { slot: usize, below: Option<Arc<str>> },
 }
 
 struct ViewField {
@@ -26,14 +23,8 @@ struct ViewField {
 
 /// What a name leads to.
 pub(super) enum Found {
-    Source {
-        path: FieldPath,
-        kind: Option<Kind>,
-    },
-    Written {
-        slot: usize,
-        below: Option<FieldPath>,
-    },
+    Source { path: FieldPath, kind: Option<Kind> },
+    Written { slot: usize, below: Option<FieldPath> },
     Missing,
 }
 
@@ -50,10 +41,8 @@ pub(super) struct View {
 
 impl View {
     pub(super) fn new(schema: &Arc<Schema>) -> Self {
-        let field = |f: &Field| ViewField {
-            field: f.clone(),
-            origin: Origin::Source(Arc::clone(&f.name)),
-        };
+        let field =
+            |f: &Field| ViewField { field: f.clone(), origin: Origin::Source(Arc::clone(&f.name)) };
         Self {
             base: Arc::clone(schema),
             topic: Arc::clone(&schema.topic),
@@ -92,34 +81,21 @@ impl View {
                 },
                 _ => None,
             };
-            return Found::Source {
-                path: path.clone(),
-                kind,
-            };
+            return Found::Source { path: path.clone(), kind };
         };
         let named = |f: &&ViewField| f.field.name == *name;
         match self.fields.iter().find(named) {
-            Some(ViewField {
-                field,
-                origin: Origin::Source(source),
-            }) => {
+            Some(ViewField { field, origin: Origin::Source(source) }) => {
                 let kind = (!self.base.open).then_some(field.kind);
-                Found::Source {
-                    path: FieldPath::Current(Arc::clone(source)),
-                    kind,
-                }
+                Found::Source { path: FieldPath::Current(Arc::clone(source)), kind }
             }
-            Some(ViewField {
-                origin: Origin::Written { slot, below },
-                ..
-            }) => {
+            Some(ViewField { origin: Origin::Written { slot, below }, .. }) => {
                 let below = below.as_ref().map(|n| FieldPath::Current(Arc::clone(n)));
                 Found::Written { slot: *slot, below }
             }
-            None if self.base.open && !self.removed.contains(name) => Found::Source {
-                path: path.clone(),
-                kind: None,
-            },
+            None if self.base.open && !self.removed.contains(name) => {
+                Found::Source { path: path.clone(), kind: None }
+            }
             None => Found::Missing,
         }
     }
@@ -138,10 +114,7 @@ impl View {
                     nullable: true,
                 };
                 self.renamed.push((from.into(), to));
-                self.fields.push(ViewField {
-                    field,
-                    origin: Origin::Source(from.into()),
-                });
+                self.fields.push(ViewField { field, origin: Origin::Source(from.into()) });
             }
             return;
         };
@@ -179,12 +152,7 @@ impl View {
     }
 
     pub(super) fn write(&mut self, name: &str, kind: Kind, nullable: bool, slot: usize) {
-        let field = Field {
-            name: name.into(),
-            kind,
-            logical: Logical::Plain,
-            nullable,
-        };
+        let field = Field { name: name.into(), kind, logical: Logical::Plain, nullable };
         let gone = self.removed.iter().any(|r| &**r == name);
         let below = (self.base.open && !gone).then(|| Arc::clone(&field.name));
         match self.fields.iter_mut().find(|f| &*f.field.name == name) {
@@ -202,10 +170,7 @@ impl View {
                 view.origin = Origin::Written { slot, below };
             }
             None => {
-                self.fields.push(ViewField {
-                    field,
-                    origin: Origin::Written { slot, below },
-                });
+                self.fields.push(ViewField { field, origin: Origin::Written { slot, below } });
             }
         }
     }
@@ -213,12 +178,8 @@ impl View {
     /// (payload fields to leave out, payload fields under a new name).
     pub(super) fn edits(&self) -> (Vec<Arc<str>>, Vec<(Arc<str>, Arc<str>)>) {
         let renamed_away = |name: &Arc<str>| self.renamed.iter().any(|(from, _)| from == name);
-        let mut removed: Vec<Arc<str>> = self
-            .removed
-            .iter()
-            .filter(|n| !renamed_away(n))
-            .cloned()
-            .collect();
+        let mut removed: Vec<Arc<str>> =
+            self.removed.iter().filter(|n| !renamed_away(n)).cloned().collect();
         removed.sort();
         removed.dedup();
         (removed, self.renamed.clone())

@@ -12,15 +12,8 @@ use super::Shared;
 /// Something that moves or guards the checkpoint.
 pub(crate) enum Progress {
     Settled(Delta),
-    Assigned {
-        partition: Partition,
-        at: Position,
-        state: Option<Arc<[u8]>>,
-    },
-    Revoked {
-        partition: Partition,
-        done: oneshot::Sender<()>,
-    },
+    Assigned { partition: Partition, at: Position, state: Option<Arc<[u8]>> },
+    Revoked { partition: Partition, done: oneshot::Sender<()> },
 }
 
 pub(super) struct Checkpoints {
@@ -65,11 +58,7 @@ impl Checkpoints {
                 let what = "the source's deliveries do not follow each other; please report it";
                 Fault::new(FaultKind::Internal, what).because(e)
             }),
-            Progress::Assigned {
-                partition,
-                at,
-                state,
-            } => {
+            Progress::Assigned { partition, at, state } => {
                 self.checkpoint.assign(partition, at, state);
                 Ok(false)
             }
@@ -84,21 +73,12 @@ impl Checkpoints {
         let started = Instant::now();
         let (store, name) = (Arc::clone(&self.store), Arc::clone(&self.pipeline));
         let checkpoint = self.checkpoint.clone();
-        tokio::task::spawn_blocking(move || store.save(&name, &checkpoint))
-            .await
-            .map_err(|e| {
-                Fault::new(FaultKind::Internal, "the store's thread ended").because(e)
-            })??;
+        tokio::task::spawn_blocking(move || store.save(&name, &checkpoint)).await.map_err(
+            |e| Fault::new(FaultKind::Internal, "the store's thread ended").because(e),
+        )??;
         self.shared.metrics.checkpoints.inc();
-        self.shared
-            .metrics
-            .checkpoint_seconds
-            .observe(started.elapsed().as_secs_f64());
-        let mut shown = self
-            .shared
-            .checkpoint
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        self.shared.metrics.checkpoint_seconds.observe(started.elapsed().as_secs_f64());
+        let mut shown = self.shared.checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
         shown.clone_from(&self.checkpoint);
         Ok(())
     }

@@ -76,12 +76,8 @@ impl LaneQueues {
         let metrics = &self.shared.metrics;
         metrics.records_in.inc_by(records as u64);
         metrics.in_flight.add(records);
-        metrics
-            .lag_ms
-            .set(self.shared.source.lag_ms.load(Ordering::Relaxed));
-        metrics
-            .retained_bytes
-            .set(self.shared.source.retained_bytes.load(Ordering::Relaxed));
+        metrics.lag_ms.set(self.shared.source.lag_ms.load(Ordering::Relaxed));
+        metrics.retained_bytes.set(self.shared.source.retained_bytes.load(Ordering::Relaxed));
         let delta = Delta {
             partition: delivery.partition.clone(),
             from: delivery.from,

@@ -17,11 +17,7 @@ pub(crate) fn call(
     match stage.process(input) {
         Ok(output) => Ok(output),
         Err(fault) if fault.blame() == Blame::Guest => {
-            let mut search = Search {
-                stage,
-                bound,
-                culprits: 0,
-            };
+            let mut search = Search { stage, bound, culprits: 0 };
             search.failed(input, fault)
         }
         Err(fault) => Err(fault),
@@ -52,23 +48,14 @@ impl Search<'_> {
             return Err(Fault::new(FaultKind::ModuleRefused, what).because(fault));
         }
         let code = fault.kind.label().to_owned();
-        let verdict = StageVerdict::DeadLetter {
-            code,
-            message: fault.chain(),
-        };
+        let verdict = StageVerdict::DeadLetter { code, message: fault.chain() };
         let empty = |kind| {
             let mut column = Column::new(kind);
             column.push_null();
             column
         };
         Ok(StageOutput {
-            columns: self
-                .bound
-                .projection
-                .writes
-                .iter()
-                .map(|w| empty(w.kind))
-                .collect(),
+            columns: self.bound.projection.writes.iter().map(|w| empty(w.kind)).collect(),
             rejects: vec![StageReject { row: 0, verdict }],
             ..StageOutput::default()
         })
