@@ -1,0 +1,23 @@
+//! The Rust side of `wit/`: generated, and nothing else. Parameters of exports are borrowed, so
+//! that columns are lowered by reference; results are owned.
+
+pub(crate) mod transform {
+    wasmtime::component::bindgen!({
+        path: "../../../wit",
+        world: "transform",
+        imports: { default: trappable },
+        ownership: Borrowing { duplicate_if_necessary: true },
+    });
+}
+
+pub(crate) mod policy {
+    wasmtime::component::bindgen!({
+        path: "../../../wit",
+        world: "dead-letter-policy",
+        imports: { default: trappable },
+        ownership: Borrowing { duplicate_if_necessary: true },
+        with: { "wasmgate:transform": crate::bindings::transform::wasmgate::transform },
+    });
+}
+
+pub(crate) use transform::wasmgate::transform::{clock, log, lookup, metrics, state, types};

@@ -1,0 +1,250 @@
+//! From a file's bytes to a module that can be opened.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sha2::{Digest as _, Sha256};
+use wasmgate_connector::{ModuleIdentity, ModuleKind};
+use wasmgate_model::{Fault, FaultKind};
+use wasmtime::Engine;
+use wasmtime::component::{Component, HasSelf, Linker};
+
+use crate::bindings::policy::{DeadLetterPolicy, DeadLetterPolicyPre};
+use crate::bindings::transform::{Transform, TransformPre};
+use crate::bindings::types::Description;
+use crate::call::{Guests, INSTANTIATE};
+use crate::compile::{Compiler, Workshop};
+use crate::engine;
+use crate::host::GuestContext;
+use crate::host::log::one_line;
+use crate::host::metrics::ModuleMetrics;
+use crate::inspect::Inspection;
+use crate::limits::Limits;
+use crate::loaded::Loaded;
+use crate::policy::PolicyComponent;
+use crate::stats::Counters;
+use crate::structure::{self, Structure};
+use crate::transform::TransformComponent;
+
+/// Bytes of the texts in a description.
+const VERSION_BYTES_MAX: usize = 64;
+const CONFIG_SCHEMA_BYTES_MAX: usize = 256 << 10;
+
+/// Runs modules: one engine with its clock, its limits and its store of compiled code.
+pub struct Runtime {
+    engine: Engine,
+    limits: Limits,
+    workshop: Workshop,
+    transforms: Linker<GuestContext>,
+    policies: Linker<GuestContext>,
+    metrics: Mutex<BTreeMap<String, Arc<ModuleMetrics>>>,
+}
+
+impl Runtime {
+    /// A runtime that compiles in this process. With `cache_dir` (made with mode 0700 where it
+    /// does not exist) code is compiled once and loaded later in well under a millisecond.
+    ///
+    /// # Errors
+    /// The directory cannot be made; this machine cannot run the engine.
+    pub fn new(limits: Limits, cache_dir: Option<PathBuf>) -> Result<Self, Fault> {
+        let engine = engine::new()?;
+        engine::start_ticker(&engine)?;
+        let broken =
+            |e| Fault::new(FaultKind::Internal, "cannot link the host's interfaces").because(e);
+        let mut transforms = Linker::new(&engine);
+        Transform::add_to_linker::<_, HasSelf<GuestContext>>(&mut transforms, |c| c)
+            .map_err(broken)?;
+        let mut policies = Linker::new(&engine);
+        DeadLetterPolicy::add_to_linker::<_, HasSelf<GuestContext>>(&mut policies, |c| c)
+            .map_err(broken)?;
+        let workshop = Workshop::new(engine.clone(), Compiler::InProcess, cache_dir)?;
+        let metrics = Mutex::default();
+        Ok(Self { engine, limits, workshop, transforms, policies, metrics })
+    }
+
+    /// Has `compiler` compile. Modules that nobody vouches for go to a child.
+    #[must_use]
+    pub fn with_compiler(mut self, compiler: Compiler) -> Self {
+        self.workshop.set_compiler(compiler);
+        self
+    }
+
+    /// Loads a module: checks, compiles and runs it once for its description, within the limits.
+    /// `name` is the one that pipelines use.
+    ///
+    /// # Errors
+    /// `ModuleRefused` with what is wrong; a trap or a limit in `describe`; `Disk` for the cache.
+    pub fn load(&self, name: &str, bytes: &[u8]) -> Result<Loaded, Fault> {
+        self.load_as(Some(name), bytes)
+    }
+
+    /// Loads a module under a name, or under the one that it gives itself.
+    fn load_as(&self, name: Option<&str>, bytes: &[u8]) -> Result<Loaded, Fault> {
+        let (component, form) = structure::component(bytes)?;
+        let kind = Structure::read(&component, form)?.kind()?;
+        if kind == ModuleKind::RawTransform {
+            return Err(refused("world raw-transform is not supported yet by this version".into()));
+        }
+        let sha256 = sha256(bytes);
+        let code = match self.workshop.cached(&sha256) {
+            Some(code) => code,
+            None => {
+                structure::validate(&component)?;
+                self.workshop.compile(&sha256, &component)?
+            }
+        };
+        match kind {
+            ModuleKind::Policy => self.load_policy(name, sha256, &code),
+            ModuleKind::Transform | ModuleKind::RawTransform => {
+                self.load_transform(name, sha256, &code)
+            }
+        }
+    }
+
+    fn load_transform(
+        &self,
+        name: Option<&str>,
+        sha256: String,
+        code: &Component,
+    ) -> Result<Loaded, Fault> {
+        let pre = self.transforms.instantiate_pre(code).and_then(TransformPre::new);
+        let pre = pre.map_err(|e| mismatch(&e))?;
+        let mut guests = self.guests(name.unwrap_or_default(), sha256);
+        let mut store = guests.store();
+        let guest = guests.call(&mut store, INSTANTIATE, |s| pre.instantiate(s))?;
+        let stage = guest.wasmgate_transform_stage();
+        let description = guests.call(&mut store, "describe", |s| stage.call_describe(s))?;
+        drop(store);
+        describe(&mut guests, name, description)?;
+        Ok(Loaded::Transform(Arc::new(TransformComponent::new(guests, pre))))
+    }
+
+    fn load_policy(
+        &self,
+        name: Option<&str>,
+        sha256: String,
+        code: &Component,
+    ) -> Result<Loaded, Fault> {
+        let pre = self.policies.instantiate_pre(code).and_then(DeadLetterPolicyPre::new);
+        let pre = pre.map_err(|e| mismatch(&e))?;
+        let mut guests = self.guests(name.unwrap_or_default(), sha256);
+        let mut store = guests.store();
+        let guest = guests.call(&mut store, INSTANTIATE, |s| pre.instantiate(s))?;
+        let policy = guest.wasmgate_transform_policy();
+        let description = guests.call(&mut store, "describe", |s| policy.call_describe(s))?;
+        drop(store);
+        describe(&mut guests, name, description)?;
+        Ok(Loaded::Policy(Arc::new(PolicyComponent::new(guests, pre))))
+    }
+
+    /// What a module is, and whether it would load. Compiles and runs it where it may.
+    ///
+    /// # Errors
+    /// The bytes are no module at all.
+    pub fn inspect(&self, bytes: &[u8]) -> Result<Inspection, Fault> {
+        let (component, form) = structure::component(bytes)?;
+        let structure = Structure::read(&component, form)?;
+        let kind = structure.kind();
+        let loaded = self.load_as(None, bytes);
+        let refusal = loaded.as_ref().err().map(Fault::chain);
+        let description = loaded.ok().map(|module| (**module.identity()).clone());
+        let Structure { form, imports, exports } = structure;
+        let (kind, size) = (kind.ok(), bytes.len());
+        Ok(Inspection {
+            form,
+            kind,
+            imports,
+            exports,
+            description,
+            refusal,
+            sha256: sha256(bytes),
+            size,
+        })
+    }
+
+    /// What modules measure, by name. A new version of a module goes on where the old one was.
+    #[must_use]
+    pub fn metrics(&self) -> BTreeMap<String, Arc<ModuleMetrics>> {
+        self.metrics.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The limits that modules run under.
+    #[must_use]
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    fn guests(&self, name: &str, sha256: String) -> Guests {
+        let metrics = match name {
+            "" => Arc::default(),
+            name => {
+                let mut all = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
+                Arc::clone(all.entry(name.to_owned()).or_default())
+            }
+        };
+        let identity = ModuleIdentity {
+            name: name.to_owned(),
+            version: String::new(),
+            sha256,
+            summary: String::new(),
+            config_schema: String::new(),
+        };
+        Guests {
+            engine: self.engine.clone(),
+            limits: self.limits,
+            identity: Arc::new(identity),
+            counters: Arc::new(Counters::default()),
+            metrics,
+        }
+    }
+}
+
+/// Completes a module's identity with what it says of itself.
+fn describe(
+    guests: &mut Guests,
+    name: Option<&str>,
+    description: Description,
+) -> Result<(), Fault> {
+    let Description { version, summary, config_schema, name: own_name } = description;
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-+.".contains(&b);
+    if version.is_empty() || version.len() > VERSION_BYTES_MAX || !version.bytes().all(plain) {
+        return Err(refused(format!(
+            "describe answered the version {:?}, expected a semantic version such as 1.0.0",
+            one_line(&version)
+        )));
+    }
+    if config_schema.len() > CONFIG_SCHEMA_BYTES_MAX {
+        return Err(refused(format!(
+            "describe answered a config-schema of {} bytes, the limit is \
+             {CONFIG_SCHEMA_BYTES_MAX} bytes",
+            config_schema.len()
+        )));
+    }
+    if !config_schema.is_empty() {
+        serde_json::from_str::<serde_json::Value>(&config_schema).map_err(|e| {
+            refused("describe answered a config-schema that is not JSON".into()).because(e)
+        })?;
+    }
+    guests.identity = Arc::new(ModuleIdentity {
+        name: name.map_or_else(|| one_line(&own_name), str::to_owned),
+        version,
+        sha256: guests.identity.sha256.clone(),
+        summary: one_line(&summary),
+        config_schema,
+    });
+    Ok(())
+}
+
+fn mismatch(error: &wasmtime::Error) -> Fault {
+    refused(format!("the component does not fit the contract wasmgate:transform@0.1.0: {error:#}"))
+}
+
+fn refused(message: String) -> Fault {
+    Fault::new(FaultKind::ModuleRefused, message)
+}
+
+/// Hex sha256.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    hex::encode(Sha256::digest(bytes))
+}
