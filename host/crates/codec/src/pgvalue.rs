@@ -1,6 +1,113 @@
-//! Postgres text values to columns and back.
+//! Postgres text values to columns: which kind a type is stored as ([`column_type`]), one value
+//! of it ([`push_text`]), and what a chain reads of rows ([`project_rows`]).
+//!
+//! The text is the server's output under `datestyle=ISO`, `timezone=UTC`,
+//! `intervalstyle=postgres`, `bytea_output=hex` and `lc_monetary=C`. Specials are stored as
+//! Debezium writes them (infinite dates and timestamps are the numbers in [`instant`]).
 
-use wasmgate_model::Batch;
+mod array;
+pub mod instant;
+mod number;
+mod project;
+mod push;
+mod types;
 
-/// Fills the reads of a batch of rows.
-pub fn project_rows(_batch: &mut Batch) {}
+use std::fmt;
+use std::sync::Arc;
+
+use wasmgate_model::{Kind, Logical};
+
+pub use project::project_rows;
+pub use push::{push_text, push_zero};
+pub use types::column_type;
+
+/// How `numeric` and `money` are written: Debezium's `decimal.handling.mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DecimalMode {
+    /// Connect's Decimal: bytes of the unscaled number.
+    #[default]
+    Precise,
+    /// The server's text.
+    String,
+    /// A double; digits may be lost.
+    Double,
+}
+
+/// What `pg_type` says about a type that is not built in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TypeInfo {
+    /// `typname`: types of well-known extensions (`citext`, `hstore`, ...) are known by it, their
+    /// arrays by the same name after an underscore.
+    pub name: String,
+    pub kind: PgTypeKind,
+}
+
+/// The sort of a type that is not built in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PgTypeKind {
+    Base,
+    /// Labels in the server's order (`enumsortorder`).
+    Enum(Arc<[String]>),
+    /// The innermost base type, which is built in, and the modifier that the domain gives it. A
+    /// domain over an enum or an extension's type is passed as that type instead.
+    Domain { base: u32, typmod: i32 },
+    /// `element` is built in. An array of an enum is passed with `text` (25) as its element.
+    Array { element: u32 },
+    Other,
+}
+
+/// How a column of some type is stored and parsed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ColumnType {
+    pub kind: Kind,
+    pub logical: Logical,
+    form: Form,
+}
+
+/// How the text of a type is read.
+#[derive(Debug, Clone, PartialEq)]
+enum Form {
+    Bool,
+    Int,
+    Float,
+    Float32,
+    Text,
+    Bytea,
+    Numeric,
+    /// `numeric` in decimal mode `string`: NaN and infinities are values.
+    NumericText,
+    Money,
+    Date,
+    Time,
+    TimeTz,
+    Timestamp,
+    Interval,
+    /// `bit(1)`
+    Bit,
+    Bits,
+    Hstore,
+    Point,
+    /// `int2vector`, `oidvector`
+    Vector,
+    Array(Box<ColumnType>),
+}
+
+/// A text that is not a value of its type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ValueError {
+    /// What the text should have been.
+    pub expected: &'static str,
+}
+
+impl fmt::Display for ValueError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the server's text is not {}", self.expected)
+    }
+}
+
+impl std::error::Error for ValueError {}
+
+/// Shorthand for parsers.
+const fn not(expected: &'static str) -> ValueError {
+    ValueError { expected }
+}

@@ -1,0 +1,187 @@
+//! How one column's values are written as JSON: decided once per batch, then called per row.
+
+use wasmgate_model::{Block, Column, Kind, Logical, Values};
+
+use super::clock::write_instant;
+use super::decimal::{DecimalError, write_free, write_scaled};
+use crate::json;
+use crate::pgvalue::instant::true_us;
+
+/// Why a value cannot be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CellError {
+    Decimal(DecimalError),
+    NotJson,
+}
+
+/// A column's values and the way they are written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Cell<'a> {
+    Bool(&'a [bool]),
+    Int(&'a [i64]),
+    /// Timestamps in microseconds; what 64 bits do not hold becomes the largest that they do.
+    Micros(&'a [i64]),
+    /// Microseconds, written as milliseconds.
+    Millis(&'a [i64]),
+    /// Microseconds, written as nanoseconds.
+    Nanos(&'a [i64]),
+    Instant(&'a [i64], u8),
+    Float(&'a [f64]),
+    Float32(&'a [f64]),
+    Text(&'a Block),
+    /// JSON that was made here.
+    Json(&'a Block),
+    /// JSON that somebody else made.
+    ForeignJson(&'a Block),
+    Base64(&'a Block),
+    DecimalText(&'a Block),
+    Scaled(&'a Block, i16),
+    VariableScale(&'a Block),
+}
+
+impl<'a> Cell<'a> {
+    pub(crate) fn new(column: &'a Column, kind: Kind, logical: &Logical) -> Self {
+        match &column.values {
+            Values::Booleans(v) => Self::Bool(v),
+            Values::Ints(v) => match (kind, logical) {
+                (Kind::TimestampUs, Logical::Timestamp { digits: 0..=3 }) => Self::Millis(v),
+                (Kind::TimestampUs, Logical::TimestampTz { digits }) => Self::Instant(v, *digits),
+                (Kind::TimestampUs, _) => Self::Micros(v),
+                (Kind::TimeUs, Logical::Time { digits: 0..=3 }) => Self::Millis(v),
+                _ => Self::Int(v),
+            },
+            Values::Floats(v) if *logical == Logical::Float32 => Self::Float32(v),
+            Values::Floats(v) => Self::Float(v),
+            Values::Blobs(b) => Self::Base64(b),
+            Values::Texts(b) => match (kind, logical) {
+                (Kind::Json, Logical::JsonValue) => Self::Json(b),
+                (Kind::Json, Logical::Plain) => Self::ForeignJson(b),
+                (Kind::Decimal, Logical::Decimal { precision: 0, .. }) => Self::VariableScale(b),
+                (Kind::Decimal, Logical::Decimal { scale, .. }) => Self::Scaled(b, *scale),
+                (Kind::Decimal, _) => Self::DecimalText(b),
+                _ => Self::Text(b),
+            },
+        }
+    }
+
+    /// Appends the value of row `i`, which is not null.
+    pub(crate) fn write(&self, i: usize, out: &mut Vec<u8>) -> Result<(), CellError> {
+        match self {
+            Self::Int(v) => json::write_int(at(v, i), out),
+            Self::Text(b) => json::write_utf8(b.get(i), out),
+            Self::Bool(v) => {
+                let text: &[u8] = if at(v, i) { b"true" } else { b"false" };
+                out.extend_from_slice(text);
+            }
+            Self::Scaled(b, scale) => {
+                write_scaled(b.get(i), *scale, out).map_err(CellError::Decimal)?;
+            }
+            Self::Instant(v, digits) => {
+                out.push(b'"');
+                write_instant(at(v, i), *digits, out);
+                out.push(b'"');
+            }
+            Self::Micros(v) => {
+                let us = i64::try_from(true_us(at(v, i))).unwrap_or(i64::MAX);
+                json::write_int(us, out);
+            }
+            Self::Millis(v) => json::write_int(true_us(at(v, i)).div_euclid(1000) as i64, out),
+            Self::Nanos(v) => json::write_int(at(v, i).saturating_mul(1000), out),
+            Self::Float(v) => json::write_float(at(v, i), out),
+            Self::Float32(v) => json::write_float32(at(v, i) as f32, out),
+            Self::Base64(b) => json::write_base64(b.get(i), out),
+            Self::DecimalText(b) => json::write_utf8(debezium_special(b.get(i)), out),
+            Self::VariableScale(b) => write_free(b.get(i), out).map_err(CellError::Decimal)?,
+            Self::Json(b) => out.extend_from_slice(b.get(i)),
+            Self::ForeignJson(b) => {
+                let text = b.get(i);
+                if !json::is_value(text) {
+                    return Err(CellError::NotJson);
+                }
+                out.extend_from_slice(text);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn at<T: Copy + Default>(values: &[T], i: usize) -> T {
+    values.get(i).copied().unwrap_or_default()
+}
+
+/// Debezium's names of what is no number, in decimal mode `string`.
+fn debezium_special(text: &[u8]) -> &[u8] {
+    match text {
+        b"NaN" => b"NAN",
+        b"Infinity" => b"POSITIVE_INFINITY",
+        b"-Infinity" => b"NEGATIVE_INFINITY",
+        _ => text,
+    }
+}
+
+/// A column with its marks: [`Cell`] for the values, bits for the rows without one.
+#[derive(Debug)]
+pub(crate) struct Lane<'a> {
+    cell: Cell<'a>,
+    nulls: Option<Bits>,
+    absent: Option<Bits>,
+    /// Written for an absent value.
+    placeholder: &'static [u8],
+}
+
+/// What Debezium writes for a large value that the server did not send.
+const UNAVAILABLE: &[u8] = b"\"__debezium_unavailable_value\"";
+const UNAVAILABLE_BYTES: &[u8] = b"\"X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==\"";
+
+impl<'a> Lane<'a> {
+    pub(crate) fn new(column: &'a Column, kind: Kind, logical: &Logical) -> Self {
+        let cell = Cell::new(column, kind, logical);
+        let placeholder = match cell {
+            Cell::Text(_) | Cell::DecimalText(_) => UNAVAILABLE,
+            Cell::Base64(_) if !matches!(logical, Logical::BitString(_)) => UNAVAILABLE_BYTES,
+            _ => b"null",
+        };
+        let bits = |marks: &[u32]| (!marks.is_empty()).then(|| Bits::new(marks));
+        Self { cell, nulls: bits(&column.nulls), absent: bits(&column.absent), placeholder }
+    }
+
+    /// The same column, written in another way.
+    pub(crate) fn with(column: &'a Column, cell: Cell<'a>) -> Self {
+        Self { cell, ..Self::new(column, Kind::Integer, &Logical::Plain) }
+    }
+
+    pub(crate) fn is_absent(&self, i: usize) -> bool {
+        self.absent.as_ref().is_some_and(|bits| bits.has(i))
+    }
+
+    pub(crate) fn write(&self, i: usize, out: &mut Vec<u8>) -> Result<(), CellError> {
+        if let Some(nulls) = &self.nulls
+            && nulls.has(i)
+        {
+            let absent = self.is_absent(i);
+            out.extend_from_slice(if absent { self.placeholder } else { b"null" });
+            return Ok(());
+        }
+        self.cell.write(i, out)
+    }
+}
+
+/// A set of row numbers.
+#[derive(Debug)]
+struct Bits(Vec<u64>);
+
+impl Bits {
+    fn new(rows: &[u32]) -> Self {
+        let mut words = vec![0; rows.last().map_or(0, |last| *last as usize / 64 + 1)];
+        for row in rows {
+            if let Some(word) = words.get_mut(*row as usize / 64) {
+                *word |= 1 << (row % 64);
+            }
+        }
+        Self(words)
+    }
+
+    fn has(&self, i: usize) -> bool {
+        self.0.get(i / 64).is_some_and(|word| word >> (i % 64) & 1 == 1)
+    }
+}

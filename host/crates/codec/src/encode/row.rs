@@ -1,0 +1,298 @@
+//! Rows as JSON: the key, the flat image, and the envelope around both images.
+
+use std::borrow::Cow;
+
+use wasmgate_model::{
+    Batch, Edits, Kind, Logical, Op, Rows, Shape, SourcePart, WrittenColumn,
+};
+
+use super::cell::{Cell, Lane};
+use super::layout::{Layout, close_object, member};
+use super::{EncodeError, removed_from_row};
+use crate::json;
+
+/// A field of the written image.
+#[derive(Debug)]
+struct Slot<'a> {
+    /// Its name in the payload, or the one a stage gave it.
+    name: &'a str,
+    /// `,"name":` as it is written.
+    prefix: Cow<'a, [u8]>,
+    /// The record's own value, by payload row.
+    own: Option<Lane<'a>>,
+    /// What a stage wrote, by place in `sel`; absent leaves the record's own.
+    written: Option<Lane<'a>>,
+}
+
+/// A piece of the source block.
+#[derive(Debug)]
+enum Piece<'a> {
+    Literal(&'a [u8]),
+    Lane(Lane<'a>),
+}
+
+/// Writes the rows of one batch.
+#[derive(Debug)]
+pub(crate) struct RowWriter<'a> {
+    layout: &'a Layout,
+    batch: &'a Batch,
+    rows: &'a Rows,
+    /// `None`: as they came.
+    edits: Option<&'a Edits>,
+    /// The current image as it goes out.
+    slots: Vec<Slot<'a>>,
+    /// The old image, by entry.
+    old: Vec<Lane<'a>>,
+    key: Vec<Lane<'a>>,
+    source: Vec<Piece<'a>>,
+    /// The end of every envelope, from `ts_ms` on.
+    tail: Vec<u8>,
+    flat: bool,
+}
+
+impl<'a> RowWriter<'a> {
+    pub(crate) fn new(
+        layout: &'a Layout,
+        batch: &'a Batch,
+        rows: &'a Rows,
+        edits: Option<&'a Edits>,
+    ) -> Self {
+        let schema = &*batch.schema;
+        let lane = |(field, column): (&wasmgate_model::Field, &'a _)| {
+            Lane::new(column, field.kind, &field.logical)
+        };
+        let flat = !schema.envelope || edits.is_some_and(|e| e.shape == Shape::Row);
+        let key = layout.key.iter().filter_map(|(n, _)| {
+            Some(lane((schema.fields.get(*n)?, rows.current.get(*n)?)))
+        });
+        let old = if flat { &[][..] } else { &rows.old };
+        Self {
+            layout,
+            batch,
+            rows,
+            edits,
+            slots: slots(layout, batch, rows, edits),
+            old: schema.fields.iter().zip(old).map(lane).collect(),
+            key: key.collect(),
+            source: pieces(&schema.source, rows),
+            tail: tail(batch.received_us),
+            flat,
+        }
+    }
+
+    fn op(&self, row: usize) -> Op {
+        self.batch.ops.get(row).copied().unwrap_or(Op::Tombstone)
+    }
+
+    /// Appends the key: its fields without those named. False: the record has none.
+    pub(crate) fn key(&self, row: usize, removed: &[&str], out: &mut Vec<u8>) -> bool {
+        if self.key.is_empty() || self.op(row) == Op::Truncate {
+            return false;
+        }
+        let start = out.len();
+        for ((n, prefix), lane) in self.layout.key.iter().zip(&self.key) {
+            let name = self.batch.schema.fields.get(*n).map_or("", |f| &*f.name);
+            if removed.contains(&name) {
+                continue;
+            }
+            out.extend_from_slice(prefix);
+            if lane.write(row, out).is_err() {
+                out.truncate(start);
+                return false;
+            }
+        }
+        close_object(start, out);
+        true
+    }
+
+    /// Appends the value of a payload row, which stands at place `i` of `sel`. False: no value.
+    pub(crate) fn value(
+        &self,
+        row: usize,
+        i: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, EncodeError> {
+        match self.op(row) {
+            Op::Tombstone => Ok(false),
+            Op::Truncate if self.flat => Ok(false),
+            _ if self.flat => self.image(row, i, out).map(|()| true),
+            op => self.envelope(op, row, i, out).map(|()| true),
+        }
+    }
+
+    fn envelope(
+        &self,
+        op: Op,
+        row: usize,
+        i: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<(), EncodeError> {
+        out.extend_from_slice(b"{\"before\":");
+        match op {
+            Op::Delete => self.image(row, i, out)?,
+            Op::Update => self.old_image(row, out)?,
+            _ => out.extend_from_slice(b"null"),
+        }
+        out.extend_from_slice(b",\"after\":");
+        match op {
+            Op::Delete | Op::Truncate => out.extend_from_slice(b"null"),
+            _ => self.image(row, i, out)?,
+        }
+        out.extend_from_slice(b",\"source\":");
+        self.source(row, out);
+        out.extend_from_slice(b",\"transaction\":null,\"op\":\"");
+        out.extend_from_slice(op.letter().unwrap_or("c").as_bytes());
+        out.extend_from_slice(&self.tail);
+        Ok(())
+    }
+
+    /// The current image with what stages did to it.
+    fn image(&self, row: usize, i: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        let removed = self.edits.map_or(&[][..], |edits| removed_from_row(edits, row));
+        let start = out.len();
+        for slot in &self.slots {
+            if !removed.is_empty() && removed.iter().any(|name| name == slot.name) {
+                continue;
+            }
+            let written = slot.written.as_ref().filter(|lane| !lane.is_absent(i));
+            let (lane, at) = match (written, &slot.own) {
+                (Some(lane), _) => (lane, i),
+                (None, Some(lane)) => (lane, row),
+                (None, None) => continue,
+            };
+            out.extend_from_slice(&slot.prefix);
+            lane.write(at, out).map_err(|error| EncodeError::field(slot.name, error))?;
+        }
+        close_object(start, out);
+        Ok(())
+    }
+
+    fn old_image(&self, row: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        let Some(entry) = self.rows.old_of(row) else {
+            out.extend_from_slice(b"null");
+            return Ok(());
+        };
+        let start = out.len();
+        let fields = &self.batch.schema.fields;
+        for ((prefix, lane), field) in self.layout.names.iter().zip(&self.old).zip(fields) {
+            out.extend_from_slice(prefix);
+            lane.write(entry, out).map_err(|error| EncodeError::field(&field.name, error))?;
+        }
+        close_object(start, out);
+        Ok(())
+    }
+
+    fn source(&self, row: usize, out: &mut Vec<u8>) {
+        if self.source.is_empty() {
+            out.extend_from_slice(b"null");
+        }
+        for piece in &self.source {
+            match piece {
+                Piece::Literal(text) => out.extend_from_slice(text),
+                Piece::Lane(lane) => {
+                    let written = lane.write(row, out);
+                    debug_assert!(written.is_ok(), "integers and text always have a form");
+                }
+            }
+        }
+    }
+}
+
+/// The fields of the current image in the order they go out: the record's own without those that
+/// are removed, then what stages added.
+fn slots<'a>(
+    layout: &'a Layout,
+    batch: &'a Batch,
+    rows: &'a Rows,
+    edits: Option<&'a Edits>,
+) -> Vec<Slot<'a>> {
+    let fields = batch.schema.fields.iter().zip(&rows.current).zip(&layout.names);
+    let mut slots: Vec<Slot<'a>> = Vec::with_capacity(batch.schema.fields.len() + 4);
+    for ((field, column), prefix) in fields {
+        let mut slot = Slot {
+            name: &field.name,
+            prefix: Cow::Borrowed(prefix),
+            own: Some(Lane::new(column, field.kind, &field.logical)),
+            written: None,
+        };
+        if let Some(edits) = edits {
+            if edits.removed.contains(&field.name) {
+                continue;
+            }
+            if let Some((_, to)) = edits.renamed.iter().find(|(from, _)| *from == field.name) {
+                slot.prefix = Cow::Owned(member(to).into());
+            }
+        }
+        slots.push(slot);
+    }
+    for written in edits.map_or(&[][..], |e| &e.written) {
+        add_written(written, batch, &mut slots);
+    }
+    slots
+}
+
+/// Puts a written column over the field that goes out under its name, else over the one of that
+/// name in the payload, else behind all fields.
+fn add_written<'a>(written: &'a WrittenColumn, batch: &Batch, slots: &mut Vec<Slot<'a>>) {
+    let prefix = member(&written.name);
+    // a field keeps its declared form where the stage kept its kind
+    let field = batch.schema.field(&written.name).map(|(_, f)| f);
+    let logical = match field.filter(|f| f.kind == written.kind) {
+        Some(field) => &field.logical,
+        None => &Logical::Plain,
+    };
+    let lane = Some(Lane::new(&written.column, written.kind, logical));
+    let at = slots.iter().position(|s| *s.prefix == *prefix);
+    match at.or_else(|| slots.iter().position(|s| s.name == &*written.name)) {
+        Some(at) => {
+            if let Some(slot) = slots.get_mut(at) {
+                slot.written = lane;
+            }
+        }
+        None => slots.push(Slot {
+            name: &written.name,
+            prefix: Cow::Owned(prefix.into()),
+            own: None,
+            written: lane,
+        }),
+    }
+}
+
+/// The source block in pieces: literals and values that together make the whole object.
+fn pieces<'a>(parts: &'a [SourcePart], rows: &'a Rows) -> Vec<Piece<'a>> {
+    let piece = |part: &'a SourcePart| {
+        let column = |n: &usize| rows.source.get(*n);
+        let made = match part {
+            SourcePart::Literal(text) => return Piece::Literal(text.as_bytes()),
+            SourcePart::Int(n) | SourcePart::Text(n) => {
+                column(n).map(|c| Lane::new(c, Kind::Integer, &Logical::Plain))
+            }
+            SourcePart::Millis(n) => column(n).and_then(|c| ints(c).map(|v| Lane::with(c, Cell::Millis(v)))),
+            SourcePart::Nanos(n) => column(n).and_then(|c| ints(c).map(|v| Lane::with(c, Cell::Nanos(v)))),
+        };
+        made.map_or(Piece::Literal(b"null"), Piece::Lane)
+    };
+    parts.iter().map(piece).collect()
+}
+
+fn ints(column: &wasmgate_model::Column) -> Option<&[i64]> {
+    match &column.values {
+        wasmgate_model::Values::Ints(values) => Some(values),
+        _ => None,
+    }
+}
+
+fn tail(received_us: i64) -> Vec<u8> {
+    let mut tail = Vec::with_capacity(96);
+    let times = [
+        (&b"\",\"ts_ms\":"[..], received_us.div_euclid(1000)),
+        (b",\"ts_us\":", received_us),
+        (b",\"ts_ns\":", received_us.saturating_mul(1000)),
+    ];
+    for (name, value) in times {
+        tail.extend_from_slice(name);
+        json::write_int(value, &mut tail);
+    }
+    tail.push(b'}');
+    tail
+}
