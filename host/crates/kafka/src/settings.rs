@@ -113,7 +113,8 @@ impl SourceSettings {
         if self.group.is_empty() {
             return Err(config("group: empty, name the consumer group"));
         }
-        if self.instance_id.is_some() && client::is(&self.properties, "group.protocol", "consumer") {
+        if self.instance_id.is_some() && client::is(&self.properties, "group.protocol", "consumer")
+        {
             return Err(config(
                 "instance_id: cannot be used with group.protocol=consumer: after a crash the \
                  broker refuses the restarted instance until the old session ends; remove one",
