@@ -1,0 +1,225 @@
+//! What the server's catalog knows about a table and the stream does not say: which columns may
+//! be null, keys in index order, enums, domains, arrays. Read when a table is first met and
+//! after each change of it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use postgres_protocol::escape::escape_literal;
+use wasmgate_codec::pgvalue::{PgTypeKind, TypeInfo};
+use wasmgate_model::Fault;
+
+use crate::connect::{Connector, Purpose};
+use crate::session::{Row, Session, number, text};
+
+/// Types below are built in; the codec knows them by number.
+const FIRST_USER_OID: u32 = 16384;
+
+/// A table's name.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct TableName {
+    pub schema: String,
+    pub table: String,
+}
+
+impl TableName {
+    /// Reads `schema.table`.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (schema, table) = text.split_once('.')?;
+        let whole = !schema.is_empty() && !table.is_empty();
+        whole.then(|| Self { schema: schema.into(), table: table.into() })
+    }
+
+    /// As an SQL identifier.
+    pub(crate) fn quoted(&self) -> String {
+        format!("{}.{}", quote(&self.schema), quote(&self.table))
+    }
+}
+
+impl std::fmt::Display for TableName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}.{}", self.schema, self.table)
+    }
+}
+
+/// An SQL identifier.
+pub(crate) fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A table of a publication.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Published {
+    pub name: TableName,
+    pub oid: u32,
+    /// Holds no rows of its own (`publish_via_partition_root`).
+    pub partitioned: bool,
+}
+
+/// A column as the catalog has it now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CatalogColumn {
+    pub name: String,
+    pub not_null: bool,
+    pub type_oid: u32,
+    pub type_modifier: i32,
+    /// Computed from others: the stream leaves it out.
+    pub generated: bool,
+}
+
+/// A table as the catalog has it now. Empty where the table is gone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct TableInfo {
+    pub columns: Vec<CatalogColumn>,
+    /// Key columns in index order: the primary key, else the first whole unique index.
+    pub key: Vec<String>,
+    /// Columns of the index that REPLICA IDENTITY USING INDEX names, in index order.
+    pub identity: Vec<String>,
+    /// What is known about types that are not built in.
+    pub types: HashMap<u32, TypeInfo>,
+}
+
+/// A connection for questions, opened again when it broke.
+pub(crate) struct Catalog {
+    connector: Connector,
+    session: Option<Session>,
+}
+
+impl Catalog {
+    pub(crate) fn new(connector: Connector) -> Self {
+        Self { connector, session: None }
+    }
+
+    /// Asks once; a connection that went away while idle is replaced.
+    pub(crate) async fn query(&mut self, doing: &str, sql: &str) -> Result<Vec<Row>, Fault> {
+        if let Some(session) = &mut self.session {
+            match session.query(doing, sql).await {
+                Err(fault) if fault.retry() == wasmgate_model::Retry::Timed => self.session = None,
+                answer => return answer,
+            }
+        }
+        let mut session = self.connector.connect(Purpose::Query).await?;
+        let answer = session.query(doing, sql).await;
+        self.session = Some(session);
+        answer
+    }
+
+    /// A table's columns, keys and types.
+    pub(crate) async fn table(&mut self, oid: u32) -> Result<TableInfo, Fault> {
+        let doing = "cannot read the table's columns";
+        let sql = format!(
+            "SELECT attname, attnotnull, atttypid, atttypmod, attgenerated <> '' \
+             FROM pg_catalog.pg_attribute \
+             WHERE attrelid = {oid} AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
+        );
+        let rows = self.query(doing, &sql).await?;
+        let columns: Vec<CatalogColumn> = rows.iter().map(column).collect();
+        let (key, identity) = self.keys(oid).await?;
+        let mut types = HashMap::new();
+        for column in &columns {
+            let oid = column.type_oid;
+            if oid >= FIRST_USER_OID && !types.contains_key(&oid) {
+                types.insert(oid, self.type_info(oid).await?);
+            }
+        }
+        Ok(TableInfo { columns, key, identity, types })
+    }
+
+    /// (key, columns of the identity index), each in index order.
+    async fn keys(&mut self, oid: u32) -> Result<(Vec<String>, Vec<String>), Fault> {
+        let sql = format!(
+            "SELECT i.indexrelid, i.indisreplident, a.attname \
+             FROM pg_catalog.pg_index i \
+             CROSS JOIN LATERAL unnest(i.indkey) WITH ORDINALITY AS k(attnum, place) \
+             JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum \
+             WHERE i.indrelid = {oid} AND i.indisunique AND i.indisvalid \
+               AND i.indpred IS NULL AND i.indexprs IS NULL AND k.place <= i.indnkeyatts \
+             ORDER BY i.indisprimary DESC, i.indexrelid, k.place"
+        );
+        let rows = self.query("cannot read the table's keys", &sql).await?;
+        let first = rows.first().map(|row| text(row, 0).to_owned());
+        let of = |wanted: &dyn Fn(&Row) -> bool| {
+            rows.iter().filter(|r| wanted(r)).map(|r| text(r, 2).to_owned()).collect()
+        };
+        Ok((of(&|r| Some(text(r, 0)) == first.as_deref()), of(&|r| text(r, 1) == "t")))
+    }
+
+    async fn type_info(&mut self, oid: u32) -> Result<TypeInfo, Fault> {
+        let doing = "cannot read the table's types";
+        let sql = format!(
+            "WITH RECURSIVE d(oid, modifier) AS (\
+               SELECT {oid}::oid, -1 UNION ALL \
+               SELECT t.typbasetype, CASE t.typtypmod WHEN -1 THEN d.modifier ELSE t.typtypmod END \
+               FROM d JOIN pg_catalog.pg_type t ON t.oid = d.oid WHERE t.typtype = 'd') \
+             SELECT t.oid, t.typname, t.typtype, t.typcategory, t.typelem, d.modifier, e.typtype \
+             FROM d JOIN pg_catalog.pg_type t ON t.oid = d.oid \
+             LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem WHERE t.typtype <> 'd'"
+        );
+        let rows = self.query(doing, &sql).await?;
+        let Some(row) = rows.first() else {
+            return Ok(TypeInfo { name: String::new(), kind: PgTypeKind::Other });
+        };
+        let (inner, name) = (number::<u32>(row, 0), text(row, 1).to_owned());
+        let kind = match (text(row, 2), text(row, 3)) {
+            ("e", _) => PgTypeKind::Enum(self.labels(inner).await?),
+            _ if inner != oid && inner < FIRST_USER_OID => {
+                PgTypeKind::Domain { base: inner, typmod: number(row, 5) }
+            }
+            ("b", "A") => match text(row, 6) {
+                // 25: text
+                "e" => PgTypeKind::Array { element: 25 },
+                "b" => PgTypeKind::Array { element: number(row, 4) },
+                _ => PgTypeKind::Other,
+            },
+            ("b", _) => PgTypeKind::Base,
+            _ => PgTypeKind::Other,
+        };
+        Ok(TypeInfo { name, kind })
+    }
+
+    async fn labels(&mut self, oid: u32) -> Result<Arc<[String]>, Fault> {
+        let sql = format!(
+            "SELECT enumlabel FROM pg_catalog.pg_enum WHERE enumtypid = {oid} ORDER BY enumsortorder"
+        );
+        let rows = self.query("cannot read an enum's labels", &sql).await?;
+        Ok(rows.iter().map(|r| text(r, 0).to_owned()).collect())
+    }
+
+    /// Tables of a publication with their oids, in name order; `None`: no such publication.
+    pub(crate) async fn published(
+        &mut self,
+        publication: &str,
+    ) -> Result<Option<Vec<Published>>, Fault> {
+        let doing = "cannot read the publication";
+        let name = escape_literal(publication);
+        let sql = format!("SELECT 1 FROM pg_catalog.pg_publication WHERE pubname = {name}");
+        if self.query(doing, &sql).await?.is_empty() {
+            return Ok(None);
+        }
+        let sql = format!(
+            "SELECT p.schemaname, p.tablename, c.oid, c.relkind = 'p' FROM pg_catalog.pg_publication_tables p \
+             JOIN pg_catalog.pg_namespace n ON n.nspname = p.schemaname \
+             JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename \
+             WHERE p.pubname = {name} ORDER BY 1, 2"
+        );
+        let rows = self.query(doing, &sql).await?;
+        let table = |r: &Row| Published {
+            name: TableName { schema: text(r, 0).into(), table: text(r, 1).into() },
+            oid: number(r, 2),
+            partitioned: text(r, 3) == "t",
+        };
+        let mut tables: Vec<_> = rows.iter().map(table).collect();
+        tables.sort();
+        Ok(Some(tables))
+    }
+}
+
+fn column(row: &Row) -> CatalogColumn {
+    CatalogColumn {
+        name: text(row, 0).to_owned(),
+        not_null: text(row, 1) == "t",
+        type_oid: number(row, 2),
+        type_modifier: number(row, 3),
+        generated: text(row, 4) == "t",
+    }
+}

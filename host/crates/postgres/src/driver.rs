@@ -1,0 +1,155 @@
+//! The reading task of an open source: the snapshot, then the stream, into deliveries. It runs
+//! beside the consumer, so that decoding and processing overlap.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use postgres_protocol::escape::escape_literal;
+use tokio::sync::mpsc;
+use wasmgate_connector::{SourceContext, SourceEvent, SourceStatus};
+use wasmgate_model::{Fault, FaultKind, Position};
+
+use crate::assemble::{Assembler, partition};
+use crate::catalog::quote;
+use crate::connect::{Connector, Purpose};
+use crate::lsn::Lsn;
+use crate::prepare::{Prepared, Start};
+use crate::pump::Pump;
+use crate::replication::{Closing, Confirmed, Pace, Receiver};
+use crate::session::{Session, number};
+use crate::settings::{Settings, Snapshot as Mode};
+use crate::snapshot::{Events, Export, Snapshot, hand_over};
+use crate::state::State;
+use crate::stream::{Stream, wanted};
+use crate::table::Naming;
+use crate::wire::READ;
+
+/// What the reading task needs beside the prepared server.
+pub(crate) struct Driver {
+    pub settings: Arc<Settings>,
+    pub connector: Connector,
+    pub context: SourceContext,
+    pub events: Events,
+    pub confirmed: Arc<Confirmed>,
+    pub closing: Closing,
+}
+
+impl Driver {
+    /// Runs until the reader is gone, the source is completed or something fails.
+    pub(crate) async fn run(self, prepared: Prepared) {
+        let events = self.events.clone();
+        if let Err(fault) = Box::pin(self.read(prepared)).await
+            && fault.kind != FaultKind::Stopped
+        {
+            drop(events.send(Err(fault)).await);
+        }
+    }
+
+    fn status(&self) -> &SourceStatus {
+        &self.context.status
+    }
+
+    async fn send(&self, event: SourceEvent) -> Result<(), Fault> {
+        let sent = self.events.send(Ok(event)).await;
+        sent.map_err(|_| Fault::new(FaultKind::Stopped, "the reader is gone"))
+    }
+
+    async fn assign(&self, at: Position, state: &State) -> Result<(), Fault> {
+        let state = Some(state.to_bytes());
+        self.send(SourceEvent::Assigned { partition: partition(), at, state }).await
+    }
+
+    async fn read(self, mut prepared: Prepared) -> Result<(), Fault> {
+        let start = std::mem::replace(&mut prepared.start, Start::Completed);
+        let (at, assembler) = match start {
+            Start::Completed => return self.send(SourceEvent::Completed).await,
+            Start::Stream { at, assigned } => {
+                if assigned {
+                    self.assign(at, &prepared.state).await?;
+                }
+                let state = prepared.state.to_bytes();
+                (at, Assembler::new(self.context.clone(), state, at))
+            }
+            Start::Snapshot(export) => {
+                // Stored before the first row: a crash from here on takes the snapshot again.
+                self.assign(export.start(), &prepared.state).await?;
+                let assembler = Box::pin(self.snapshot(&mut prepared, &export)).await?;
+                if self.settings.snapshot == Mode::InitialOnly {
+                    return self.send(SourceEvent::Completed).await;
+                }
+                (Position::new(export.consistent_point, 0), assembler)
+            }
+        };
+        self.status().snapshot_done.store(true, Ordering::Relaxed);
+        self.stream(prepared, at, assembler).await
+    }
+
+    async fn snapshot(&self, prepared: &mut Prepared, export: &Export) -> Result<Assembler, Fault> {
+        self.status().phase("snapshot");
+        self.status().snapshot_rows.store(0, Ordering::Relaxed);
+        let state = prepared.state.to_bytes();
+        let mut out = Assembler::new(self.context.clone(), state, export.start());
+        let mut session = self.connector.connect(Purpose::Query).await?;
+        Snapshot::begin(&mut session, export).await?;
+        if let Some(slot) = &export.temporary_slot {
+            let sql = format!("DROP_REPLICATION_SLOT {}", quote(slot));
+            prepared.replication.query("cannot drop the temporary slot", &sql).await?;
+        }
+        let naming = naming(&self.settings);
+        let connections = (&mut session, &mut prepared.catalog);
+        let mut snapshot =
+            Snapshot::new(connections, &naming, &mut out, &self.events, self.status(), export);
+        snapshot.read(&prepared.tables, &self.settings.publication).await?;
+        // With the last rows goes the word that there are no more.
+        prepared.state.snapshot_done = true;
+        out.state = prepared.state.to_bytes();
+        out.reached(Position::new(export.consistent_point, 0));
+        hand_over(&mut out, &self.events).await?;
+        Ok(out)
+    }
+
+    async fn stream(self, prepared: Prepared, at: Position, out: Assembler) -> Result<(), Fault> {
+        let Self { settings, connector, context, events, confirmed, closing } = self;
+        context.status.phase("streaming");
+        let Prepared { mut replication, catalog, tables, .. } = prepared;
+        let pace = pace(&mut replication, &settings).await?;
+        let wire = replication.replicate(&start_command(&settings, at)).await?;
+        confirmed.advance(at.major);
+        let (sender, chunks) = mpsc::channel((settings.read_ahead / READ).max(1));
+        tokio::spawn(Receiver::new(wire, connector.who, sender, confirmed, closing, pace).run());
+        let wanted = wanted(&tables, &settings);
+        let stream = Stream::new(Arc::clone(&settings), naming(&settings), catalog, wanted, at);
+        Pump { settings, status: context.status, events, chunks, stream, out }.run().await
+    }
+}
+
+fn naming(settings: &Settings) -> Naming {
+    Naming {
+        topic_prefix: settings.topic_prefix.clone(),
+        database: settings.database.clone(),
+        decimal: settings.decimal,
+    }
+}
+
+/// The server cuts us off after its `wal_sender_timeout` without a word: it hears of us three
+/// times as often.
+async fn pace(replication: &mut Session, settings: &Settings) -> Result<Pace, Fault> {
+    let sql = "SELECT setting FROM pg_catalog.pg_settings WHERE name = 'wal_sender_timeout'";
+    let rows = replication.query("cannot read wal_sender_timeout", sql).await?;
+    let timeout = rows.first().map_or(0, |row| number::<u64>(row, 0));
+    let bound = Duration::from_millis(timeout / 3);
+    let status =
+        if timeout == 0 { settings.status_interval } else { settings.status_interval.min(bound) };
+    let ask = settings.heartbeat.unwrap_or(settings.status_interval);
+    Ok(Pace { status: status.max(Duration::from_millis(10)), ask })
+}
+
+fn start_command(settings: &Settings, at: Position) -> String {
+    let publication = escape_literal(&quote(&settings.publication));
+    format!(
+        "START_REPLICATION SLOT {} LOGICAL {} (proto_version '1', publication_names {publication})",
+        quote(&settings.slot),
+        Lsn(at.major),
+    )
+}

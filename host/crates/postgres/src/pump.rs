@@ -1,0 +1,114 @@
+//! The loop between socket and consumer: takes what arrived, decodes it, and hands deliveries
+//! over. A busy consumer gets fuller deliveries, an idle one gets them at the end of each
+//! transaction.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use postgres_protocol::escape::escape_literal;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
+use wasmgate_connector::{SourceEvent, SourceStatus};
+use wasmgate_model::Fault;
+
+use crate::assemble::{Assembler, now_us};
+use crate::replication::Chunk;
+use crate::session::number;
+use crate::settings::Settings;
+use crate::snapshot::{Events, hand_over};
+use crate::stream::Stream;
+use crate::wire::bodies;
+
+/// How often the server is asked how much log it keeps for us.
+const WATCH: Duration = Duration::from_secs(10);
+
+/// Decodes the stream into deliveries.
+pub(crate) struct Pump {
+    pub settings: Arc<Settings>,
+    pub status: Arc<SourceStatus>,
+    pub events: Events,
+    pub chunks: mpsc::Receiver<Chunk>,
+    pub stream: Stream,
+    pub out: Assembler,
+}
+
+fn every(period: Duration) -> Interval {
+    let mut interval = interval_at(Instant::now() + period, period);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}
+
+impl Pump {
+    /// Runs until the reader is gone or the stream fails.
+    pub(crate) async fn run(mut self) -> Result<(), Fault> {
+        let mut beat = every(self.settings.heartbeat.unwrap_or(self.settings.status_interval));
+        let mut watch = every(WATCH);
+        self.watch().await;
+        let events = self.events.clone();
+        let mut overdue = false;
+        loop {
+            let rows = self.out.has_rows();
+            let deadline = self.out.deadline().unwrap_or_else(Instant::now);
+            let due = overdue || !self.stream.in_transaction();
+            tokio::select! {
+                biased;
+                _ = watch.tick() => self.watch().await,
+                // An idle or foreign log moves on too, so that the server can forget it.
+                _ = beat.tick(), if !rows => if self.out.has_moved() {
+                    hand_over(&mut self.out, &self.events).await?;
+                },
+                chunk = self.chunks.recv() => match chunk {
+                    Some(run) => self.take(run?).await?,
+                    None => return Ok(()),
+                },
+                permit = events.reserve(), if rows && due => {
+                    let Ok(permit) = permit else { return Ok(()) };
+                    permit.send(Ok(SourceEvent::Delivery(self.out.take())));
+                    overdue = false;
+                    self.tell_lag();
+                }
+                () = sleep_until(deadline), if rows && !due => overdue = true,
+                () = events.closed() => return Ok(()),
+            }
+        }
+    }
+
+    async fn take(&mut self, run: Bytes) -> Result<(), Fault> {
+        for body in bodies(&run) {
+            self.stream.message(body, &mut self.out).await?;
+            if self.out.is_full() {
+                hand_over(&mut self.out, &self.events).await?;
+                self.tell_lag();
+            }
+        }
+        if !self.out.has_rows() && !self.stream.in_transaction() {
+            self.status.lag_ms.store(0, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn tell_lag(&self) {
+        if let Some(commit_us) = self.stream.last_commit_us {
+            let lag = now_us().saturating_sub(commit_us).max(0) / 1000;
+            self.status.lag_ms.store(lag, Ordering::Relaxed);
+        }
+    }
+
+    /// Asks how much log the server keeps for us; a failure only leaves the figure old.
+    async fn watch(&mut self) {
+        let sql = format!(
+            "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::int8 \
+             FROM pg_catalog.pg_replication_slots WHERE slot_name = {}",
+            escape_literal(&self.settings.slot)
+        );
+        match self.stream.catalog().query("cannot read the slot", &sql).await {
+            Ok(rows) => {
+                let bytes = rows.first().map_or(-1, |row| number(row, 0));
+                self.status.retained_bytes.store(bytes, Ordering::Relaxed);
+            }
+            Err(fault) => tracing::warn!(error = fault.chain(), "cannot look at the slot"),
+        }
+    }
+}

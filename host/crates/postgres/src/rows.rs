@@ -1,0 +1,240 @@
+//! Tuples to rows: which records a change becomes, and what their images hold where the server
+//! sent less than a row. Source of the shapes: Debezium's connector, as recorded (replica
+//! identities, key changes, unchanged large values).
+
+use wasmgate_codec::encode::original;
+use wasmgate_codec::pgoutput::{OldKind, Tuple, TupleValue};
+use wasmgate_codec::pgvalue::{ValueError, push_text, push_zero};
+use wasmgate_model::{
+    Batch, Column, DeadLetterCause, Op, Payload, Position, Reject, Rows, Verdict,
+};
+
+use crate::table::{Table, TableColumn, source_column};
+
+/// What the source block and the position of a row say.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin<'a> {
+    pub time_us: i64,
+    pub snapshot: &'a str,
+    pub sequence: &'a [u8],
+    pub transaction: i64,
+    pub lsn: u64,
+}
+
+/// Which columns of a tuple are real.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Image {
+    Whole,
+    /// Only the replica identity's; the others become null, or zero where null is not allowed.
+    Key,
+}
+
+/// Appends an inserted or snapshot row.
+pub(crate) fn push_new<'v>(
+    table: &Table,
+    batch: &mut Batch,
+    op: Op,
+    at: Position,
+    origin: &Origin<'_>,
+    values: impl Iterator<Item = TupleValue<'v>>,
+) {
+    let failed = fill(table, batch, Image::Whole, values, None);
+    end_row(batch, op, at, origin, failed);
+}
+
+/// Appends an update whose key did not change.
+fn push_update(
+    table: &Table,
+    batch: &mut Batch,
+    at: Position,
+    origin: &Origin<'_>,
+    old: Option<Tuple<'_>>,
+    new: Tuple<'_>,
+) {
+    let mut failed = fill(table, batch, Image::Whole, new.iter(), old);
+    let row = batch.len();
+    if let (Some(old), Payload::Rows(rows)) = (old, &mut batch.payload) {
+        let result = fill_columns(table, &mut rows.old, Image::Whole, old.iter(), None);
+        failed = failed.or(result);
+        rows.set_old(row);
+    }
+    end_row(batch, Op::Update, at, origin, failed);
+}
+
+/// Appends a delete and, where asked for, its tombstone.
+pub(crate) fn push_delete(
+    table: &Table,
+    batch: &mut Batch,
+    at: Position,
+    origin: &Origin<'_>,
+    (kind, old): (OldKind, Tuple<'_>),
+    tombstone: bool,
+) {
+    let image = match kind {
+        OldKind::Full => Image::Whole,
+        OldKind::Key => Image::Key,
+    };
+    let failed = fill(table, batch, image, old.iter(), None);
+    end_row(batch, Op::Delete, at, origin, failed);
+    if tombstone {
+        let failed = fill(table, batch, image, old.iter(), None);
+        end_row(batch, Op::Tombstone, next(at, 1), origin, failed);
+    }
+}
+
+/// Appends an update. A changed key becomes delete, tombstone and create; their headers name the
+/// other key.
+pub(crate) fn push_updated(
+    table: &Table,
+    batch: &mut Batch,
+    at: Position,
+    origin: &Origin<'_>,
+    old: Option<(OldKind, Tuple<'_>)>,
+    new: Tuple<'_>,
+    tombstone: bool,
+) {
+    let full = old.filter(|(kind, _)| *kind == OldKind::Full).map(|(_, tuple)| tuple);
+    match old {
+        Some((kind, tuple)) if key_differs(table, tuple, new) => {
+            let deleted = batch.len();
+            push_delete(table, batch, at, origin, (kind, tuple), tombstone);
+            let created = batch.len();
+            let failed = fill(table, batch, Image::Whole, new.iter(), full);
+            end_row(batch, Op::Create, next(at, 2), origin, failed);
+            let old_key = original(batch, deleted).0;
+            let new_key = original(batch, created).0;
+            for row in deleted..created {
+                batch.headers.push("__debezium.newkey", new_key.as_deref());
+                batch.headers.end_row(row);
+            }
+            batch.headers.push("__debezium.oldkey", old_key.as_deref());
+            batch.headers.end_row(created);
+        }
+        _ => push_update(table, batch, at, origin, full, new),
+    }
+}
+
+/// Appends a truncate: no key, no image.
+pub(crate) fn push_truncate(table: &Table, batch: &mut Batch, at: Position, origin: &Origin<'_>) {
+    let row = batch.len();
+    if let Payload::Rows(rows) = &mut batch.payload {
+        rows.current.iter_mut().for_each(Column::push_null);
+    }
+    batch.null_keys.push(row as u32);
+    debug_assert_eq!(batch.schema.id, table.schema.id);
+    end_row(batch, Op::Truncate, at, origin, None);
+}
+
+fn next(at: Position, by: u64) -> Position {
+    Position::new(at.major, at.minor + by)
+}
+
+fn key_differs(table: &Table, old: Tuple<'_>, new: Tuple<'_>) -> bool {
+    let values = old.iter().zip(new.iter()).zip(&table.columns);
+    values
+        .into_iter()
+        .any(|((old, new), column)| column.key && new != TupleValue::Unchanged && old != new)
+}
+
+/// What does not convert: field and reason.
+type Failed = Option<(usize, ValueError)>;
+
+fn fill<'v>(
+    table: &Table,
+    batch: &mut Batch,
+    image: Image,
+    values: impl Iterator<Item = TupleValue<'v>>,
+    old: Option<Tuple<'_>>,
+) -> Failed {
+    match &mut batch.payload {
+        Payload::Rows(Rows { current, .. }) => fill_columns(table, current, image, values, old),
+        Payload::Documents(_) => None,
+    }
+}
+
+/// Appends one value to every column, whatever the tuple holds, so that columns stay aligned.
+fn fill_columns<'v>(
+    table: &Table,
+    columns: &mut [Column],
+    image: Image,
+    mut values: impl Iterator<Item = TupleValue<'v>>,
+    old: Option<Tuple<'_>>,
+) -> Failed {
+    let mut failed = None;
+    let mut fields = columns.iter_mut().enumerate();
+    let mut old = old.map(|t| t.iter());
+    for column in &table.columns {
+        let value = values.next();
+        let before = old.as_mut().and_then(Iterator::next);
+        let Some(ty) = &column.ty else { continue };
+        let Some((number, field)) = fields.next() else { break };
+        let value = match value {
+            Some(TupleValue::Unchanged) => before.or(value),
+            _ => value,
+        };
+        let rows = field.len();
+        let result = match value {
+            _ if image == Image::Key && !column.identity => {
+                push_unknown(field, column);
+                Ok(())
+            }
+            Some(TupleValue::Text(text)) => push_text(field, ty, text),
+            Some(TupleValue::Unchanged) => {
+                field.push_absent();
+                Ok(())
+            }
+            Some(TupleValue::Null) => {
+                field.push_null();
+                Ok(())
+            }
+            Some(TupleValue::Binary(_)) => Err(ValueError { expected: "text" }),
+            None => Err(ValueError { expected: "there" }),
+        };
+        if let Err(error) = result {
+            if field.len() == rows {
+                field.push_null();
+            }
+            failed.get_or_insert((number, error));
+        }
+    }
+    failed
+}
+
+/// A value that the server did not send with a delete.
+fn push_unknown(field: &mut Column, column: &TableColumn) {
+    match &column.ty {
+        Some(ty) if !column.nullable => push_zero(field, ty),
+        _ => field.push_null(),
+    }
+}
+
+fn end_row(batch: &mut Batch, op: Op, at: Position, origin: &Origin<'_>, failed: Failed) {
+    let row = batch.ops.len() as u32;
+    batch.ops.push(op);
+    batch.times_us.push(origin.time_us);
+    batch.positions.push(at);
+    if let Payload::Rows(rows) = &mut batch.payload {
+        use source_column::{LSN, SEQUENCE, SNAPSHOT, TIME_US, TRANSACTION};
+        let mut column = |i: usize, push: &dyn Fn(&mut Column)| {
+            if let Some(column) = rows.source.get_mut(i) {
+                push(column);
+            }
+        };
+        column(TIME_US, &|c| c.push_int(origin.time_us));
+        column(SNAPSHOT, &|c| c.push_bytes(origin.snapshot.as_bytes()));
+        column(SEQUENCE, &|c| c.push_bytes(origin.sequence));
+        column(TRANSACTION, &|c| c.push_int(origin.transaction));
+        column(LSN, &|c| c.push_int(origin.lsn as i64));
+    }
+    if let Some((field, error)) = failed {
+        let name = batch.schema.fields.get(field).map_or("?", |f| &f.name);
+        let message = format!("field {name} of {}: {error}", batch.schema.topic);
+        let cause = DeadLetterCause {
+            stage: "decode".into(),
+            code: "bad-value".into(),
+            message,
+            module: None,
+        };
+        batch.rejects.push(Reject { row, verdict: Verdict::DeadLetter(Box::new(cause)) });
+    }
+}

@@ -1,0 +1,263 @@
+//! The stream's messages to rows: transactions, relations, changes, and where in the log we are.
+//!
+//! Positions: (commit LSN, number of the record in its transaction) inside a transaction, (end of
+//! the transaction, 0) after it. A change takes as many numbers as it can become records (insert
+//! 1, update 3, delete 2, truncate one per table), whatever the options: so numbers mean the same
+//! after a restart with other options. The server sends transactions again whose commit is at or
+//! after the place we confirm, so confirming `major` is always safe.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use wasmgate_codec::json::write_int;
+use wasmgate_codec::pgoutput::{Message, OldKind, Relation, Tuple, decode};
+use wasmgate_model::{Fault, FaultKind, Op, Position};
+
+use crate::assemble::Assembler;
+use crate::catalog::{Catalog, Published, TableName};
+use crate::replication::number;
+use crate::rows::{Origin, push_delete, push_new, push_truncate, push_updated};
+use crate::settings::Settings;
+use crate::table::{Naming, Table, described};
+
+/// XLogData: letter, start, end, clock.
+const XLOG_HEADER: usize = 25;
+
+/// A transaction that is being read.
+struct Transaction {
+    commit_lsn: u64,
+    commit_us: i64,
+    xid: i64,
+    /// Number of the last record.
+    minor: u64,
+    /// Records up to this number were settled before a restart.
+    settled: u64,
+}
+
+/// The decoder's memory: tables by relation, the open transaction.
+pub(crate) struct Stream {
+    settings: Arc<Settings>,
+    naming: Naming,
+    catalog: Catalog,
+    /// `None`: not one of our tables.
+    tables: HashMap<u32, Option<Table>>,
+    /// Ours, where the settings name them.
+    wanted: Option<Vec<TableName>>,
+    /// Where reading goes on.
+    resume: Position,
+    transaction: Option<Transaction>,
+    /// End of the last whole transaction, as JSON.
+    last_commit: Vec<u8>,
+    sequence: Vec<u8>,
+    /// Time of the last commit read, microseconds since 1970.
+    pub last_commit_us: Option<i64>,
+    pub truncates_skipped: u64,
+}
+
+/// What a change does.
+enum Change<'a> {
+    Insert(Tuple<'a>),
+    Update(Option<(OldKind, Tuple<'a>)>, Tuple<'a>),
+    Delete(OldKind, Tuple<'a>),
+    Truncate,
+}
+
+impl Change<'_> {
+    /// Numbers it takes.
+    fn numbers(&self) -> u64 {
+        match self {
+            Self::Insert(_) | Self::Truncate => 1,
+            Self::Update(..) => 3,
+            Self::Delete(..) => 2,
+        }
+    }
+}
+
+impl Stream {
+    pub(crate) fn new(
+        settings: Arc<Settings>,
+        naming: Naming,
+        catalog: Catalog,
+        wanted: Option<Vec<TableName>>,
+        resume: Position,
+    ) -> Self {
+        Self {
+            settings,
+            naming,
+            catalog,
+            tables: HashMap::new(),
+            wanted,
+            resume,
+            transaction: None,
+            last_commit: b"null".to_vec(),
+            sequence: Vec::new(),
+            last_commit_us: None,
+            truncates_skipped: 0,
+        }
+    }
+
+    /// The connection for questions.
+    pub(crate) fn catalog(&mut self) -> &mut Catalog {
+        &mut self.catalog
+    }
+
+    /// Whether a transaction is half read.
+    pub(crate) fn in_transaction(&self) -> bool {
+        self.transaction.is_some()
+    }
+
+    /// Takes the body of one CopyData message.
+    pub(crate) async fn message(&mut self, body: &[u8], out: &mut Assembler) -> Result<(), Fault> {
+        match body.first() {
+            Some(b'w') => {}
+            Some(b'k') => {
+                // Everything before it was sent: what we were not sent is not for us.
+                if self.transaction.is_none() {
+                    out.reached(Position::new(number(body, 1), 0));
+                }
+                return Ok(());
+            }
+            _ => return Err(protocol("an unknown message in the stream")),
+        }
+        let lsn = number(body, 1);
+        let payload = body.get(XLOG_HEADER..).unwrap_or(&[]);
+        let message = decode(payload).map_err(|e| protocol("cannot read a change").because(e))?;
+        match message {
+            Message::Begin { final_lsn, commit_us, xid } => self.begin(final_lsn, commit_us, xid),
+            Message::Commit { end_lsn, .. } => self.commit(end_lsn, out),
+            Message::Relation(relation) => self.relation(&relation).await?,
+            Message::Insert { relation, new } => {
+                self.change(relation, &Change::Insert(new), lsn, body.len(), out)?;
+            }
+            Message::Update { relation, old, new } => {
+                self.change(relation, &Change::Update(old, new), lsn, body.len(), out)?;
+            }
+            Message::Delete { relation, kind, old } => {
+                self.change(relation, &Change::Delete(kind, old), lsn, body.len(), out)?;
+            }
+            Message::Truncate { relations, .. } => {
+                for relation in relations {
+                    self.change(relation, &Change::Truncate, lsn, body.len(), out)?;
+                }
+            }
+            Message::Origin { .. } | Message::Type { .. } | Message::Logical { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, commit_lsn: u64, commit_us: i64, xid: u32) {
+        let settled = match commit_lsn.cmp(&self.resume.major) {
+            std::cmp::Ordering::Less => u64::MAX,
+            std::cmp::Ordering::Equal => self.resume.minor,
+            std::cmp::Ordering::Greater => 0,
+        };
+        let xid = i64::from(xid);
+        self.transaction = Some(Transaction { commit_lsn, commit_us, xid, minor: 0, settled });
+    }
+
+    fn commit(&mut self, end_lsn: u64, out: &mut Assembler) {
+        let Some(transaction) = self.transaction.take() else { return };
+        self.last_commit.clear();
+        self.last_commit.push(b'"');
+        write_int(transaction.commit_lsn as i64, &mut self.last_commit);
+        self.last_commit.push(b'"');
+        self.last_commit_us = Some(transaction.commit_us);
+        out.reached(Position::new(end_lsn, 0));
+    }
+
+    /// A table is new or was altered.
+    async fn relation(&mut self, relation: &Relation<'_>) -> Result<(), Fault> {
+        let schema = match relation.namespace {
+            "" => "pg_catalog",
+            name => name,
+        };
+        let name = TableName { schema: schema.into(), table: relation.name.into() };
+        if self.wanted.as_ref().is_some_and(|wanted| !wanted.contains(&name)) {
+            self.tables.insert(relation.id, None);
+            return Ok(());
+        }
+        let info = self.catalog.table(relation.id).await?;
+        let before = self.tables.get(&relation.id).and_then(Option::as_ref);
+        let before = before.filter(|t| t.name == name);
+        let table = self.naming.table(name, &described(relation), &info, before);
+        self.tables.insert(relation.id, Some(table));
+        Ok(())
+    }
+
+    fn change(
+        &mut self,
+        relation: u32,
+        change: &Change<'_>,
+        lsn: u64,
+        bytes: usize,
+        out: &mut Assembler,
+    ) -> Result<(), Fault> {
+        let Some(transaction) = &mut self.transaction else {
+            return Err(protocol("a change outside of a transaction"));
+        };
+        let at = Position::new(transaction.commit_lsn, transaction.minor + 1);
+        transaction.minor += change.numbers();
+        let end = Position::new(transaction.commit_lsn, transaction.minor);
+        if at.minor <= transaction.settled {
+            return Ok(());
+        }
+        let Some(table) = self.tables.get(&relation) else {
+            return Err(protocol(format!(
+                "a change of relation {relation}, which was not described"
+            )));
+        };
+        let Some(table) = table else {
+            out.reached(end);
+            return Ok(());
+        };
+        if matches!(change, Change::Truncate) && self.settings.skip_truncate {
+            self.truncates_skipped += 1;
+            out.reached(end);
+            return Ok(());
+        }
+        sequence(&self.last_commit, lsn, &mut self.sequence);
+        let origin = Origin {
+            time_us: transaction.commit_us,
+            snapshot: "false",
+            sequence: &self.sequence,
+            transaction: transaction.xid,
+            lsn,
+        };
+        let tombstone = self.settings.tombstones_on_delete;
+        let batch = out.batch(table)?;
+        let before = batch.len();
+        match *change {
+            Change::Insert(new) => push_new(table, batch, Op::Create, at, &origin, new.iter()),
+            Change::Update(old, new) => {
+                push_updated(table, batch, at, &origin, old, new, tombstone);
+            }
+            Change::Delete(kind, old) => {
+                push_delete(table, batch, at, &origin, (kind, old), tombstone);
+            }
+            Change::Truncate => push_truncate(table, batch, at, &origin),
+        }
+        let rows = batch.len() - before;
+        out.appended(rows, bytes, end);
+        Ok(())
+    }
+}
+
+/// `["last commit","lsn"]`, Debezium's order of changes.
+pub(crate) fn sequence(last_commit: &[u8], lsn: u64, out: &mut Vec<u8>) {
+    out.clear();
+    out.push(b'[');
+    out.extend_from_slice(last_commit);
+    out.extend_from_slice(b",\"");
+    write_int(lsn as i64, out);
+    out.extend_from_slice(b"\"]");
+}
+
+fn protocol(what: impl Into<String>) -> Fault {
+    Fault::new(FaultKind::SourceProtocol, what)
+}
+
+/// The tables that the settings name; `None`: all of the publication.
+pub(crate) fn wanted(published: &[Published], settings: &Settings) -> Option<Vec<TableName>> {
+    let named = !settings.tables.is_empty();
+    named.then(|| published.iter().map(|p| p.name.clone()).collect())
+}
