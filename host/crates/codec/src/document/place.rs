@@ -6,6 +6,15 @@ use super::DocumentError;
 use super::scan::{MAX_DEPTH, members};
 use super::text::is_name;
 
+/// Where a field lies.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// Every occurrence.
+    pub(super) all: Vec<Member>,
+    /// The one that counts, the last; `None` also where a later object around it lacks the field.
+    pub(super) current: Option<Member>,
+}
+
 /// What the walk noted about one row.
 pub(super) struct Places<'a> {
     pub(super) batch: &'a Batch,
@@ -14,15 +23,16 @@ pub(super) struct Places<'a> {
 }
 
 impl Places<'_> {
-    /// Every occurrence of a field of the image. Clears `places` first.
+    /// Every occurrence of a field of the image. `places` is replaced.
     pub(super) fn find(
         &self,
         document: &[u8],
         image: Member,
         name: &str,
-        places: &mut Vec<Member>,
+        places: &mut Found,
     ) -> Result<(), DocumentError> {
-        places.clear();
+        places.all.clear();
+        places.current = None;
         let names = &self.batch.plan.edits;
         let known = names.iter().position(|n| **n == *name);
         let noted = known.and_then(|n| {
@@ -33,13 +43,14 @@ impl Places<'_> {
             return search(document, image, name, places);
         };
         if member.found() {
-            places.push(member);
+            places.all.push(member);
+            places.current = Some(member);
         }
         let duplicates = &self.documents.duplicates;
         let row = self.row as u32;
         let first = duplicates.partition_point(|(r, _, _)| *r < row);
         let of_row = duplicates.iter().skip(first).take_while(|(r, _, _)| *r == row);
-        places.extend(of_row.filter(|(_, n, _)| *n == number).map(|(_, _, member)| *member));
+        places.all.extend(of_row.filter(|(_, n, _)| *n == number).map(|(_, _, member)| *member));
         Ok(())
     }
 }
@@ -49,22 +60,24 @@ fn search(
     document: &[u8],
     object: Member,
     name: &str,
-    places: &mut Vec<Member>,
+    places: &mut Found,
 ) -> Result<(), DocumentError> {
+    places.current = None;
     let mut parents = Vec::new();
     let (head, tail) = name.split_once('.').map_or((None, ""), |(h, t)| (Some(h), t));
-    let before = places.len();
     members(document, object.value as usize, |member, token| {
         if is_name(token, name) {
-            places.push(member);
+            places.all.push(member);
+            places.current = Some(member);
         } else if head.is_some_and(|head| is_name(token, head)) {
             parents.push(member);
         }
     })?;
-    if places.len() > before {
+    if places.current.is_some() {
         return Ok(());
     }
     for parent in parents {
+        places.current = None;
         if document.get(parent.value as usize) == Some(&b'{') {
             search(document, parent, tail, places)?;
         }

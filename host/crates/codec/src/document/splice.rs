@@ -10,7 +10,7 @@ use wasmgate_model::{Batch, Documents, Edits, Member, Op, Payload, Removal, Shap
 
 use super::DocumentError;
 use super::insert::{self, Insert};
-use super::place::{Places, parent_of};
+use super::place::{Found, Places, parent_of};
 use super::scan::Scanner;
 use super::text::{decoded, inner};
 use crate::json;
@@ -22,8 +22,9 @@ pub(super) enum Action {
     Remove,
     /// A value becomes the one of this written column.
     Value(usize),
-    /// A name becomes the new one of this renaming.
-    Name(usize),
+    /// A name becomes the new one of this renaming, from this byte on: without the names of the
+    /// objects around it.
+    Name { renamed: usize, from: usize },
     /// Members are added before this place, the end of an object; or in place of a null, which
     /// becomes an object.
     Insert(Insert),
@@ -41,7 +42,7 @@ pub(super) struct Step {
 #[derive(Debug, Default)]
 struct Scratch {
     steps: Vec<Step>,
-    places: Vec<Member>,
+    places: Found,
 }
 
 thread_local! {
@@ -137,7 +138,7 @@ impl Row<'_> {
         let here = self.removals.iter().flat_map(|r| &r.fields).map(String::as_str);
         for name in here.filter(|n| !n.starts_with("$key.")).chain(everywhere) {
             self.find(self.payload_name(name).0, &mut scratch.places)?;
-            scratch.steps.extend(scratch.places.iter().map(|m| remove(*m)));
+            scratch.steps.extend(scratch.places.all.iter().map(|m| remove(*m)));
         }
         for (number, written) in self.edits().written.iter().enumerate() {
             if !self.gives(number) {
@@ -145,13 +146,14 @@ impl Row<'_> {
             }
             let (name, renamed) = self.payload_name(&written.name);
             self.find(name, &mut scratch.places)?;
-            match renamed {
-                Some(renamed) => self.rename(renamed, name, Some(number), scratch)?,
-                None if scratch.places.is_empty() => {
+            let Some(renamed) = renamed else {
+                scratch.steps.extend(scratch.places.all.iter().map(|m| value(*m, number)));
+                if scratch.places.current.is_none() {
                     self.add(&written.name, Insert::written(number), &mut scratch.steps)?;
                 }
-                None => scratch.steps.extend(scratch.places.iter().map(|m| value(*m, number))),
-            }
+                continue;
+            };
+            self.rename(renamed, name, Some(number), scratch)?;
         }
         for (number, (old, _)) in self.edits().renamed.iter().enumerate() {
             if !self.writes(old) && !self.removes(old) {
@@ -194,7 +196,7 @@ impl Row<'_> {
     }
 
     /// Where a field lies, every occurrence.
-    fn find(&self, name: &str, places: &mut Vec<Member>) -> Result<(), DocumentError> {
+    fn find(&self, name: &str, places: &mut Found) -> Result<(), DocumentError> {
         let known = Places { batch: self.batch, documents: self.documents, row: self.at };
         known.find(self.document, self.image, name, places)
     }
@@ -210,33 +212,26 @@ impl Row<'_> {
         let Some((_, new)) = self.edits().renamed.get(number) else {
             return Ok(());
         };
-        let current = scratch.places.iter().copied().max_by_key(|m| m.name);
-        let Some(current) = current else {
-            return match written {
-                Some(written) => self.add(new, Insert::written(written), &mut scratch.steps),
-                None => Ok(()),
-            };
-        };
-        let mut moved = None;
-        for member in &scratch.places {
+        let mut moved = false;
+        for member in &scratch.places.all {
             let end = self.name_end(*member);
             let token = self.document.get(member.name as usize..end).unwrap_or(&[]);
-            if stays(old, new, &decoded(inner(token))) {
-                let action = Action::Name(number);
+            if let Some(from) = stays(old, new, &decoded(inner(token))) {
+                let action = Action::Name { renamed: number, from };
                 scratch.steps.push(Step { at: member.name as usize, end, action });
                 scratch.steps.extend(written.map(|written| value(*member, written)));
             } else {
                 scratch.steps.push(remove(*member));
-                moved = Some(current);
+                moved = true;
             }
         }
-        match (moved, written) {
-            (None, _) => Ok(()),
-            (Some(_), Some(written)) => self.add(new, Insert::written(written), &mut scratch.steps),
-            (Some(member), None) => {
-                self.add(new, Insert::moved(number, member), &mut scratch.steps)
-            }
-        }
+        let insert = match (written, scratch.places.current) {
+            (Some(written), None) => Insert::written(written),
+            (Some(written), Some(_)) if moved => Insert::written(written),
+            (None, Some(member)) if moved => Insert::moved(number, member),
+            _ => return Ok(()),
+        };
+        self.add(new, insert, &mut scratch.steps)
     }
 
     /// One past the closing quote of a member's name.
@@ -280,9 +275,9 @@ impl Row<'_> {
             match step.action {
                 Action::Remove => cursor = self.skip_member(step.end, out),
                 Action::Value(number) => insert::write_written(self.batch, self.i, number, out)?,
-                Action::Name(number) => {
-                    let name = self.edits().renamed.get(number).map_or("", |(_, new)| new);
-                    json::write_string(name, out);
+                Action::Name { renamed, from } => {
+                    let new = self.edits().renamed.get(renamed).and_then(|(_, n)| n.get(from..));
+                    json::write_string(new.unwrap_or(""), out);
                 }
                 Action::Insert(_) => {
                     let more = tail.iter().take_while(|s| s.at == step.at).count();
@@ -323,10 +318,12 @@ fn value(member: Member, written: usize) -> Step {
     Step { at: member.value as usize, end: member.end as usize, action }
 }
 
-/// Whether a member of this local name keeps its object when the field `old` becomes `new`.
-fn stays(old: &str, new: &str, local: &[u8]) -> bool {
+/// Whether a member of this local name keeps its object when the field `old` becomes `new`: where
+/// its local name starts in `new`.
+fn stays(old: &str, new: &str, local: &[u8]) -> Option<usize> {
     let around = old.as_bytes().strip_suffix(local).unwrap_or(&[]);
-    new.as_bytes().strip_prefix(around).is_some_and(|local| !local.contains(&b'.'))
+    let local = new.as_bytes().strip_prefix(around)?;
+    (!local.contains(&b'.')).then_some(around.len())
 }
 
 /// Appends a key, a JSON object, without these members. False, and nothing is appended: the key
