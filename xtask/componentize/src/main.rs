@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::{env, fs};
 
-use wasmparser::{ComponentExternalKind, Encoding, Parser, Payload};
+use wasmparser::{ComponentExternalKind, Parser, Payload};
 use wit_component::ComponentEncoder;
 
 /// Interfaces that a component may import, and the package of its exports.
@@ -44,24 +44,23 @@ fn encode(module: &[u8]) -> Result<Vec<u8>, String> {
     ComponentEncoder::default()
         .validate(true)
         .module(module)
-        .and_then(|mut encoder| encoder.encode())
+        .and_then(|encoder| encoder.encode())
         .map_err(|error| format!("not a module of a wasmgate world: {error:#}"))
 }
 
 /// Refuses imports outside the contract, and components that export none of its interfaces.
 fn check(component: &[u8]) -> Result<(), String> {
+    // Nested modules and components have imports of their own; the host is asked for the outermost.
+    let mut depth = 0_u32;
     let mut exported = false;
     for payload in Parser::new(0).parse_all(component) {
         match payload.map_err(|error| error.to_string())? {
-            Payload::Version { encoding: Encoding::Module, .. } => {}
-            Payload::ModuleSection { .. } => {}
-            // Sections of nested components name what lies inside, not what the host is asked for.
-            Payload::ComponentSection { .. } => {}
-            Payload::ComponentImportSection(imports) => {
+            Payload::ModuleSection { .. } | Payload::ComponentSection { .. } => depth += 1,
+            Payload::End(_) => depth = depth.saturating_sub(1),
+            Payload::ComponentImportSection(imports) if depth == 0 => {
                 for import in imports {
                     let name = import.map_err(|error| error.to_string())?.name.name;
-                    let nested = !name.contains('/');
-                    if !nested && !name.starts_with(CONTRACT) {
+                    if !name.starts_with(CONTRACT) {
                         return Err(format!(
                             "imports {name}, but a module may import {CONTRACT}* only: \
                              build it for wasm32-unknown-unknown"
@@ -69,7 +68,7 @@ fn check(component: &[u8]) -> Result<(), String> {
                     }
                 }
             }
-            Payload::ComponentExportSection(exports) => {
+            Payload::ComponentExportSection(exports) if depth == 0 => {
                 for export in exports {
                     let export = export.map_err(|error| error.to_string())?;
                     exported |= export.kind == ComponentExternalKind::Instance
@@ -79,5 +78,5 @@ fn check(component: &[u8]) -> Result<(), String> {
             _ => {}
         }
     }
-    if exported { Ok(()) } else { Err(format!("exports no interface of {CONTRACT}")) }
+    if exported { Ok(()) } else { Err(format!("exports no interface of {CONTRACT}*")) }
 }

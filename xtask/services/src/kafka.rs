@@ -32,17 +32,32 @@ impl Kafka {
     /// # Errors
     /// A program is missing, the jars cannot be resolved or a node dies: the text says which.
     pub fn start(nodes: u16) -> Result<Self, String> {
+        sweep();
+        Self::start_in(&fresh_folder, nodes)
+    }
+
+    /// Starts a cluster that outlives this process: [`stop_detached`] ends it.
+    ///
+    /// # Errors
+    /// As for [`Kafka::start`].
+    pub fn start_detached(folder: &Path, nodes: u16) -> Result<String, String> {
+        let make = || {
+            fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+            Ok(folder.to_owned())
+        };
+        let kafka = Self::start_in(&make, nodes)?;
+        let bootstrap = kafka.bootstrap();
+        std::mem::forget(kafka);
+        Ok(bootstrap)
+    }
+
+    fn start_in(folder: &dyn Fn() -> Result<PathBuf, String>, nodes: u16) -> Result<Self, String> {
         if let Some(what) = missing() {
             return Err(what);
         }
-        sweep();
         let mut refused = String::new();
         for _ in 0..ATTEMPTS {
-            let kafka = Self {
-                folder: fresh_folder()?,
-                port: free_ports(nodes)?,
-                nodes,
-            };
+            let kafka = Self { folder: folder()?, port: free_ports(nodes)?, nodes };
             let (port, count) = (kafka.port.to_string(), nodes.to_string());
             match kafka.script("up", &[&port, &count]) {
                 Ok(_) => return Ok(kafka),
@@ -95,9 +110,7 @@ impl Kafka {
     /// # Errors
     /// It exits with a failure; the text is what it printed.
     pub fn tool(&self, class: &str, arguments: &[&str]) -> Result<String, String> {
-        let all: Vec<&str> = std::iter::once(class)
-            .chain(arguments.iter().copied())
-            .collect();
+        let all: Vec<&str> = std::iter::once(class).chain(arguments.iter().copied()).collect();
         self.script("tool", &all)
     }
 
@@ -115,8 +128,7 @@ impl Kafka {
         let mut arguments = vec!["--bootstrap-server", &servers, "--create", "--topic", topic];
         arguments.extend(["--partitions", &partitions]);
         arguments.extend(settings.iter().flat_map(|s| ["--config", *s]));
-        self.tool("org.apache.kafka.tools.TopicCommand", &arguments)
-            .map(drop)
+        self.tool("org.apache.kafka.tools.TopicCommand", &arguments).map(drop)
     }
 
     fn script(&self, command: &str, arguments: &[&str]) -> Result<String, String> {
@@ -134,10 +146,7 @@ impl Drop for Kafka {
 #[must_use]
 pub fn missing() -> Option<String> {
     let mut needed = vec![("bash", "bash"), ("setsid", "util-linux")];
-    needed.push((
-        "java",
-        "a Java runtime, 17 or newer (openjdk-17-jre-headless)",
-    ));
+    needed.push(("java", "a Java runtime, 17 or newer (openjdk-17-jre-headless)"));
     if !jars().is_dir() {
         needed.push(("mvn", "maven, to fetch Kafka's jars once"));
     }
@@ -149,12 +158,10 @@ pub fn missing() -> Option<String> {
 
 /// The folder of Kafka's jars, filled by the first start.
 fn jars() -> PathBuf {
-    let cache = env::var_os("WASMGATE_CACHE")
-        .map(PathBuf::from)
-        .unwrap_or_else(|| {
-            let home = env::var_os("HOME").map_or_else(env::temp_dir, PathBuf::from);
-            home.join(".cache/wasmgate")
-        });
+    let cache = env::var_os("WASMGATE_CACHE").map(PathBuf::from).unwrap_or_else(|| {
+        let home = env::var_os("HOME").map_or_else(env::temp_dir, PathBuf::from);
+        home.join(".cache/wasmgate")
+    });
     cache.join(format!("kafka-{VERSION}"))
 }
 
@@ -200,10 +207,7 @@ fn script(command: &str, folder: &Path, arguments: &[&str]) -> Result<String, St
         return Ok(text(&output.stdout));
     }
     let (out, err) = (text(&output.stdout), text(&output.stderr));
-    Err(format!(
-        "kafka.sh {command} failed ({}): {err}\n{out}",
-        output.status
-    ))
+    Err(format!("kafka.sh {command} failed ({}): {err}\n{out}", output.status))
 }
 
 /// Stops what runs on the folder and deletes it. Nothing can be done about a failure here.
@@ -213,6 +217,11 @@ fn wipe(folder: &Path) {
     }
 }
 
+/// Ends a cluster that [`Kafka::start_detached`] started, and deletes its data.
+pub fn stop_detached(folder: &Path) {
+    wipe(folder);
+}
+
 /// Wipes the folders of processes that are gone.
 fn sweep() {
     let Ok(entries) = fs::read_dir(env::temp_dir()) else {
@@ -220,9 +229,7 @@ fn sweep() {
     };
     for entry in entries.flatten() {
         let name = entry.file_name();
-        let owner = name
-            .to_str()
-            .and_then(|n| n.strip_prefix(FOLDER)?.split_once('-'));
+        let owner = name.to_str().and_then(|n| n.strip_prefix(FOLDER)?.split_once('-'));
         let Some((pid, _)) = owner else { continue };
         if pid.parse::<u32>().is_ok() && !Path::new("/proc").join(pid).exists() {
             wipe(&entry.path());
@@ -243,9 +250,7 @@ mod tests {
             return;
         }
         let kafka = Kafka::start(1).unwrap();
-        kafka
-            .create_topic("kept", 2, &["cleanup.policy=compact"])
-            .unwrap();
+        kafka.create_topic("kept", 2, &["cleanup.policy=compact"]).unwrap();
         kafka.kill().unwrap();
         kafka.start_again().unwrap();
         let servers = kafka.bootstrap();

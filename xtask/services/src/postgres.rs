@@ -85,11 +85,7 @@ impl Binaries {
     fn find() -> Result<Self, String> {
         let dir = candidates()
             .into_iter()
-            .find(|d| {
-                ["initdb", "pg_ctl", "postgres"]
-                    .iter()
-                    .all(|b| d.join(b).is_file())
-            })
+            .find(|d| ["initdb", "pg_ctl", "postgres"].iter().all(|b| d.join(b).is_file()))
             .ok_or_else(|| {
                 format!(
                     "no Postgres server binaries found: install the package postgresql, or set \
@@ -97,25 +93,15 @@ impl Binaries {
                 )
             })?;
         let own = dir.join("psql");
-        let psql = if own.is_file() {
-            own
-        } else {
-            PathBuf::from("psql")
-        };
+        let psql = if own.is_file() { own } else { PathBuf::from("psql") };
         let as_postgres = is_root();
         if as_postgres && !succeeds(Command::new("runuser").args(["-u", "postgres", "--", "true"]))
         {
-            return Err(
-                "running as root, and `runuser -u postgres` does not work: Postgres \
+            return Err("running as root, and `runuser -u postgres` does not work: Postgres \
                         refuses to run as root; create a user named postgres"
-                    .into(),
-            );
+                .into());
         }
-        Ok(Self {
-            dir,
-            psql,
-            as_postgres,
-        })
+        Ok(Self { dir, psql, as_postgres })
     }
 
     /// A server program, run by a user that it accepts.
@@ -132,10 +118,8 @@ impl Binaries {
 
 /// Folders that may hold the binaries, best first.
 fn candidates() -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> = std::env::var_os(BIN_VARIABLE)
-        .into_iter()
-        .map(Into::into)
-        .collect();
+    let mut found: Vec<PathBuf> =
+        std::env::var_os(BIN_VARIABLE).into_iter().map(Into::into).collect();
     if let Ok(output) = Command::new("pg_config").arg("--bindir").output()
         && output.status.success()
     {
@@ -149,11 +133,7 @@ fn candidates() -> Vec<PathBuf> {
         .collect();
     packaged.sort_by(|a, b| b.cmp(a));
     found.extend(packaged.into_iter().map(|(_, path)| path));
-    found.extend(
-        std::env::var_os("PATH")
-            .iter()
-            .flat_map(std::env::split_paths),
-    );
+    found.extend(std::env::var_os("PATH").iter().flat_map(std::env::split_paths));
     found
 }
 
@@ -162,20 +142,14 @@ fn is_root() -> bool {
 }
 
 fn succeeds(command: &mut Command) -> bool {
-    command
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|s| s.success())
+    command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
 }
 
 /// Runs to the end; the output, or what it said when it failed.
 fn run(command: &mut Command) -> Result<String, String> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|e| format!("cannot run {program}: {e}"))?;
+    let output =
+        command.stdin(Stdio::null()).output().map_err(|e| format!("cannot run {program}: {e}"))?;
     text_of(&program, &output)
 }
 
@@ -185,10 +159,7 @@ fn text_of(program: &str, output: &Output) -> Result<String, String> {
         return Ok(stdout.into_owned());
     }
     let stderr = String::from_utf8_lossy(&output.stderr);
-    Err(format!(
-        "{program} failed ({}): {stdout}{stderr}",
-        output.status
-    ))
+    Err(format!("{program} failed ({}): {stdout}{stderr}", output.status))
 }
 
 impl Postgres {
@@ -199,13 +170,8 @@ impl Postgres {
     pub fn start(options: &Options) -> Result<Self, String> {
         let binaries = Binaries::find()?;
         let dir = fresh_dir(&binaries)?;
-        let mut server = Self {
-            binaries,
-            dir,
-            port: 0,
-            server_options: String::new(),
-            running: false,
-        };
+        let mut server =
+            Self { binaries, dir, port: 0, server_options: String::new(), running: false };
         server.initialise(options)?;
         server.launch(options)?;
         Ok(server)
@@ -233,22 +199,9 @@ impl Postgres {
         std::fs::write(&config, text).map_err(|e| format!("cannot write {config:?}: {e}"))?;
         let key = self.dir.join("server.key");
         let mut openssl = Command::new("openssl");
-        openssl.args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:prime256v1",
-        ]);
-        openssl
-            .args(["-nodes", "-days", "2", "-config"])
-            .arg(&config);
-        openssl
-            .arg("-keyout")
-            .arg(&key)
-            .arg("-out")
-            .arg(self.certificate());
+        openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]);
+        openssl.args(["-nodes", "-days", "2", "-config"]).arg(&config);
+        openssl.arg("-keyout").arg(&key).arg("-out").arg(self.certificate());
         run(&mut openssl)?;
         run(Command::new("chmod").arg("0600").arg(&key))?;
         self.give_to_postgres(&key)
@@ -290,36 +243,23 @@ impl Postgres {
         if options.tls {
             set("ssl", "on");
             set("ssl_cert_file", &self.certificate().to_string_lossy());
-            set(
-                "ssl_key_file",
-                &self.dir.join("server.key").to_string_lossy(),
-            );
+            set("ssl_key_file", &self.dir.join("server.key").to_string_lossy());
         }
-        options
-            .settings
-            .iter()
-            .for_each(|(name, value)| set(name, value));
+        options.settings.iter().for_each(|(name, value)| set(name, value));
         text
     }
 
     fn set_password(&self, options: &Options) -> Result<(), String> {
         if let Some(password) = &options.password {
             let quoted = password.replace('\'', "''");
-            self.psql(
-                "postgres",
-                &format!("ALTER ROLE postgres PASSWORD '{quoted}'"),
-            )?;
+            self.psql("postgres", &format!("ALTER ROLE postgres PASSWORD '{quoted}'"))?;
         }
         Ok(())
     }
 
     fn pg_ctl(&self, arguments: &[&str]) -> Result<(), String> {
         let mut command = self.binaries.command("pg_ctl");
-        command
-            .arg("-D")
-            .arg(self.data_dir())
-            .arg("-w")
-            .args(["-t", "60", "-s"]);
+        command.arg("-D").arg(self.data_dir()).arg("-w").args(["-t", "60", "-s"]);
         command.arg("-l").arg(self.dir.join("log"));
         if matches!(arguments.first(), Some(&("start" | "restart"))) {
             command.arg("-o").arg(&self.server_options);
@@ -329,10 +269,7 @@ impl Postgres {
         let status = quiet.stdout(Stdio::null()).stderr(Stdio::null()).status();
         match status {
             Ok(status) if status.success() => Ok(()),
-            Ok(status) => Err(format!(
-                "pg_ctl {arguments:?} failed ({status}): {}",
-                self.log()
-            )),
+            Ok(status) => Err(format!("pg_ctl {arguments:?} failed ({status}): {}", self.log())),
             Err(e) => Err(format!("cannot run pg_ctl: {e}")),
         }
     }
@@ -376,16 +313,7 @@ impl Postgres {
     /// What the first failing statement said.
     pub fn psql(&self, database: &str, sql: &str) -> Result<String, String> {
         let mut child = Command::new(&self.binaries.psql)
-            .args([
-                "-X",
-                "-q",
-                "-A",
-                "-t",
-                "-v",
-                "ON_ERROR_STOP=1",
-                "-U",
-                "postgres",
-            ])
+            .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "postgres"])
             .arg("-h")
             .arg(&self.dir)
             .args(["-p", &self.port.to_string(), "-d", database, "-f", "-"])
@@ -395,13 +323,8 @@ impl Postgres {
             .spawn()
             .map_err(|e| format!("cannot run psql: {e}"))?;
         // psql ends at the first error and closes its input: the answer then tells why.
-        let written = child
-            .stdin
-            .take()
-            .map(|mut input| input.write_all(sql.as_bytes()));
-        let output = child
-            .wait_with_output()
-            .map_err(|e| format!("cannot run psql: {e}"))?;
+        let written = child.stdin.take().map(|mut input| input.write_all(sql.as_bytes()));
+        let output = child.wait_with_output().map_err(|e| format!("cannot run psql: {e}"))?;
         let text = text_of("psql", &output)?;
         match written {
             Some(Err(e)) => Err(format!("psql did not read the whole script: {e}")),
@@ -468,19 +391,13 @@ impl Drop for Postgres {
 pub fn stop_detached(dir: &Path) -> Result<(), String> {
     let binaries = Binaries::find()?;
     let mut stop = binaries.command("pg_ctl");
-    stop.arg("-D")
-        .arg(dir.join("data"))
-        .args(["-w", "-m", "immediate", "stop"]);
+    stop.arg("-D").arg(dir.join("data")).args(["-w", "-m", "immediate", "stop"]);
     run(&mut stop)?;
     std::fs::remove_dir_all(dir).map_err(|e| format!("cannot remove {}: {e}", dir.display()))
 }
 
 fn hba_text(options: &Options) -> String {
-    let method = if options.password.is_some() {
-        "scram-sha-256"
-    } else {
-        "trust"
-    };
+    let method = if options.password.is_some() { "scram-sha-256" } else { "trust" };
     let mut text = options.hba.join("\n");
     text.push_str(&format!(
         "\nlocal all all trust\nlocal replication all trust\n\
@@ -539,16 +456,8 @@ mod tests {
                      current_setting('wal_sender_timeout') from t";
         assert_eq!(server.psql("postgres", sql).unwrap(), "3|on|logical|1s");
         server.restart(Mode::Immediate).unwrap();
-        assert_eq!(
-            server.psql("postgres", "select count(*) from t").unwrap(),
-            "2"
-        );
-        assert!(
-            server
-                .psql("postgres", "select 1/0")
-                .unwrap_err()
-                .contains("division by zero")
-        );
+        assert_eq!(server.psql("postgres", "select count(*) from t").unwrap(), "2");
+        assert!(server.psql("postgres", "select 1/0").unwrap_err().contains("division by zero"));
         let dir = server.socket_dir().to_owned();
         drop(server);
         assert!(!dir.exists());

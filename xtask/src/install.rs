@@ -1,0 +1,65 @@
+//! What the suite needs beyond cargo. In CI (CI=true, as root) it is installed; elsewhere the
+//! missing piece is named with the command that installs it.
+
+use crate::run::{cargo, found, is_ci, program, run};
+
+/// A Debian package and the program that shows it is there.
+struct Need {
+    program: &'static str,
+    package: &'static str,
+    why: &'static str,
+}
+
+const NEEDS: &[Need] = &[
+    Need { program: "cc", package: "build-essential", why: "builds librdkafka" },
+    Need { program: "pkg-config", package: "pkg-config", why: "builds librdkafka" },
+    Need {
+        program: "java",
+        package: "default-jre-headless",
+        why: "runs a real Kafka in the tests",
+    },
+    Need { program: "mvn", package: "maven", why: "fetches Kafka's jars" },
+    Need { program: "psql", package: "postgresql", why: "the real Postgres of the tests" },
+    Need { program: "openssl", package: "openssl", why: "certificates for the TLS tests" },
+    Need { program: "promtool", package: "prometheus", why: "checks metrics and alert rules" },
+];
+
+/// Development files that have no program: (file, package).
+const FILES: &[(&str, &str)] =
+    &[("/usr/include/openssl/ssl.h", "libssl-dev"), ("/usr/include/zlib.h", "zlib1g-dev")];
+
+/// Installs, or names, what is missing.
+pub(crate) fn system() -> Result<(), String> {
+    let mut missing: Vec<&str> = Vec::new();
+    for need in NEEDS.iter().filter(|n| !found(n.program)) {
+        eprintln!("{} is not here ({}): Debian package {}", need.program, need.why, need.package);
+        missing.push(need.package);
+    }
+    missing.extend(FILES.iter().filter(|f| !std::path::Path::new(f.0).exists()).map(|f| f.1));
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let command = format!("apt-get install --no-install-recommends {}", missing.join(" "));
+    if !is_ci() {
+        eprintln!("to install: {command}");
+        return Ok(());
+    }
+    run(program("apt-get").args(["-qq", "update"]))?;
+    let install = ["-qq", "-y", "--no-install-recommends", "install"];
+    run(program("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(install).args(&missing))
+}
+
+/// cargo-deny: installed in CI, used where it is found.
+pub(crate) fn deny() -> Result<bool, String> {
+    if found("cargo-deny") {
+        return Ok(true);
+    }
+    if !is_ci() {
+        eprintln!(
+            "skipped: cargo-deny is not here; `cargo install cargo-deny --locked` installs it"
+        );
+        return Ok(false);
+    }
+    run(cargo().args(["install", "--quiet", "--locked", "cargo-deny", "--version", "0.20.2"]))?;
+    Ok(true)
+}

@@ -1,0 +1,56 @@
+//! `cargo xtask services up|down postgres|kafka`: real servers for your own tries.
+
+use std::fs;
+use std::path::PathBuf;
+
+use wasmgate_services::{kafka, postgres};
+
+use crate::run::target;
+
+fn note(server: &str) -> PathBuf {
+    target().join(format!("service-{server}"))
+}
+
+/// Starts or stops a server; what runs is remembered under the target folder.
+pub(crate) fn run(verb: &str, server: &str) -> Result<(), String> {
+    match (verb, server) {
+        ("up", "postgres" | "kafka") if note(server).exists() => {
+            Err(format!("{server} is up already: cargo xtask services down {server}"))
+        }
+        ("up", "postgres") => {
+            let postgres = postgres::Postgres::start(&postgres::Options::default())?;
+            let port = postgres.port();
+            keep("postgres", &postgres.detach())?;
+            println!(
+                "postgres: psql -h 127.0.0.1 -p {port} -U postgres (wal_level=logical, no password)"
+            );
+            Ok(())
+        }
+        ("up", "kafka") => {
+            let folder = target().join("kafka");
+            let bootstrap = kafka::Kafka::start_detached(&folder, 1)?;
+            keep("kafka", &folder)?;
+            println!("kafka: bootstrap_servers {bootstrap}");
+            Ok(())
+        }
+        ("down", "postgres" | "kafka") => down(server),
+        _ => Err(format!("`services {verb} {server}`: it is up or down, postgres or kafka")),
+    }
+}
+
+fn keep(server: &str, dir: &std::path::Path) -> Result<(), String> {
+    fs::create_dir_all(target()).map_err(|e| e.to_string())?;
+    fs::write(note(server), dir.to_string_lossy().as_bytes()).map_err(|e| e.to_string())
+}
+
+fn down(server: &str) -> Result<(), String> {
+    let Ok(dir) = fs::read_to_string(note(server)) else {
+        return Err(format!("{server} is not up"));
+    };
+    let dir = PathBuf::from(dir);
+    match server {
+        "postgres" => postgres::stop_detached(&dir)?,
+        _ => kafka::stop_detached(&dir),
+    }
+    fs::remove_file(note(server)).map_err(|e| e.to_string())
+}
