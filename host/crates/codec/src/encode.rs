@@ -106,11 +106,11 @@ impl BatchWriter<'_> {
         if emptied == Some(true) {
             return Ok(false);
         }
-        let Some(rows) = &self.rows else {
-            return document::write_value(self.batch, i, out).map_err(EncodeError::Document);
-        };
         let start = out.len();
-        let written = rows.value(self.row(i), i, out);
+        let written = match &self.rows {
+            Some(rows) => rows.value(self.row(i), i, out),
+            None => document::write_value(self.batch, i, out).map_err(EncodeError::Document),
+        };
         if written.is_err() {
             out.truncate(start);
         }

@@ -167,7 +167,9 @@ mod tests {
     #[test]
     fn strings_round_trip_through_serde_json() {
         let long = "0123456789abcdef".repeat(4);
-        for text in ["", "plain", "q\"b\\n\nr\rt\t", "\u{0}\u{8}\u{c}\u{1f}\u{7f}", "é中🎈", "/", &long] {
+        for text in
+            ["", "plain", "q\"b\\n\nr\rt\t", "\u{0}\u{8}\u{c}\u{1f}\u{7f}", "é中🎈", "/", &long]
+        {
             let mut out = Vec::new();
             write_string(text, &mut out);
             let back: String = serde_json::from_slice(&out).unwrap();

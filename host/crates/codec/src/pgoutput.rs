@@ -17,22 +17,57 @@ const POSTGRES_EPOCH_US: i64 = 946_684_800_000_000;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Message<'a> {
     /// Start of a transaction. `commit_us` is in microseconds since 1970.
-    Begin { final_lsn: u64, commit_us: i64, xid: u32 },
+    Begin {
+        final_lsn: u64,
+        commit_us: i64,
+        xid: u32,
+    },
     /// End of the transaction. `commit_us` is in microseconds since 1970.
-    Commit { commit_lsn: u64, end_lsn: u64, commit_us: i64 },
+    Commit {
+        commit_lsn: u64,
+        end_lsn: u64,
+        commit_us: i64,
+    },
     /// The transaction was replayed from another server; follows `Begin`.
-    Origin { lsn: u64, name: &'a str },
+    Origin {
+        lsn: u64,
+        name: &'a str,
+    },
     /// Describes a table; sent before its first row and after every change of it.
     Relation(Relation<'a>),
     /// Names a type that is not built in; sent before the relation that uses it.
-    Type { oid: u32, namespace: &'a str, name: &'a str },
-    Insert { relation: u32, new: Tuple<'a> },
+    Type {
+        oid: u32,
+        namespace: &'a str,
+        name: &'a str,
+    },
+    Insert {
+        relation: u32,
+        new: Tuple<'a>,
+    },
     /// `old` is there where the key changed, or always with identity FULL.
-    Update { relation: u32, old: Option<(OldKind, Tuple<'a>)>, new: Tuple<'a> },
-    Delete { relation: u32, kind: OldKind, old: Tuple<'a> },
-    Truncate { relations: Vec<u32>, cascade: bool, restart_identity: bool },
+    Update {
+        relation: u32,
+        old: Option<(OldKind, Tuple<'a>)>,
+        new: Tuple<'a>,
+    },
+    Delete {
+        relation: u32,
+        kind: OldKind,
+        old: Tuple<'a>,
+    },
+    Truncate {
+        relations: Vec<u32>,
+        cascade: bool,
+        restart_identity: bool,
+    },
     /// Written with `pg_logical_emit_message`.
-    Logical { transactional: bool, lsn: u64, prefix: &'a str, content: &'a [u8] },
+    Logical {
+        transactional: bool,
+        lsn: u64,
+        prefix: &'a str,
+        content: &'a [u8],
+    },
 }
 
 /// What an old tuple holds.

@@ -50,9 +50,14 @@ pub enum PgTypeKind {
     Enum(Arc<[String]>),
     /// The innermost base type, which is built in, and the modifier that the domain gives it. A
     /// domain over an enum or an extension's type is passed as that type instead.
-    Domain { base: u32, typmod: i32 },
+    Domain {
+        base: u32,
+        typmod: i32,
+    },
     /// `element` is built in. An array of an enum is passed with `text` (25) as its element.
-    Array { element: u32 },
+    Array {
+        element: u32,
+    },
     Other,
 }
 

@@ -150,6 +150,12 @@ impl<'a> Lane<'a> {
         Self { cell, ..Self::new(column, Kind::Integer, &Logical::Plain) }
     }
 
+    /// Whether the value is the instant 1970-01-01.
+    pub(crate) fn is_zero(&self, i: usize) -> bool {
+        let null = self.nulls.as_ref().is_some_and(|bits| bits.has(i));
+        matches!(self.cell, Cell::Instant(values, _) if values.get(i) == Some(&0) && !null)
+    }
+
     pub(crate) fn is_absent(&self, i: usize) -> bool {
         self.absent.as_ref().is_some_and(|bits| bits.has(i))
     }

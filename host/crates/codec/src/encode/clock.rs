@@ -1,6 +1,8 @@
 //! Dates and times as ISO text, as Debezium writes zoned ones.
 
-use crate::pgvalue::instant::{TIMESTAMP_INFINITY, TIMESTAMP_MINUS_INFINITY, civil_from_days, true_us};
+use crate::pgvalue::instant::{
+    TIMESTAMP_INFINITY, TIMESTAMP_MINUS_INFINITY, civil_from_days, true_us,
+};
 
 const SECOND_US: i128 = 1_000_000;
 const DAY_US: i128 = 86_400 * SECOND_US;

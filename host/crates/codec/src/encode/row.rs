@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use wasmgate_model::{
-    Batch, Edits, Kind, Logical, Op, Rows, Shape, SourcePart, WrittenColumn,
+    Batch, Column, Edits, Field, Kind, Logical, Op, Rows, Shape, SourcePart, Values, WrittenColumn,
 };
 
 use super::cell::{Cell, Lane};
@@ -14,7 +14,7 @@ use crate::json;
 /// A field of the written image.
 #[derive(Debug)]
 struct Slot<'a> {
-    /// Its name in the payload, or the one a stage gave it.
+    /// Its name in the payload, or the one a stage gave it where the payload has it not.
     name: &'a str,
     /// `,"name":` as it is written.
     prefix: Cow<'a, [u8]>,
@@ -22,6 +22,9 @@ struct Slot<'a> {
     own: Option<Lane<'a>>,
     /// What a stage wrote, by place in `sel`; absent leaves the record's own.
     written: Option<Lane<'a>>,
+    /// A NOT NULL `timestamptz`: the zero that stands for it in a delete that carries the key
+    /// alone has no fraction digits, whatever the column has.
+    zero_filled: bool,
 }
 
 /// A piece of the source block.
@@ -58,13 +61,13 @@ impl<'a> RowWriter<'a> {
         edits: Option<&'a Edits>,
     ) -> Self {
         let schema = &*batch.schema;
-        let lane = |(field, column): (&wasmgate_model::Field, &'a _)| {
-            Lane::new(column, field.kind, &field.logical)
-        };
+        let lane =
+            |(field, column): (&Field, &'a Column)| Lane::new(column, field.kind, &field.logical);
         let flat = !schema.envelope || edits.is_some_and(|e| e.shape == Shape::Row);
-        let key = layout.key.iter().filter_map(|(n, _)| {
-            Some(lane((schema.fields.get(*n)?, rows.current.get(*n)?)))
-        });
+        let key = layout
+            .key
+            .iter()
+            .filter_map(|(n, _)| Some(lane((schema.fields.get(*n)?, rows.current.get(*n)?))));
         let old = if flat { &[][..] } else { &rows.old };
         Self {
             layout,
@@ -86,7 +89,8 @@ impl<'a> RowWriter<'a> {
 
     /// Appends the key: its fields without those named. False: the record has none.
     pub(crate) fn key(&self, row: usize, removed: &[&str], out: &mut Vec<u8>) -> bool {
-        if self.key.is_empty() || self.op(row) == Op::Truncate {
+        let keyless = self.batch.null_keys.binary_search(&(row as u32)).is_ok();
+        if self.key.is_empty() || keyless || self.op(row) == Op::Truncate {
             return false;
         }
         let start = out.len();
@@ -120,13 +124,7 @@ impl<'a> RowWriter<'a> {
         }
     }
 
-    fn envelope(
-        &self,
-        op: Op,
-        row: usize,
-        i: usize,
-        out: &mut Vec<u8>,
-    ) -> Result<(), EncodeError> {
+    fn envelope(&self, op: Op, row: usize, i: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
         out.extend_from_slice(b"{\"before\":");
         match op {
             Op::Delete => self.image(row, i, out)?,
@@ -148,10 +146,11 @@ impl<'a> RowWriter<'a> {
 
     /// The current image with what stages did to it.
     fn image(&self, row: usize, i: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
-        let removed = self.edits.map_or(&[][..], |edits| removed_from_row(edits, row));
+        let removed = self.removed(row);
+        let deleted = self.op(row) == Op::Delete;
         let start = out.len();
         for slot in &self.slots {
-            if !removed.is_empty() && removed.iter().any(|name| name == slot.name) {
+            if !removed.is_empty() && removed.contains(&slot.name) {
                 continue;
             }
             let written = slot.written.as_ref().filter(|lane| !lane.is_absent(i));
@@ -161,10 +160,25 @@ impl<'a> RowWriter<'a> {
                 (None, None) => continue,
             };
             out.extend_from_slice(&slot.prefix);
+            if deleted && slot.zero_filled && lane.is_zero(at) {
+                out.extend_from_slice(b"\"1970-01-01T00:00:00Z\"");
+                continue;
+            }
             lane.write(at, out).map_err(|error| EncodeError::field(slot.name, error))?;
         }
         close_object(start, out);
         Ok(())
+    }
+
+    /// Names in the payload of the fields that this row alone leaves without.
+    fn removed(&self, row: usize) -> Vec<&str> {
+        match self.edits {
+            Some(edits) if !edits.removals.is_empty() => {
+                let names = removed_from_row(edits, row).iter();
+                names.map(|name| payload_name(edits, name).0).collect()
+            }
+            _ => Vec::new(),
+        }
     }
 
     fn old_image(&self, row: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
@@ -198,8 +212,8 @@ impl<'a> RowWriter<'a> {
     }
 }
 
-/// The fields of the current image in the order they go out: the record's own without those that
-/// are removed, then what stages added.
+/// The fields of the current image in the order they go out: the record's own, each under its
+/// last name and with the value that a stage gave it, then what stages added.
 fn slots<'a>(
     layout: &'a Layout,
     batch: &'a Batch,
@@ -207,54 +221,62 @@ fn slots<'a>(
     edits: Option<&'a Edits>,
 ) -> Vec<Slot<'a>> {
     let fields = batch.schema.fields.iter().zip(&rows.current).zip(&layout.names);
-    let mut slots: Vec<Slot<'a>> = Vec::with_capacity(batch.schema.fields.len() + 4);
-    for ((field, column), prefix) in fields {
-        let mut slot = Slot {
-            name: &field.name,
-            prefix: Cow::Borrowed(prefix),
-            own: Some(Lane::new(column, field.kind, &field.logical)),
-            written: None,
-        };
-        if let Some(edits) = edits {
-            if edits.removed.contains(&field.name) {
-                continue;
-            }
-            if let Some((_, to)) = edits.renamed.iter().find(|(from, _)| *from == field.name) {
-                slot.prefix = Cow::Owned(member(to).into());
-            }
+    let own = |((field, column), prefix): ((&'a Field, &'a Column), &'a Box<[u8]>)| Slot {
+        name: &field.name,
+        prefix: Cow::Borrowed(prefix),
+        own: Some(Lane::new(column, field.kind, &field.logical)),
+        written: None,
+        zero_filled: !field.nullable && matches!(field.logical, Logical::TimestampTz { .. }),
+    };
+    let mut slots: Vec<Slot<'a>> = fields.map(own).collect();
+    let Some(edits) = edits else { return slots };
+    for slot in &mut slots {
+        if edits.removed.iter().any(|name| **name == *slot.name) {
+            slot.own = None;
         }
-        slots.push(slot);
+        if let Some((_, new)) = edits.renamed.iter().find(|(old, _)| **old == *slot.name) {
+            slot.prefix = Cow::Owned(member(new).into());
+        }
     }
-    for written in edits.map_or(&[][..], |e| &e.written) {
-        add_written(written, batch, &mut slots);
+    for written in &edits.written {
+        add_written(written, edits, batch, &mut slots);
     }
+    slots.retain(|slot| slot.own.is_some() || slot.written.is_some());
     slots
 }
 
-/// Puts a written column over the field that goes out under its name, else over the one of that
-/// name in the payload, else behind all fields.
-fn add_written<'a>(written: &'a WrittenColumn, batch: &Batch, slots: &mut Vec<Slot<'a>>) {
-    let prefix = member(&written.name);
+/// Puts a written column over the field that it names, else behind all fields.
+fn add_written<'a>(
+    written: &'a WrittenColumn,
+    edits: &'a Edits,
+    batch: &Batch,
+    slots: &mut Vec<Slot<'a>>,
+) {
+    let (name, new) = payload_name(edits, &written.name);
     // a field keeps its declared form where the stage kept its kind
-    let field = batch.schema.field(&written.name).map(|(_, f)| f);
-    let logical = match field.filter(|f| f.kind == written.kind) {
-        Some(field) => &field.logical,
-        None => &Logical::Plain,
-    };
+    let field = batch.schema.field(name).map(|(_, f)| f).filter(|f| f.kind == written.kind);
+    let logical = field.map_or(&Logical::Plain, |f| &f.logical);
     let lane = Some(Lane::new(&written.column, written.kind, logical));
-    let at = slots.iter().position(|s| *s.prefix == *prefix);
-    match at.or_else(|| slots.iter().position(|s| s.name == &*written.name)) {
-        Some(at) => {
-            if let Some(slot) = slots.get_mut(at) {
-                slot.written = lane;
-            }
-        }
+    match slots.iter_mut().find(|slot| slot.name == name) {
+        Some(slot) => slot.written = lane,
         None => slots.push(Slot {
-            name: &written.name,
-            prefix: Cow::Owned(prefix.into()),
+            name,
+            prefix: Cow::Owned(member(new.unwrap_or(name)).into()),
             own: None,
             written: lane,
+            zero_filled: false,
         }),
+    }
+}
+
+/// The name of a field in the payload, and the one that a stage gave it. Stages after a renaming
+/// use the new name.
+fn payload_name<'n>(edits: &'n Edits, name: &'n str) -> (&'n str, Option<&'n str>) {
+    let mut renamed = edits.renamed.iter();
+    let pair = renamed.clone().find(|(old, _)| **old == *name);
+    match pair.or_else(|| renamed.find(|(_, new)| **new == *name)) {
+        Some((old, new)) => (old, Some(new)),
+        None => (name, None),
     }
 }
 
@@ -267,17 +289,17 @@ fn pieces<'a>(parts: &'a [SourcePart], rows: &'a Rows) -> Vec<Piece<'a>> {
             SourcePart::Int(n) | SourcePart::Text(n) => {
                 column(n).map(|c| Lane::new(c, Kind::Integer, &Logical::Plain))
             }
-            SourcePart::Millis(n) => column(n).and_then(|c| ints(c).map(|v| Lane::with(c, Cell::Millis(v)))),
-            SourcePart::Nanos(n) => column(n).and_then(|c| ints(c).map(|v| Lane::with(c, Cell::Nanos(v)))),
+            SourcePart::Millis(n) => column(n).and_then(|c| as_ints(c, Cell::Millis)),
+            SourcePart::Nanos(n) => column(n).and_then(|c| as_ints(c, Cell::Nanos)),
         };
         made.map_or(Piece::Literal(b"null"), Piece::Lane)
     };
     parts.iter().map(piece).collect()
 }
 
-fn ints(column: &wasmgate_model::Column) -> Option<&[i64]> {
+fn as_ints<'a>(column: &'a Column, cell: fn(&'a [i64]) -> Cell<'a>) -> Option<Lane<'a>> {
     match &column.values {
-        wasmgate_model::Values::Ints(values) => Some(values),
+        Values::Ints(values) => Some(Lane::with(column, cell(values))),
         _ => None,
     }
 }

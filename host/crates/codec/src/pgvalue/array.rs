@@ -99,7 +99,11 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn bare(&mut self, writer: &mut ElementWriter<'_>, out: &mut Vec<u8>) -> Result<(), ValueError> {
+    fn bare(
+        &mut self,
+        writer: &mut ElementWriter<'_>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), ValueError> {
         let end = memchr::memchr2(b',', b'}', self.rest).ok_or(BAD_ARRAY)?;
         let (element, rest) = self.rest.split_at(end);
         self.rest = rest;

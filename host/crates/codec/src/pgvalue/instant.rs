@@ -281,7 +281,8 @@ mod tests {
 
     #[test]
     fn the_common_form_reads_as_the_general_one() {
-        for text in ["2024-02-29 13:14:15.123456", "1969-12-31 23:59:59.5+00", "0001-01-01 00:00:00"]
+        for text in
+            ["2024-02-29 13:14:15.123456", "1969-12-31 23:59:59.5+00", "0001-01-01 00:00:00"]
         {
             let text = text.as_bytes();
             assert_eq!(common_timestamp(text), any_timestamp(text));

@@ -273,12 +273,10 @@ impl<'a> Conversion<'a> {
             (Kind::Integer, Kind::Float) => {
                 out.push_float(column.int(row).unwrap_or_default() as f64);
             }
-            (Kind::Decimal, Kind::Float) => {
-                match column.text(row).and_then(|t| t.parse().ok()) {
-                    Some(value) => out.push_float(value),
-                    None => return false,
-                }
-            }
+            (Kind::Decimal, Kind::Float) => match column.text(row).and_then(|t| t.parse().ok()) {
+                Some(value) => out.push_float(value),
+                None => return false,
+            },
             (Kind::Integer, Kind::Decimal) => {
                 json::write_int(column.int(row).unwrap_or_default(), scratch);
                 out.push_bytes(scratch);

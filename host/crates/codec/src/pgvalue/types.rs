@@ -22,7 +22,9 @@ pub fn column_type(
     }
     let info = info?;
     match &info.kind {
-        PgTypeKind::Enum(labels) => Some(typed(Kind::Text, Logical::Enum(labels.clone()), Form::Text)),
+        PgTypeKind::Enum(labels) => {
+            Some(typed(Kind::Text, Logical::Enum(labels.clone()), Form::Text))
+        }
         PgTypeKind::Domain { base, typmod } => column_type(*base, *typmod, None, decimal),
         PgTypeKind::Base => extension(&info.name),
         PgTypeKind::Array { element } => {
