@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde_json::{Map, Value, json};
+pub use wasmgate_sdk_macros::Config;
 
 /// A type that a configuration, or a field of one, can have. `#[derive(Config)]` implements it for
 /// structs with named fields and for enums of unit variants (kebab-case words).

@@ -42,4 +42,4 @@ pub mod testkit;
 pub use host::{clock, log, lookup, metrics, state};
 pub use serde_json as json;
 pub use stage::Transform;
-pub use wasmgate_sdk_macros::{Config, Row, policy, transform};
+pub use wasmgate_sdk_macros::{policy, transform};

@@ -9,4 +9,4 @@ pub use crate::policy::{Decision, Failure, Policy, retry, to_dead_letters, to_to
 pub use crate::row::{Row, Verdict, dead_letter, discard, keep};
 pub use crate::stage::Transform;
 pub use crate::{clock, export_policy, export_transform, log, metrics};
-pub use wasmgate_sdk_macros::{Config, Row, policy, transform};
+pub use wasmgate_sdk_macros::{policy, transform};

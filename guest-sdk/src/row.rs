@@ -7,6 +7,8 @@
 
 use std::borrow::Cow;
 
+pub use wasmgate_sdk_macros::Row;
+
 use crate::column::{
     BoolBuilder, BoolCells, Cell, ColumnBuilder, FloatBuilder, FloatCells, IntBuilder, IntCells,
     TextBuilder, TextCells,
