@@ -12,6 +12,7 @@ mod insert;
 mod number;
 mod place;
 mod project;
+mod read;
 mod scan;
 mod splice;
 mod text;

@@ -4,13 +4,11 @@
 use std::sync::Arc;
 
 use wasmgate_model::{
-    Batch, Block, Column, DeadLetterCause, Documents, FieldPath, Member, Op, Payload, PlanRead,
-    ReadColumn, Reject, Values, Verdict,
+    Batch, Block, Column, Documents, Member, Op, Payload, PlanRead, ReadColumn, Values,
 };
 
-use super::convert::{self, Mismatch};
-use super::tree::{Target, is_null};
-use super::walker::{self, Origin, Walker};
+use super::read::{read_row, reject};
+use super::walker::{self, Walker};
 use super::{DocumentError, Reason};
 
 /// Fills reads, images, places to edit and operations of a batch of documents.
@@ -46,7 +44,7 @@ pub fn project(batch: &mut Batch) {
 }
 
 /// What one record turned out to be.
-enum Seen {
+pub(super) enum Seen {
     /// No value, or nobody looks at it.
     Nothing,
     /// Rejected already: its columns are filled up.
@@ -181,201 +179,4 @@ fn note_places(
             }
         }
     }
-}
-
-/// Appends one value to every column of the reads.
-fn read_row(walker: &mut Walker, batch: &mut Batch, row: usize, seen: &Seen, reads: &[PlanRead]) {
-    if walker.reads_key {
-        walk_key(walker, batch, row);
-    }
-    let mut columns = std::mem::take(&mut batch.reads);
-    let mut refused = false;
-    for ((origin, read), column) in walker.origins.iter().zip(reads).zip(&mut columns) {
-        let ReadColumn::Own(column) = column else {
-            continue;
-        };
-        if matches!(seen, Seen::Broken) {
-            column.push_null();
-            continue;
-        }
-        match read_field(walker, batch, row, seen, origin, read, column) {
-            Ok(()) => {}
-            Err(refusal) => {
-                column.push_null();
-                if !refused {
-                    refusal.reject(&mut batch.rejects, row, read);
-                }
-                refused = true;
-            }
-        }
-    }
-    batch.reads = columns;
-}
-
-/// Why a row cannot go on.
-enum Refusal {
-    Kind(Mismatch),
-    Missing,
-}
-
-impl From<Mismatch> for Refusal {
-    fn from(found: Mismatch) -> Self {
-        Self::Kind(found)
-    }
-}
-
-impl Refusal {
-    #[cold]
-    fn reject(&self, rejects: &mut Vec<Reject>, row: usize, read: &PlanRead) {
-        let name = name(&read.path);
-        match self {
-            Self::Kind(found) => {
-                let wanted = read.kind.name();
-                let message = format!("field {name}: wanted {wanted}, found {found}");
-                reject(rejects, row, &"convert".into(), "wrong-kind", message);
-            }
-            Self::Missing => {
-                let message = format!("field {name} is not there, and it is not optional");
-                reject(rejects, row, &read.stage, "missing-field", message);
-            }
-        }
-    }
-}
-
-#[cold]
-fn reject(rejects: &mut Vec<Reject>, row: usize, stage: &Arc<str>, code: &str, message: String) {
-    let stage = Arc::clone(stage);
-    let cause = DeadLetterCause { stage, code: code.into(), message, module: None };
-    rejects.push(Reject { row: row as u32, verdict: Verdict::DeadLetter(Box::new(cause)) });
-}
-
-/// The contract's name of a field.
-fn name(path: &FieldPath) -> String {
-    match path {
-        FieldPath::Current(name) => name.to_string(),
-        FieldPath::Before(name) => format!("before.{name}"),
-        FieldPath::Key => "$key".to_owned(),
-        FieldPath::KeyField(name) => format!("$key.{name}"),
-        FieldPath::Topic => "$topic".to_owned(),
-        FieldPath::Partition => "$partition".to_owned(),
-        FieldPath::Offset => "$offset".to_owned(),
-        FieldPath::TimestampUs => "$timestamp-us".to_owned(),
-        FieldPath::Header(name) => format!("$header.{name}"),
-        FieldPath::Source(name) => format!("$source.{name}"),
-        FieldPath::Transaction(name) => format!("$transaction.{name}"),
-        FieldPath::Envelope(name) => format!("$envelope.{name}"),
-    }
-}
-
-/// Finds the members of a row's key. One that is no JSON object has none.
-fn walk_key(walker: &mut Walker, batch: &Batch, row: usize) {
-    let key = batch.key_bytes(row).unwrap_or(&[]);
-    let walked = simdutf8::basic::from_utf8(key).is_ok()
-        && walker.key.walk(key, &mut walker.key_found).is_ok();
-    if !walked {
-        walker.key_found.clear();
-    }
-}
-
-fn read_field(
-    walker: &Walker,
-    batch: &Batch,
-    row: usize,
-    seen: &Seen,
-    origin: &Origin,
-    read: &PlanRead,
-    column: &mut Column,
-) -> Result<(), Refusal> {
-    let Payload::Documents(documents) = &batch.payload else {
-        return Err(Refusal::Missing);
-    };
-    let document = documents.values.get(row);
-    let required = !read.optional;
-    match (origin, seen) {
-        (Origin::Image { .. } | Origin::Member(_), Seen::Nothing | Seen::Broken) => {
-            column.push_absent();
-            Ok(())
-        }
-        (Origin::Image { after, before }, Seen::Object { delete, image }) => {
-            let target = before.as_ref().filter(|_| *delete).unwrap_or(after);
-            // A record without an image (truncate, message) has no field to miss.
-            let required = required && *image;
-            push_member(target, document, &walker.found, read, required, column)
-        }
-        (Origin::Member(target), Seen::Object { .. }) => {
-            push_member(target, document, &walker.found, read, required, column)
-        }
-        (Origin::KeyMember(target), _) => {
-            let key = batch.key_bytes(row).unwrap_or(&[]);
-            let required = required && batch.ops.get(row) != Some(&Op::Tombstone);
-            push_member(target, key, &walker.key_found, read, required, column)
-        }
-        _ => read_record(batch, row, origin, read, column),
-    }
-}
-
-/// Appends a member of a document: its value, null, or absent.
-#[inline]
-fn push_member(
-    target: &Target,
-    document: &[u8],
-    found: &super::tree::Found,
-    read: &PlanRead,
-    required: bool,
-    column: &mut Column,
-) -> Result<(), Refusal> {
-    match target.find(found) {
-        Some((_, member)) if is_null(document, member) => column.push_null(),
-        Some((_, member)) => {
-            let token = document.get(member.value as usize..member.end as usize);
-            convert::push(column, read.kind, token.unwrap_or(&[]))?;
-        }
-        None if target.parent_is_null(document, found) => column.push_null(),
-        None if required => return Err(Refusal::Missing),
-        None => column.push_absent(),
-    }
-    Ok(())
-}
-
-/// Appends what belongs to the record itself and not to its value.
-fn read_record(
-    batch: &Batch,
-    row: usize,
-    origin: &Origin,
-    read: &PlanRead,
-    column: &mut Column,
-) -> Result<(), Refusal> {
-    let kind = read.kind;
-    match origin {
-        Origin::Topic => convert::push_raw(column, kind, batch.schema.topic.as_bytes())?,
-        Origin::Key => match batch.key_bytes(row) {
-            Some(key) => convert::push_raw(column, kind, key)?,
-            None => column.push_null(),
-        },
-        Origin::Partition => match batch.partitions.get(row).copied().unwrap_or(-1) {
-            -1 => column.push_null(),
-            partition => convert::push_number(column, kind, i64::from(partition))?,
-        },
-        Origin::Offset => {
-            let offset = batch.positions.get(row).map_or(0, |p| p.major);
-            convert::push_number(column, kind, i64::try_from(offset).unwrap_or(i64::MAX))?;
-        }
-        Origin::Time => {
-            let time = batch.times_us.get(row).copied().unwrap_or(0);
-            convert::push_number(column, kind, time)?;
-        }
-        Origin::Header(name) => {
-            let last = batch.headers.row(row).filter(|(n, _)| *n == &**name).last();
-            match last {
-                Some((_, Some(value))) => convert::push_raw(column, kind, value)?,
-                Some((_, None)) => column.push_null(),
-                None if read.optional || batch.ops.get(row) == Some(&Op::Tombstone) => {
-                    column.push_absent();
-                }
-                None => return Err(Refusal::Missing),
-            }
-        }
-        Origin::Image { .. } | Origin::Member(_) | Origin::KeyMember(_) => column.push_absent(),
-    }
-    Ok(())
 }
