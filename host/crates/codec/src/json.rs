@@ -50,6 +50,7 @@ fn word_needs_escapes(word: u64) -> bool {
 
 /// 0: stands for itself; `u`: written as \u00XX; else the letter after the backslash.
 fn escape(byte: u8) -> u8 {
+    #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
     const TABLE: [u8; 256] = {
         let mut table = [0; 256];
         let mut control = 0;

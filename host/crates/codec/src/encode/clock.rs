@@ -45,7 +45,7 @@ pub(crate) fn write_time(us: i64, out: &mut Vec<u8>) {
     seconds(us / 1_000_000, out);
     let mut rest = us % 1_000_000;
     let mut digits = if rest == 0 { 0 } else { 6 };
-    while digits > 0 && rest % 10 == 0 {
+    while digits > 0 && rest.is_multiple_of(10) {
         rest /= 10;
         digits -= 1;
     }

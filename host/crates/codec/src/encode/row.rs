@@ -220,8 +220,9 @@ fn slots<'a>(
     rows: &'a Rows,
     edits: Option<&'a Edits>,
 ) -> Vec<Slot<'a>> {
-    let fields = batch.schema.fields.iter().zip(&rows.current).zip(&layout.names);
-    let own = |((field, column), prefix): ((&'a Field, &'a Column), &'a Box<[u8]>)| Slot {
+    let names = layout.names.iter().map(|name| &**name);
+    let fields = batch.schema.fields.iter().zip(&rows.current).zip(names);
+    let own = |((field, column), prefix): ((&'a Field, &'a Column), &'a [u8])| Slot {
         name: &field.name,
         prefix: Cow::Borrowed(prefix),
         own: Some(Lane::new(column, field.kind, &field.logical)),

@@ -77,6 +77,7 @@ pub(super) fn hex(text: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
 
 /// Value of a hex digit; above 15 for other bytes.
 fn nibble(byte: u8) -> u8 {
+    #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler")]
     const TABLE: [u8; 256] = {
         let mut table = [u8::MAX; 256];
         let mut digit = 0;

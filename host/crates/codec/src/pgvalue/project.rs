@@ -88,13 +88,16 @@ impl<'a> View<'a> {
 
     /// A field of the current image; rows whose operation is `hidden` have none.
     fn field(&self, name: &str, wanted: Kind, hidden: impl Fn(Op) -> bool) -> ReadColumn {
-        let Some((n, from)) = self.current(name, wanted) else {
+        let found = self.batch.schema.field(name);
+        let found = found.and_then(|(n, field)| Some((n, field, self.rows.current.get(n)?)));
+        let Some((n, field, column)) = found else {
             return ReadColumn::Own(Column::all_absent(wanted, self.batch.len()));
         };
-        let stored = from.kind == wanted && !from.wrapped();
+        let stored = field.kind == wanted && !wrapped(column, wanted);
         if stored && !self.batch.ops.iter().any(|op| hidden(*op)) {
             return ReadColumn::Current(n);
         }
+        let from = Conversion::new(column, field.kind, &field.logical, wanted);
         let mut scratch = Vec::new();
         ReadColumn::Own(self.each(wanted, |row, out| match hidden(self.op(row)) {
             true => out.push_null(),
@@ -102,23 +105,17 @@ impl<'a> View<'a> {
         }))
     }
 
-    fn current(&self, name: &str, wanted: Kind) -> Option<(usize, Conversion<'a>)> {
-        let (n, field) = self.batch.schema.field(name)?;
-        let column = self.rows.current.get(n)?;
-        Some((n, Conversion::new(column, field.kind, &field.logical, wanted)))
-    }
-
     /// A field of the image before the change: for a delete that is the current one.
     fn before(&self, name: &str, wanted: Kind) -> Column {
-        let Some((n, current)) = self.current(name, wanted) else {
+        let Some((n, field)) = self.batch.schema.field(name) else {
             return Column::all_absent(wanted, self.batch.len());
         };
-        let field = self.batch.schema.fields.get(n).zip(self.rows.old.get(n));
-        let old = field.map(|(f, c)| Conversion::new(c, f.kind, &f.logical, wanted));
+        let from = |column| Conversion::new(column, field.kind, &field.logical, wanted);
+        let (current, old) = (self.rows.current.get(n).map(from), self.rows.old.get(n).map(from));
         let mut scratch = Vec::new();
-        self.each(wanted, |row, out| match (self.op(row), self.rows.old_of(row), &old) {
-            (Op::Delete, ..) => current.push(row, out, &mut scratch),
-            (Op::Update, Some(entry), Some(old)) => old.push(entry, out, &mut scratch),
+        self.each(wanted, |row, out| match (self.op(row), self.rows.old_of(row)) {
+            (Op::Delete, _) => push(current.as_ref(), row, out, &mut scratch),
+            (Op::Update, Some(entry)) => push(old.as_ref(), entry, out, &mut scratch),
             _ => out.push_null(),
         })
     }
@@ -214,6 +211,13 @@ fn text(value: &str, out: &mut Column) {
     out.push_bytes(value.as_bytes());
 }
 
+fn push(from: Option<&Conversion<'_>>, row: usize, out: &mut Column, scratch: &mut Vec<u8>) {
+    match from {
+        Some(from) => from.push(row, out, scratch),
+        None => out.push_null(),
+    }
+}
+
 fn converted(column: Column, kind: Kind, wanted: Kind) -> Column {
     if kind == wanted {
         return column;
@@ -222,6 +226,16 @@ fn converted(column: Column, kind: Kind, wanted: Kind) -> Column {
     let (mut out, mut scratch) = (Column::new(wanted), Vec::new());
     (0..column.len()).for_each(|row| from.push(row, &mut out, &mut scratch));
     out
+}
+
+/// Whether a column holds timestamps beyond 64 bits; see [`super::instant`].
+fn wrapped(column: &Column, kind: Kind) -> bool {
+    match (&column.values, kind) {
+        (Values::Ints(v), Kind::TimestampUs) => {
+            v.iter().any(|us| true_us(*us) > i128::from(i64::MAX))
+        }
+        _ => false,
+    }
 }
 
 /// A column on its way to another kind.
@@ -236,16 +250,6 @@ struct Conversion<'a> {
 impl<'a> Conversion<'a> {
     fn new(column: &'a Column, kind: Kind, logical: &Logical, wanted: Kind) -> Self {
         Self { column, kind, wanted, lane: Lane::new(column, kind, logical) }
-    }
-
-    /// Whether the column holds timestamps beyond 64 bits; see [`super::instant`].
-    fn wrapped(&self) -> bool {
-        match (&self.column.values, self.kind) {
-            (Values::Ints(v), Kind::TimestampUs) => {
-                v.iter().any(|us| true_us(*us) > i128::from(i64::MAX))
-            }
-            _ => false,
-        }
     }
 
     fn push(&self, row: usize, out: &mut Column, scratch: &mut Vec<u8>) {

@@ -1,6 +1,8 @@
 //! Types to kinds. Source of the shapes: Debezium's Postgres type mapping with its default modes
 //! (time precision adaptive, bytes, JSON for hstore); types that it leaves out are left out.
 
+use std::sync::Arc;
+
 use wasmgate_model::{Kind, Logical};
 
 use super::{ColumnType, DecimalMode, Form, PgTypeKind, TypeInfo};
@@ -23,7 +25,7 @@ pub fn column_type(
     let info = info?;
     match &info.kind {
         PgTypeKind::Enum(labels) => {
-            Some(typed(Kind::Text, Logical::Enum(labels.clone()), Form::Text))
+            Some(typed(Kind::Text, Logical::Enum(Arc::clone(labels)), Form::Text))
         }
         PgTypeKind::Domain { base, typmod } => column_type(*base, *typmod, None, decimal),
         PgTypeKind::Base => extension(&info.name),
