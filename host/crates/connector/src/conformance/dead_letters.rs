@@ -31,10 +31,7 @@ pub async fn dead_letters(
     connector: &dyn DeadLetterConnector,
     read_back: impl AsyncFn() -> Vec<ReadLetter>,
 ) {
-    let context = DeadLetterContext {
-        pipeline: "conformance".into(),
-        source: "fake",
-    };
+    let context = DeadLetterContext { pipeline: "conformance".into(), source: "fake" };
     let mut want = Vec::new();
     for round in 0..2 {
         let mut place = match soon("opening the place", connector.open()).await {
@@ -82,13 +79,7 @@ fn letters(want: &mut Vec<ReadLetter>) -> (wasmgate_model::Delivery, Vec<DeadLet
             message: cause.message.clone(),
             module: cause.module.as_deref().cloned(),
         });
-        DeadLetter {
-            batch: 0,
-            row: row as u32,
-            cause,
-            attempts: 1,
-            topic: None,
-        }
+        DeadLetter { batch: 0, row: row as u32, cause, attempts: 1, topic: None }
     });
     let letters = letters.collect();
     (fakes::delivery("kit", 0, vec![batch]), letters)

@@ -30,10 +30,7 @@ pub struct SinkKit<'a> {
 /// The sink does not do what [`Sink`] says.
 pub async fn sink(kit: &SinkKit<'_>, read_back: impl AsyncFn(&str) -> Vec<Record>) {
     let found = kit.connector.check().await;
-    assert!(
-        found.iter().all(|f| f.ok),
-        "the check finds fault with a sink that works: {found:?}"
-    );
+    assert!(found.iter().all(|f| f.ok), "the check finds fault with a sink that works: {found:?}");
     shapes(kit, &read_back).await;
     nothing(kit).await;
     subsets(kit, &read_back).await;
@@ -45,11 +42,7 @@ pub async fn sink(kit: &SinkKit<'_>, read_back: impl AsyncFn(&str) -> Vec<Record
 /// Schemas of the kit have ids of their own, as those of sources have.
 fn schema(topic: &str) -> Arc<Schema> {
     static NEXT: AtomicU64 = AtomicU64::new(1 << 40);
-    Arc::new(Schema::open(
-        NEXT.fetch_add(1, Ordering::Relaxed),
-        topic.into(),
-        false,
-    ))
+    Arc::new(Schema::open(NEXT.fetch_add(1, Ordering::Relaxed), topic.into(), false))
 }
 
 fn key(n: u64) -> Vec<u8> {
@@ -61,10 +54,7 @@ fn value(n: u64) -> Vec<u8> {
 }
 
 fn batch(topic: &str, from: u64, records: &[Record]) -> Batch {
-    let borrowed: Vec<_> = records
-        .iter()
-        .map(|(k, v)| (k.as_deref(), v.as_deref()))
-        .collect();
+    let borrowed: Vec<_> = records.iter().map(|(k, v)| (k.as_deref(), v.as_deref())).collect();
     fakes::documents(&schema(topic), from, &borrowed)
 }
 
@@ -73,10 +63,7 @@ fn all(batches: Vec<Batch>) -> WriteRequest {
 }
 
 fn request(delivery: Delivery, rows: RowSet) -> WriteRequest {
-    WriteRequest {
-        delivery: Arc::new(delivery),
-        rows,
-    }
+    WriteRequest { delivery: Arc::new(delivery), rows }
 }
 
 async fn open(kit: &SinkKit<'_>) -> Box<dyn Sink> {
@@ -94,10 +81,7 @@ async fn write(case: &str, sink: &mut Box<dyn Sink>, request: WriteRequest) -> W
     };
     match soon(case, durable).await {
         Ok(written) => written,
-        Err(fault) => panic!(
-            "{case}: the write did not become durable: {}",
-            fault.chain()
-        ),
+        Err(fault) => panic!("{case}: the write did not become durable: {}", fault.chain()),
     }
 }
 
@@ -111,13 +95,9 @@ async fn expect(
     let found = read_back(topic).await;
     let show = |records: &[Record]| {
         let text = |b: &Option<Vec<u8>>| {
-            b.as_ref()
-                .map_or("null".into(), |b| String::from_utf8_lossy(b).into_owned())
+            b.as_ref().map_or("null".into(), |b| String::from_utf8_lossy(b).into_owned())
         };
-        records
-            .iter()
-            .map(|(k, v)| format!("{}={}", text(k), text(v)))
-            .collect::<Vec<_>>()
+        records.iter().map(|(k, v)| format!("{}={}", text(k), text(v))).collect::<Vec<_>>()
     };
     assert_eq!(show(&found), show(want), "{case}: topic {topic}");
 }
@@ -133,16 +113,9 @@ async fn shapes(kit: &SinkKit<'_>, read_back: &impl AsyncFn(&str) -> Vec<Record>
     ];
     let second: Vec<Record> = vec![(Some(key(9)), Some(value(9)))];
     let mut sink = open(kit).await;
-    let batches = vec![
-        batch(&topic("a"), 0, &first),
-        batch(&topic("b"), 4, &second),
-    ];
+    let batches = vec![batch(&topic("a"), 0, &first), batch(&topic("b"), 4, &second)];
     let written = write("shapes", &mut sink, all(batches)).await;
-    assert_eq!(
-        (written.records, written.refused),
-        (5, vec![]),
-        "shapes: what became durable"
-    );
+    assert_eq!((written.records, written.refused), (5, vec![]), "shapes: what became durable");
     expect("shapes", read_back, &topic("a"), &first).await;
     expect("shapes", read_back, &topic("b"), &second).await;
     sink.close().await;
@@ -160,10 +133,7 @@ async fn nothing(kit: &SinkKit<'_>) {
         ("no row in play", all(vec![deselected])),
         (
             "no row meant",
-            request(
-                fakes::delivery("kit", 0, vec![full]),
-                RowSet::Some(vec![vec![]]),
-            ),
+            request(fakes::delivery("kit", 0, vec![full]), RowSet::Some(vec![vec![]])),
         ),
     ];
     for (case, request) in empty {
@@ -186,12 +156,8 @@ async fn subsets(kit: &SinkKit<'_>, read_back: &impl AsyncFn(&str) -> Vec<Record
     batch.edits.topic = Some(topics);
     let mut sink = open(kit).await;
     let meant = RowSet::Some(vec![vec![1, 2, 3]]);
-    let written = write(
-        "subsets",
-        &mut sink,
-        request(fakes::delivery("kit", 0, vec![batch]), meant),
-    )
-    .await;
+    let written =
+        write("subsets", &mut sink, request(fakes::delivery("kit", 0, vec![batch]), meant)).await;
     assert_eq!(written.records, 3, "subsets: what became durable");
     let row = |n: u64| (Some(key(n)), Some(value(n)));
     expect("rows meant", read_back, &topic, &[row(2), row(3)]).await;
@@ -221,25 +187,12 @@ async fn refusals(kit: &SinkKit<'_>, read_back: &impl AsyncFn(&str) -> Vec<Recor
     let mut sink = open(kit).await;
     let written = write("refusals", &mut sink, all(vec![batch])).await;
     let places: Vec<_> = written.refused.iter().map(|r| (r.batch, r.index)).collect();
-    assert_eq!(
-        (written.records, places),
-        (3, vec![(0, 1)]),
-        "refusals: what was refused"
-    );
+    assert_eq!((written.records, places), (3, vec![(0, 1)]), "refusals: what was refused");
     for refused in &written.refused {
-        assert_eq!(
-            &*refused.cause.stage, "sink",
-            "refusals: {:?}",
-            refused.cause
-        );
-        assert!(
-            !refused.cause.code.is_empty(),
-            "refusals: a cause has a code"
-        );
-        assert!(
-            !refused.cause.message.is_empty(),
-            "refusals: a cause has a message"
-        );
+        let stage = &*refused.cause.stage;
+        assert!(matches!(stage, "sink" | "encode"), "refusals: {:?}", refused.cause);
+        assert!(!refused.cause.code.is_empty(), "refusals: a cause has a code");
+        assert!(!refused.cause.message.is_empty(), "refusals: a cause has a message");
     }
     expect("neighbours of a refused row", read_back, &topic, &good).await;
     sink.close().await;
@@ -262,11 +215,7 @@ async fn order_over_requests(kit: &SinkKit<'_>, read_back: &impl AsyncFn(&str) -
                 rows.push((Some(key(n % 7)), Some(value(n))));
             }
         }
-        let batches = topics
-            .iter()
-            .zip(&rows)
-            .map(|(t, rows)| batch(t, r * ROWS, rows))
-            .collect();
+        let batches = topics.iter().zip(&rows).map(|(t, rows)| batch(t, r * ROWS, rows)).collect();
         match soon("one of many writes", sink.write(all(batches))).await {
             Ok(durable) => durables.push(durable),
             Err(fault) => panic!("write {r} of {REQUESTS}: {}", fault.chain()),
@@ -285,11 +234,7 @@ async fn order_over_requests(kit: &SinkKit<'_>, read_back: &impl AsyncFn(&str) -
             values.extend(value);
         }
         let want: BTreeMap<_, _> = want.range((side, vec![])..(side + 1, vec![])).collect();
-        assert_eq!(
-            found.iter().collect::<BTreeMap<_, _>>(),
-            want,
-            "order per key in {topic}"
-        );
+        assert_eq!(found.iter().collect::<BTreeMap<_, _>>(), want, "order per key in {topic}");
     }
     sink.close().await;
 }
@@ -301,12 +246,7 @@ async fn opening_again(kit: &SinkKit<'_>, read_back: &impl AsyncFn(&str) -> Vec<
     for record in &records {
         let mut sink = open(kit).await;
         let one = batch(&topic, 0, std::slice::from_ref(record));
-        assert_eq!(
-            write("opening again", &mut sink, all(vec![one]))
-                .await
-                .records,
-            1
-        );
+        assert_eq!(write("opening again", &mut sink, all(vec![one])).await.records, 1);
         sink.close().await;
     }
     let mut dropped = open(kit).await;

@@ -74,16 +74,8 @@ fn checkpoint(pieces: &[Piece]) -> Checkpoint {
 async fn everything(kit: &SourceKit<'_>) -> Vec<Piece> {
     let mut reading = Reading::open(kit, Checkpoint::default(), KitPlanner::new(kit.field)).await;
     let pieces = reading.until(FIRST as usize).await;
-    assert_eq!(
-        numbers(&pieces),
-        upto(FIRST),
-        "the first open: every record, once"
-    );
-    assert!(
-        pieces.len() > 1,
-        "limits of {} rows per delivery are not kept",
-        reading::ROWS
-    );
+    assert_eq!(numbers(&pieces), upto(FIRST), "the first open: every record, once");
+    assert!(pieces.len() > 1, "limits of {} rows per delivery are not kept", reading::ROWS);
     checkpoint(&pieces);
     if !kit.live {
         reading.completed().await;
@@ -97,11 +89,7 @@ async fn nothing_settled_comes_again(kit: &SourceKit<'_>) {
         let planner = KitPlanner::new(kit.field);
         let mut reading = Reading::open(kit, Checkpoint::default(), planner).await;
         let pieces = reading.until(FIRST as usize).await;
-        assert_eq!(
-            numbers(&pieces),
-            upto(FIRST),
-            "nothing was settled before the {open} open"
-        );
+        assert_eq!(numbers(&pieces), upto(FIRST), "nothing was settled before the {open} open");
     }
 }
 
@@ -128,18 +116,12 @@ async fn follows_the_plan(kit: &SourceKit<'_>, write: &impl AsyncFn(std::ops::Ra
     let planner = KitPlanner::new(kit.field);
     let mut reading = Reading::open(kit, Checkpoint::default(), Arc::clone(&planner)).await;
     let first = reading.until(1).await;
-    assert!(
-        first.iter().all(|p| p.chain == 1),
-        "the plan's version travels with the batch"
-    );
+    assert!(first.iter().all(|p| p.chain == 1), "the plan's version travels with the batch");
     planner.next_version();
     let left = FIRST as usize - first.iter().map(|p| p.rows.len()).sum::<usize>();
     let rest = reading.until(left).await;
     if !kit.live {
-        assert!(
-            rest.iter().any(|p| p.chain == 2),
-            "no batch was read by the plan of version 2"
-        );
+        assert!(rest.iter().any(|p| p.chain == 2), "no batch was read by the plan of version 2");
         return FIRST;
     }
     // What was read before the change may still come; sooner or later the new plan shows.
@@ -174,16 +156,8 @@ async fn settled_does_not_come_again(
     let mut reading = Reading::open(kit, settled, planner()).await;
     if kit.live {
         let found = numbers(&reading.until(MORE as usize).await);
-        assert_eq!(
-            found,
-            (end..end + MORE).collect::<Vec<_>>(),
-            "opened after settling"
-        );
+        assert_eq!(found, (end..end + MORE).collect::<Vec<_>>(), "opened after settling");
     } else {
-        soon(
-            "completed after everything was settled",
-            reading.completed(),
-        )
-        .await;
+        soon("completed after everything was settled", reading.completed()).await;
     }
 }

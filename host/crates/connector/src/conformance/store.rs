@@ -25,11 +25,7 @@ fn checkpoint(marks: &[Mark<'_>]) -> Checkpoint {
     let mut checkpoint = Checkpoint::default();
     for &(partition, major, minor, state) in marks {
         let state = state.map(Arc::from);
-        checkpoint.assign(
-            Partition(partition.into()),
-            Position::new(major, minor),
-            state,
-        );
+        checkpoint.assign(Partition(partition.into()), Position::new(major, minor), state);
     }
     checkpoint
 }
@@ -57,25 +53,10 @@ fn round_trips<S: CheckpointStore>(make: &impl Fn() -> S) {
     let cases: [(&str, &[Mark<'_>]); 6] = [
         ("nothing settled", &[]),
         ("one partition", &[("p", 1, 2, None)]),
-        (
-            "extreme positions",
-            &[("a", 0, 0, None), ("b", u64::MAX, u64::MAX, None)],
-        ),
-        (
-            "no state and empty state",
-            &[("none", 1, 0, None), ("empty", 1, 0, Some(&[]))],
-        ),
-        (
-            "any bytes",
-            &[
-                ("binary", 5, 0, Some(&binary)),
-                ("large", 6, 0, Some(&large)),
-            ],
-        ),
-        (
-            "odd names",
-            &[("", 1, 0, None), ("a/b\0c \u{1F980}", 2, 0, None)],
-        ),
+        ("extreme positions", &[("a", 0, 0, None), ("b", u64::MAX, u64::MAX, None)]),
+        ("no state and empty state", &[("none", 1, 0, None), ("empty", 1, 0, Some(&[]))]),
+        ("any bytes", &[("binary", 5, 0, Some(&binary)), ("large", 6, 0, Some(&large))]),
+        ("odd names", &[("", 1, 0, None), ("a/b\0c \u{1F980}", 2, 0, None)]),
     ];
     for (case, marks) in cases {
         let store = make();
@@ -103,21 +84,12 @@ fn keeps_pipelines_apart<S: CheckpointStore>(make: &impl Fn() -> S) {
 
 fn replaces_and_never_merges<S: CheckpointStore>(make: &impl Fn() -> S) {
     let store = make();
-    save(
-        &store,
-        "replaced",
-        &checkpoint(&[("old", 9, 0, Some(b"s")), ("kept", 1, 0, Some(b"s"))]),
-    );
+    save(&store, "replaced", &checkpoint(&[("old", 9, 0, Some(b"s")), ("kept", 1, 0, Some(b"s"))]));
     let want = checkpoint(&[("kept", 2, 0, None), ("new", 1, 0, None)]);
     save(&store, "replaced", &want);
     expect("a later save replaces the whole", &store, "replaced", &want);
     drop(store);
-    expect(
-        "a later save replaces the whole, opened again",
-        &make(),
-        "replaced",
-        &want,
-    );
+    expect("a later save replaces the whole, opened again", &make(), "replaced", &want);
 }
 
 fn takes_concurrent_saves<S: CheckpointStore>(make: &impl Fn() -> S) {
@@ -141,26 +113,13 @@ fn takes_concurrent_saves<S: CheckpointStore>(make: &impl Fn() -> S) {
     let store = make();
     for thread in 0..THREADS {
         let want = checkpoint(&[("p", SAVES, thread, None)]);
-        expect(
-            "saved from its own thread",
-            &store,
-            &format!("thread-{thread}"),
-            &want,
-        );
+        expect("saved from its own thread", &store, &format!("thread-{thread}"), &want);
     }
     let shared = match store.load("shared") {
         Ok(shared) => shared,
         Err(fault) => panic!("loading what four threads saved: {}", fault.chain()),
     };
     let at = |name: &str| shared.get(&Partition(name.into())).map(|(at, _)| at);
-    assert_eq!(
-        at("x"),
-        at("y"),
-        "one save is there whole, not pieces of two"
-    );
-    assert_eq!(
-        at("x").map(|p| p.major),
-        Some(SAVES),
-        "the last save of some thread is there"
-    );
+    assert_eq!(at("x"), at("y"), "one save is there whole, not pieces of two");
+    assert_eq!(at("x").map(|p| p.major), Some(SAVES), "the last save of some thread is there");
 }

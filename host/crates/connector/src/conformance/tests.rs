@@ -42,12 +42,7 @@ fn read_fake(sink: &FakeSink, topic: &str) -> Vec<Record> {
         log.durable
             .iter()
             .filter(|row| row.topic == topic)
-            .map(|row| {
-                (
-                    row.key.clone(),
-                    row.document.clone().filter(|_| !tombstone(row)),
-                )
-            })
+            .map(|row| (row.key.clone(), row.document.clone().filter(|_| !tombstone(row))))
             .collect()
     })
 }
@@ -56,11 +51,7 @@ fn read_fake(sink: &FakeSink, topic: &str) -> Vec<Record> {
 async fn the_fake_sink_passes() {
     let fake = FakeSink::new().refusing(|row| row.topic == "forbidden");
     let unacceptable = Some(("forbidden".to_owned(), b"{}".to_vec()));
-    let kit = SinkKit {
-        connector: &fake,
-        topic_prefix: "kit",
-        unacceptable,
-    };
+    let kit = SinkKit { connector: &fake, topic_prefix: "kit", unacceptable };
     sink(&kit, async |topic: &str| read_fake(&fake, topic)).await;
 }
 
@@ -68,15 +59,8 @@ async fn the_fake_sink_passes() {
 #[should_panic(expected = "shapes")]
 async fn a_sink_that_loses_a_row_is_caught() {
     let fake = FakeSink::new();
-    let kit = SinkKit {
-        connector: &fake,
-        topic_prefix: "kit",
-        unacceptable: None,
-    };
-    sink(&kit, async |topic: &str| {
-        read_fake(&fake, topic).split_off(1)
-    })
-    .await;
+    let kit = SinkKit { connector: &fake, topic_prefix: "kit", unacceptable: None };
+    sink(&kit, async |topic: &str| read_fake(&fake, topic).split_off(1)).await;
 }
 
 fn scripted(step: u64) -> FakeSource {
@@ -91,11 +75,7 @@ fn scripted(step: u64) -> FakeSource {
 #[tokio::test]
 async fn the_fake_source_passes() {
     let fake = scripted(10);
-    let kit = SourceKit {
-        source: &fake,
-        live: false,
-        field: "id",
-    };
+    let kit = SourceKit { source: &fake, live: false, field: "id" };
     source(&kit, async |_| ()).await;
 }
 
@@ -103,10 +83,6 @@ async fn the_fake_source_passes() {
 #[should_panic(expected = "a delivery starts where the last ended")]
 async fn a_source_with_a_gap_is_caught() {
     let fake = scripted(9);
-    let kit = SourceKit {
-        source: &fake,
-        live: false,
-        field: "id",
-    };
+    let kit = SourceKit { source: &fake, live: false, field: "id" };
     source(&kit, async |_| ()).await;
 }

@@ -29,10 +29,7 @@ pub(super) struct KitPlanner {
 
 impl KitPlanner {
     pub(super) fn new(field: &str) -> Arc<Self> {
-        Arc::new(Self {
-            field: field.into(),
-            version: AtomicU64::new(1),
-        })
+        Arc::new(Self { field: field.into(), version: AtomicU64::new(1) })
     }
 
     pub(super) fn next_version(&self) {
@@ -49,17 +46,9 @@ impl Planner for KitPlanner {
             optional: false,
             stage: "conformance".into(),
         };
-        let kinds = if chain == 1 {
-            &[Kind::Integer][..]
-        } else {
-            &[Kind::Integer, Kind::Text]
-        };
+        let kinds = if chain == 1 { &[Kind::Integer][..] } else { &[Kind::Integer, Kind::Text] };
         let reads = kinds.iter().map(|kind| read(*kind)).collect();
-        Ok(Arc::new(Plan {
-            chain,
-            reads,
-            ..Plan::default()
-        }))
+        Ok(Arc::new(Plan { chain, reads, ..Plan::default() }))
     }
 
     fn version(&self) -> u64 {
@@ -100,10 +89,7 @@ impl Reading {
         checkpoint: Checkpoint,
         planner: Arc<KitPlanner>,
     ) -> Self {
-        let ends = checkpoint
-            .iter()
-            .map(|(p, at, _)| (p.clone(), at))
-            .collect();
+        let ends = checkpoint.iter().map(|(p, at, _)| (p.clone(), at)).collect();
         let pool = Arc::new(BatchPool::default());
         let wait = Duration::from_millis(5);
         let context = SourceContext {
@@ -111,20 +97,11 @@ impl Reading {
             checkpoint,
             planner,
             pool: Arc::clone(&pool),
-            limits: BatchLimits {
-                rows: ROWS,
-                bytes: 1 << 20,
-                wait,
-            },
+            limits: BatchLimits { rows: ROWS, bytes: 1 << 20, wait },
             status: Arc::new(SourceStatus::default()),
         };
         match soon("opening the source", kit.source.open(context)).await {
-            Ok((reader, acker)) => Self {
-                reader,
-                acker,
-                pool,
-                ends,
-            },
+            Ok((reader, acker)) => Self { reader, acker, pool, ends },
             Err(fault) => panic!("opening the source: {}", fault.chain()),
         }
     }
@@ -186,23 +163,11 @@ impl Reading {
 
     /// Checks a delivery against what came before, and gives its batches back.
     fn look_at(&mut self, delivery: Delivery) -> Piece {
-        let Delivery {
-            partition,
-            from,
-            to,
-            state,
-            batches,
-        } = delivery;
+        let Delivery { partition, from, to, state, batches } = delivery;
         if let Some(end) = self.ends.insert(partition.clone(), to) {
-            assert_eq!(
-                from, end,
-                "partition {partition}: a delivery starts where the last ended"
-            );
+            assert_eq!(from, end, "partition {partition}: a delivery starts where the last ended");
         }
-        assert!(
-            from <= to,
-            "partition {partition}: a delivery from {from} to {to}"
-        );
+        assert!(from <= to, "partition {partition}: a delivery from {from} to {to}");
         let mut rows = Vec::new();
         let mut chain = 0;
         for batch in batches {
@@ -211,28 +176,13 @@ impl Reading {
             self.pool.give(batch);
         }
         rows.sort_unstable();
-        let distinct = rows
-            .windows(2)
-            .all(|pair| matches!(pair, [a, b] if a.0 < b.0));
-        assert!(
-            distinct,
-            "partition {partition}: positions of a delivery repeat: {rows:?}"
-        );
+        let distinct = rows.windows(2).all(|pair| matches!(pair, [a, b] if a.0 < b.0));
+        assert!(distinct, "partition {partition}: positions of a delivery repeat: {rows:?}");
         for (at, n) in &rows {
             let inside = from < *at && *at <= to;
-            assert!(
-                inside,
-                "partition {partition}: record {n} at {at} is not in ({from}, {to}]"
-            );
+            assert!(inside, "partition {partition}: record {n} at {at} is not in ({from}, {to}]");
         }
-        Piece {
-            partition,
-            from,
-            to,
-            state,
-            chain,
-            rows,
-        }
+        Piece { partition, from, to, state, chain, rows }
     }
 }
 
@@ -246,61 +196,24 @@ fn taken(event: Result<SourceEvent, Fault>) -> SourceEvent {
 /// The numbered rows of a batch, which has to follow its plan.
 fn rows_of(partition: &Partition, batch: &Batch) -> Vec<(Position, u64)> {
     let case = format!("partition {partition}, a batch of {} rows", batch.len());
-    assert_eq!(
-        batch.positions.len(),
-        batch.len(),
-        "{case}: one position per row"
-    );
-    assert_eq!(
-        batch.times_us.len(),
-        batch.len(),
-        "{case}: one time per row"
-    );
-    assert_eq!(
-        batch.reads.len(),
-        batch.plan.reads.len(),
-        "{case}: one column per read"
-    );
-    assert!(
-        batch.rejects.is_empty(),
-        "{case}: rows were rejected: {:?}",
-        batch.rejects
-    );
+    assert_eq!(batch.positions.len(), batch.len(), "{case}: one position per row");
+    assert_eq!(batch.times_us.len(), batch.len(), "{case}: one time per row");
+    assert_eq!(batch.reads.len(), batch.plan.reads.len(), "{case}: one column per read");
+    assert!(batch.rejects.is_empty(), "{case}: rows were rejected: {:?}", batch.rejects);
     let rows: Vec<u32> = (0..batch.len() as u32).collect();
     assert_eq!(batch.sel, rows, "{case}: every row is in play");
-    assert!(
-        batch.edits.is_empty(),
-        "{case}: a used batch was not cleared"
-    );
-    let ascending = batch
-        .positions
-        .windows(2)
-        .all(|pair| matches!(pair, [a, b] if a < b));
-    assert!(
-        ascending,
-        "{case}: positions do not ascend: {:?}",
-        batch.positions
-    );
-    let Some(numbers) = batch.read(0) else {
-        panic!("{case}: the first read is not there")
-    };
+    assert!(batch.edits.is_empty(), "{case}: a used batch was not cleared");
+    let ascending = batch.positions.windows(2).all(|pair| matches!(pair, [a, b] if a < b));
+    assert!(ascending, "{case}: positions do not ascend: {:?}", batch.positions);
+    let Some(numbers) = batch.read(0) else { panic!("{case}: the first read is not there") };
     let number = |row: usize| match numbers.int(row) {
         Some(n) => n as u64,
         None => panic!("{case}: row {row} has no number"),
     };
     if let Some(texts) = batch.read(1) {
         for row in 0..batch.len() {
-            assert_eq!(
-                texts.text(row),
-                Some(&*number(row).to_string()),
-                "{case}: read as text"
-            );
+            assert_eq!(texts.text(row), Some(&*number(row).to_string()), "{case}: read as text");
         }
     }
-    batch
-        .positions
-        .iter()
-        .enumerate()
-        .map(|(row, at)| (*at, number(row)))
-        .collect()
+    batch.positions.iter().enumerate().map(|(row, at)| (*at, number(row))).collect()
 }
