@@ -1,1 +1,23 @@
-fn main() {}
+//! F6: the `wasmgate` binary: parses, assembles, runs until told to stop. It names every part of
+//! the house and decides nothing.
+
+mod assemble;
+mod cli;
+mod commands;
+mod config;
+mod connectors;
+mod exit;
+mod gateway;
+mod log;
+mod modules;
+mod policy;
+mod watch;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match cli::run() {
+        Ok(code) => code,
+        Err(failure) => failure.report(),
+    }
+}

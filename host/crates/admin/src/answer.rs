@@ -23,12 +23,7 @@ impl ApiError {
     /// An error without details.
     #[must_use]
     pub fn new(error_code: u16, code: &str, message: impl Into<String>) -> Self {
-        Self {
-            error_code,
-            code: code.to_owned(),
-            message: message.into(),
-            details: Vec::new(),
-        }
+        Self { error_code, code: code.to_owned(), message: message.into(), details: Vec::new() }
     }
 
     /// Adds single findings.
@@ -41,21 +36,13 @@ impl ApiError {
     /// 404: there is no pipeline of this name.
     #[must_use]
     pub fn pipeline_unknown(name: &str) -> Self {
-        Self::new(
-            404,
-            "pipeline-unknown",
-            format!("there is no pipeline `{name}`"),
-        )
+        Self::new(404, "pipeline-unknown", format!("there is no pipeline `{name}`"))
     }
 
     /// 404: there is no module of this name.
     #[must_use]
     pub fn module_unknown(name: &str) -> Self {
-        Self::new(
-            404,
-            "module-unknown",
-            format!("there is no module `{name}`"),
-        )
+        Self::new(404, "module-unknown", format!("there is no module `{name}`"))
     }
 }
 
@@ -66,9 +53,7 @@ impl IntoResponse for ApiError {
         let mut response = (status, Json(self)).into_response();
         if status == StatusCode::UNAUTHORIZED {
             let scheme = HeaderValue::from_static("Bearer realm=\"wasmgate\"");
-            response
-                .headers_mut()
-                .insert(header::WWW_AUTHENTICATE, scheme);
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
         }
         response
     }

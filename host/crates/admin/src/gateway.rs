@@ -166,6 +166,15 @@ pub struct ModuleView {
     pub rejected: Option<String>,
     /// Pipelines that use it.
     pub used_by: Vec<String>,
+    /// Versions that a rollback can reach, latest first.
+    pub previous: Vec<PreviousView>,
+}
+
+/// An earlier version of a module.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct PreviousView {
+    pub version: String,
+    pub sha256: String,
 }
 
 /// What became of an upload.

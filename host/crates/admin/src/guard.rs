@@ -46,9 +46,7 @@ impl Access {
         let any_host = hosts.is_empty() && !tokens.is_empty();
         let own = (!listen.ip().is_unspecified()).then(|| listen.ip().to_string());
         let names = LOOPBACK.iter().map(|n| (*n).to_owned());
-        let names = names
-            .chain(own)
-            .chain(hosts.iter().map(|h| h.to_ascii_lowercase()));
+        let names = names.chain(own).chain(hosts.iter().map(|h| h.to_ascii_lowercase()));
         Self {
             hosts: (!any_host).then(|| names.collect()),
             tokens: tokens.iter().map(|t| Sha256::digest(t).into()).collect(),
@@ -68,23 +66,16 @@ impl Access {
         if self.tokens.is_empty() {
             return true;
         }
-        let given = headers
-            .get(header::AUTHORIZATION)
-            .and_then(|h| h.to_str().ok());
+        let given = headers.get(header::AUTHORIZATION).and_then(|h| h.to_str().ok());
         let token = given.and_then(|h| {
             let (scheme, token) = h.split_once(' ')?;
-            scheme
-                .eq_ignore_ascii_case("bearer")
-                .then_some(token.trim())
+            scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
         });
         let Some(token) = token else { return false };
         let digest: [u8; 32] = Sha256::digest(token).into();
         // Every token is compared: the time does not tell which one came near.
         let known = |found: subtle::Choice, known: &[u8; 32]| found | known.ct_eq(&digest);
-        self.tokens
-            .iter()
-            .fold(subtle::Choice::from(0), known)
-            .into()
+        self.tokens.iter().fold(subtle::Choice::from(0), known).into()
     }
 }
 
@@ -108,27 +99,16 @@ fn cross_site(headers: &HeaderMap) -> bool {
     let Some(origin) = headers.get(header::ORIGIN) else {
         return false;
     };
-    let authority = origin
-        .to_str()
-        .ok()
-        .and_then(|o| o.split_once("://"))
-        .map(|(_, a)| a);
+    let authority = origin.to_str().ok().and_then(|o| o.split_once("://")).map(|(_, a)| a);
     authority.is_none() || authority != text(header::HOST)
 }
 
 /// Whether the announced body is larger than its route takes.
 fn too_large(request: &Request) -> bool {
     let length = request.headers().get(header::CONTENT_LENGTH);
-    let length = length
-        .and_then(|h| h.to_str().ok()?.parse::<usize>().ok())
-        .unwrap_or(0);
+    let length = length.and_then(|h| h.to_str().ok()?.parse::<usize>().ok()).unwrap_or(0);
     let upload = *request.method() == Method::PUT;
-    length
-        > if upload {
-            MODULE_BYTES_MAX
-        } else {
-            BODY_BYTES_MAX
-        }
+    length > if upload { MODULE_BYTES_MAX } else { BODY_BYTES_MAX }
 }
 
 /// Why a request may not pass.

@@ -1,5 +1,4 @@
 //! `/healthz`, `/readyz`, `/metrics`.
-#![expect(clippy::unused_async, reason = "axum takes handlers that are async")]
 
 use std::sync::Arc;
 
@@ -29,11 +28,7 @@ pub(crate) async fn readyz(
     headers: HeaderMap,
 ) -> Response {
     let mut readiness = gateway.ready();
-    let status = if readiness.ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
+    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     if !access.takes_token(&headers) {
         readiness.not_ready.clear();
     }
@@ -45,12 +40,5 @@ pub(crate) async fn readyz(
     responses((status = 200, description = "Prometheus text, format 0.0.4.", body = String)))]
 pub(crate) async fn metrics(State(gateway): State<Arc<dyn Gateway>>) -> Response {
     let text = gateway.metrics();
-    (
-        [(
-            header::CONTENT_TYPE,
-            "text/plain; version=0.0.4; charset=utf-8",
-        )],
-        text,
-    )
-        .into_response()
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }

@@ -14,7 +14,6 @@ use crate::server::MODULE_BYTES_MAX;
 /// Every module.
 #[utoipa::path(get, path = "/api/v1/modules", tag = "modules",
     responses((status = 200, description = "Every module, by name.", body = [ModuleView])))]
-#[expect(clippy::unused_async, reason = "axum takes handlers that are async")]
 pub(crate) async fn list(State(gateway): State<Arc<dyn Gateway>>) -> Json<Vec<ModuleView>> {
     Json(gateway.modules())
 }
@@ -24,16 +23,12 @@ pub(crate) async fn list(State(gateway): State<Arc<dyn Gateway>>) -> Json<Vec<Mo
     params(("module" = String, Path, description = "Name of the module.")), responses(
     (status = 200, description = "The module.", body = ModuleView),
     (status = 404, description = "There is no such module.", body = ApiError)))]
-#[expect(clippy::unused_async, reason = "axum takes handlers that are async")]
 pub(crate) async fn show(
     State(gateway): State<Arc<dyn Gateway>>,
     Path(module): Path<String>,
 ) -> Result<Json<ModuleView>, ApiError> {
     let found = gateway.modules().into_iter().find(|m| m.name == module);
-    let answer = found
-        .map(Json)
-        .ok_or_else(|| ApiError::module_unknown(&module));
-    answer
+    found.map(Json).ok_or_else(|| ApiError::module_unknown(&module))
 }
 
 /// Uploads a module: the body is the component. It is checked, compiled and bound against the
@@ -80,10 +75,7 @@ pub(crate) async fn delete(
     State(gateway): State<Arc<dyn Gateway>>,
     Path(module): Path<String>,
 ) -> Result<StatusCode, ApiError> {
-    gateway
-        .delete_module(&module)
-        .await
-        .map(|()| StatusCode::NO_CONTENT)
+    gateway.delete_module(&module).await.map(|()| StatusCode::NO_CONTENT)
 }
 
 /// Goes back to the version before.
@@ -112,28 +104,25 @@ pub(crate) async fn reload(
 
 /// A module's name is the stem of its file.
 fn check_name(name: &str) -> Result<(), ApiError> {
-    let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-    if (1..=64).contains(&name.len()) && name.chars().all(allowed) {
+    let first = name.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+    let allowed = |c: char| matches!(c, 'a'..='z' | '0'..='9' | '-' | '_');
+    if first && name.len() <= 64 && name.chars().all(allowed) {
         return Ok(());
     }
-    let message =
-        format!("`{name}` cannot be a module's name; use 1 to 64 letters, digits, - and _");
+    let message = format!(
+        "`{name}` cannot be a module's name: use lower-case letters, digits, - and _, at most 64, \
+         beginning with a letter or digit"
+    );
     Err(ApiError::new(400, "name-refused", message))
 }
 
 fn check_content(headers: &HeaderMap) -> Result<(), ApiError> {
-    let Some(kind) = headers
-        .get(header::CONTENT_TYPE)
-        .map(|h| h.to_str().unwrap_or("?"))
-    else {
+    let Some(kind) = headers.get(header::CONTENT_TYPE).map(|h| h.to_str().unwrap_or("?")) else {
         return Ok(());
     };
     // curl's -d and --data-binary name a form unless told otherwise.
-    let taken = [
-        "application/wasm",
-        "application/octet-stream",
-        "application/x-www-form-urlencoded",
-    ];
+    let taken =
+        ["application/wasm", "application/octet-stream", "application/x-www-form-urlencoded"];
     if taken.contains(&kind) {
         return Ok(());
     }

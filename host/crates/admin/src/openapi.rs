@@ -33,7 +33,6 @@ pub fn document() -> utoipa::openapi::OpenApi {
     Document::openapi()
 }
 
-#[expect(clippy::unused_async, reason = "axum takes handlers that are async")]
 pub(crate) async fn show() -> axum::Json<utoipa::openapi::OpenApi> {
     axum::Json(document())
 }

@@ -11,7 +11,6 @@ use crate::gateway::{Action, Gateway, PipelineView};
 /// Every pipeline.
 #[utoipa::path(get, path = "/api/v1/pipelines", tag = "pipelines",
     responses((status = 200, description = "Every pipeline, by name.", body = [PipelineView])))]
-#[expect(clippy::unused_async, reason = "axum takes handlers that are async")]
 pub(crate) async fn list(State(gateway): State<Arc<dyn Gateway>>) -> Json<Vec<PipelineView>> {
     Json(gateway.pipelines())
 }
@@ -21,16 +20,12 @@ pub(crate) async fn list(State(gateway): State<Arc<dyn Gateway>>) -> Json<Vec<Pi
     params(("pipeline" = String, Path, description = "Name of the pipeline.")), responses(
     (status = 200, description = "The pipeline.", body = PipelineView),
     (status = 404, description = "There is no such pipeline.", body = ApiError)))]
-#[expect(clippy::unused_async, reason = "axum takes handlers that are async")]
 pub(crate) async fn show(
     State(gateway): State<Arc<dyn Gateway>>,
     Path(pipeline): Path<String>,
 ) -> Result<Json<PipelineView>, ApiError> {
     let found = gateway.pipelines().into_iter().find(|p| p.name == pipeline);
-    let answer = found
-        .map(Json)
-        .ok_or_else(|| ApiError::pipeline_unknown(&pipeline));
-    answer
+    found.map(Json).ok_or_else(|| ApiError::pipeline_unknown(&pipeline))
 }
 
 /// Pauses, resumes or restarts a pipeline.

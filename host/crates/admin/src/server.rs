@@ -46,11 +46,7 @@ impl FromRef<Shared> for Arc<Semaphore> {
 
 /// The whole interface.
 pub fn router(gateway: Arc<dyn Gateway>, access: Access) -> Router {
-    let shared = Shared {
-        gateway,
-        access: access.clone(),
-        uploads: Arc::new(Semaphore::new(1)),
-    };
+    let shared = Shared { gateway, access: access.clone(), uploads: Arc::new(Semaphore::new(1)) };
     let module = get(modules::show).put(modules::put).delete(modules::delete);
     Router::new()
         .route("/healthz", get(health::healthz))
@@ -59,16 +55,10 @@ pub fn router(gateway: Arc<dyn Gateway>, access: Access) -> Router {
         .route("/api/v1/openapi.json", get(openapi::show))
         .route("/api/v1/pipelines", get(pipelines::list))
         .route("/api/v1/pipelines/{pipeline}", get(pipelines::show))
-        .route(
-            "/api/v1/pipelines/{pipeline}/{action}",
-            post(pipelines::act),
-        )
+        .route("/api/v1/pipelines/{pipeline}/{action}", post(pipelines::act))
         .route("/api/v1/modules", get(modules::list))
         .route("/api/v1/modules/reload", post(modules::reload))
-        .route(
-            "/api/v1/modules/{module}/rollback",
-            post(modules::roll_back),
-        )
+        .route("/api/v1/modules/{module}/rollback", post(modules::roll_back))
         .route("/api/v1/modules/{module}", module)
         .method_not_allowed_fallback(wrong_method)
         .fallback(unknown_route)
@@ -77,16 +67,11 @@ pub fn router(gateway: Arc<dyn Gateway>, access: Access) -> Router {
         .layer(from_fn_with_state(access, guard))
 }
 
-#[expect(clippy::unused_async, reason = "axum takes handlers that are async")]
 async fn unknown_route(uri: Uri) -> ApiError {
-    let message = format!(
-        "there is nothing at `{}`; see /api/v1/openapi.json",
-        uri.path()
-    );
+    let message = format!("there is nothing at `{}`; see /api/v1/openapi.json", uri.path());
     ApiError::new(404, "route-unknown", message)
 }
 
-#[expect(clippy::unused_async, reason = "axum takes handlers that are async")]
 async fn wrong_method() -> ApiError {
     let message = "this route does not know this method; see /api/v1/openapi.json";
     ApiError::new(405, "method-refused", message)
@@ -101,7 +86,5 @@ pub async fn serve(
     router: Router,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
-    axum::serve(listener, router)
-        .with_graceful_shutdown(stop)
-        .await
+    axum::serve(listener, router).with_graceful_shutdown(stop).await
 }

@@ -64,6 +64,7 @@ fn module() -> ModuleView {
         config_schema: None,
         rejected: None,
         used_by: vec!["orders".into()],
+        previous: Vec::new(),
     }
 }
 
@@ -71,15 +72,8 @@ fn module() -> ModuleView {
 impl Gateway for Fake {
     fn ready(&self) -> Readiness {
         let reason = Some("the broker is away".to_owned());
-        let not = NotReady {
-            pipeline: "orders".into(),
-            state: "retrying".into(),
-            reason,
-        };
-        Readiness {
-            ready: !self.down,
-            not_ready: if self.down { vec![not] } else { vec![] },
-        }
+        let not = NotReady { pipeline: "orders".into(), state: "retrying".into(), reason };
+        Readiness { ready: !self.down, not_ready: if self.down { vec![not] } else { vec![] } }
     }
 
     fn metrics(&self) -> String {
@@ -109,12 +103,7 @@ impl Gateway for Fake {
             return Err(ApiError::new(422, "module-refused", "no").with_details(details));
         }
         let (version, sha256) = ("1.0.0".to_owned(), "cd".to_owned());
-        Ok(Upload {
-            name: name.to_owned(),
-            version,
-            sha256,
-            state: ModuleState::Active,
-        })
+        Ok(Upload { name: name.to_owned(), version, sha256, state: ModuleState::Active })
     }
 
     async fn delete_module(&self, name: &str) -> Result<(), ApiError> {
@@ -129,10 +118,7 @@ impl Gateway for Fake {
 
     async fn reload(&self) -> Result<ReloadView, ApiError> {
         self.asked("reload".to_owned());
-        Ok(ReloadView {
-            accepted: vec!["unwrap".into()],
-            ..ReloadView::default()
-        })
+        Ok(ReloadView { accepted: vec!["unwrap".into()], ..ReloadView::default() })
     }
 }
 
@@ -157,15 +143,9 @@ async fn ask(router: &Router, line: &str, headers: &[(&str, &str)], body: Body) 
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
-    let response = router
-        .clone()
-        .oneshot(request.body(body).unwrap())
-        .await
-        .unwrap();
+    let response = router.clone().oneshot(request.body(body).unwrap()).await.unwrap();
     let status = response.status();
-    let body = axum::body::to_bytes(response.into_body(), 1 << 20)
-        .await
-        .unwrap();
+    let body = axum::body::to_bytes(response.into_body(), 1 << 20).await.unwrap();
     (status.as_u16(), String::from_utf8(body.to_vec()).unwrap())
 }
 
@@ -176,45 +156,17 @@ async fn every_route_answers() {
         ("GET /healthz", 200, "ok"),
         ("GET /readyz", 200, r#""ready":true"#),
         ("GET /metrics", 200, "wasmgate_records_in_total 3"),
-        (
-            "GET /api/v1/openapi.json",
-            200,
-            r#""/api/v1/modules/{module}/rollback""#,
-        ),
+        ("GET /api/v1/openapi.json", 200, r#""/api/v1/modules/{module}/rollback""#),
         ("GET /api/v1/pipelines", 200, r#"[{"name":"orders","#),
         ("GET /api/v1/pipelines/orders", 200, r#""state":"running""#),
-        (
-            "POST /api/v1/pipelines/orders/pause",
-            200,
-            r#""name":"orders""#,
-        ),
-        (
-            "POST /api/v1/pipelines/orders/resume",
-            200,
-            r#""name":"orders""#,
-        ),
-        (
-            "POST /api/v1/pipelines/orders/restart",
-            200,
-            r#""name":"orders""#,
-        ),
-        (
-            "GET /api/v1/modules",
-            200,
-            r#"[{"name":"unwrap","state":"active""#,
-        ),
+        ("POST /api/v1/pipelines/orders/pause", 200, r#""name":"orders""#),
+        ("POST /api/v1/pipelines/orders/resume", 200, r#""name":"orders""#),
+        ("POST /api/v1/pipelines/orders/restart", 200, r#""name":"orders""#),
+        ("GET /api/v1/modules", 200, r#"[{"name":"unwrap","state":"active""#),
         ("GET /api/v1/modules/unwrap", 200, r#""used_by":["orders"]"#),
         ("DELETE /api/v1/modules/unwrap", 204, ""),
-        (
-            "POST /api/v1/modules/unwrap/rollback",
-            200,
-            r#""sha256":"ab""#,
-        ),
-        (
-            "POST /api/v1/modules/reload",
-            200,
-            r#""accepted":["unwrap"]"#,
-        ),
+        ("POST /api/v1/modules/unwrap/rollback", 200, r#""sha256":"ab""#),
+        ("POST /api/v1/modules/reload", 200, r#""accepted":["unwrap"]"#),
     ] {
         let (found, body) = ask(&router, line, &[], Body::empty()).await;
         assert_eq!(found, status, "{line}: {body}");
@@ -232,11 +184,7 @@ async fn errors_have_one_shape() {
     for (line, status, code) in [
         ("GET /api/v1/pipelines/nope", 404, "pipeline-unknown"),
         ("POST /api/v1/pipelines/nope/pause", 404, "pipeline-unknown"),
-        (
-            "POST /api/v1/pipelines/orders/explode",
-            404,
-            "action-unknown",
-        ),
+        ("POST /api/v1/pipelines/orders/explode", 404, "action-unknown"),
         ("GET /api/v1/modules/nope", 404, "module-unknown"),
         ("GET /api/v1/dead-letters", 404, "route-unknown"),
         ("GET /nope", 404, "route-unknown"),
@@ -246,16 +194,9 @@ async fn errors_have_one_shape() {
     ] {
         let (found, body) = ask(&router, line, &[], Body::empty()).await;
         let json: Value = serde_json::from_str(&body).unwrap();
-        assert_eq!(
-            (found, json["code"].as_str()),
-            (status, Some(code)),
-            "{line}: {body}"
-        );
+        assert_eq!((found, json["code"].as_str()), (status, Some(code)), "{line}: {body}");
         assert_eq!(json["error_code"], status, "{line}");
-        assert!(
-            json["message"].is_string() && json["details"].is_array(),
-            "{body}"
-        );
+        assert!(json["message"].is_string() && json["details"].is_array(), "{body}");
     }
 }
 
@@ -271,12 +212,7 @@ async fn a_module_is_put_and_bounded() {
     let text = &[("content-type", "text/html")];
     assert_eq!(ask(&router, line, text, Body::from("wasm")).await.0, 415);
     let long = (MODULE_BYTES_MAX + 1).to_string();
-    assert_eq!(
-        ask(&router, line, &[("content-length", &long)], Body::empty())
-            .await
-            .0,
-        413
-    );
+    assert_eq!(ask(&router, line, &[("content-length", &long)], Body::empty()).await.0, 413);
     // Without an announced length the body itself is counted.
     let body = Body::from(vec![0; MODULE_BYTES_MAX + 1]);
     assert_eq!(ask(&router, line, &[], body).await.0, 400);
@@ -315,13 +251,7 @@ async fn only_own_host_names_and_own_pages_pass() {
 
 #[tokio::test]
 async fn tokens_are_asked_for() {
-    let (router, _) = over(
-        Fake {
-            down: true,
-            ..Fake::default()
-        },
-        &["another-token-00", TOKEN],
-    );
+    let (router, _) = over(Fake { down: true, ..Fake::default() }, &["another-token-00", TOKEN]);
     let bearer = format!("Bearer {TOKEN}");
     let longer = format!("Bearer {TOKEN}0");
     for (line, header, status) in [
@@ -336,10 +266,7 @@ async fn tokens_are_asked_for() {
         ("GET /api/v1/pipelines", Some(bearer.as_str()), 200),
         ("GET /metrics", Some("bearer another-token-00"), 200),
     ] {
-        let headers: Vec<_> = header
-            .into_iter()
-            .map(|value| ("authorization", value))
-            .collect();
+        let headers: Vec<_> = header.into_iter().map(|value| ("authorization", value)).collect();
         let (found, body) = ask(&router, line, &headers, Body::empty()).await;
         assert_eq!(found, status, "{line} {header:?}: {body}");
     }
@@ -347,21 +274,9 @@ async fn tokens_are_asked_for() {
 
 #[tokio::test]
 async fn readiness_gives_reasons_to_those_who_may_know() {
-    let (router, _) = over(
-        Fake {
-            down: true,
-            ..Fake::default()
-        },
-        &[TOKEN],
-    );
+    let (router, _) = over(Fake { down: true, ..Fake::default() }, &[TOKEN]);
     let bearer = format!("Bearer {TOKEN}");
-    let known = ask(
-        &router,
-        "GET /readyz",
-        &[("authorization", &bearer)],
-        Body::empty(),
-    )
-    .await;
+    let known = ask(&router, "GET /readyz", &[("authorization", &bearer)], Body::empty()).await;
     assert_eq!(known.0, StatusCode::SERVICE_UNAVAILABLE);
     assert!(known.1.contains("the broker is away"), "{}", known.1);
     let stranger = ask(&router, "GET /readyz", &[], Body::empty()).await;
@@ -375,9 +290,7 @@ async fn the_document_lists_exactly_the_routes() {
     let paths = document["paths"].as_object().unwrap();
     assert_eq!(paths.len(), 10, "{:?}", paths.keys());
     for (path, methods) in paths {
-        let uri = path
-            .replace("{pipeline}", "orders")
-            .replace("{module}", "unwrap");
+        let uri = path.replace("{pipeline}", "orders").replace("{module}", "unwrap");
         let uri = uri.replace("{action}", "pause");
         for (method, operation) in methods.as_object().unwrap() {
             let line = format!("{} {uri}", method.to_uppercase());

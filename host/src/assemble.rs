@@ -1,0 +1,175 @@
+//! Checked settings and loaded modules become pipelines. A module that is missing, of the wrong
+//! world, or that refuses its configuration is a problem of the configuration, shown where it is
+//! named.
+
+use std::sync::Arc;
+
+use regex::Regex;
+use wasmgate_codec::encode::original;
+use wasmgate_connector::{CheckpointStore, Module as _, PolicyModule, RecordEncoder};
+use wasmgate_model::{Batch, Fault, FaultKind};
+use wasmgate_pipeline::{PipelineSpec, PolicySpec, SinkSpec, StageSpec};
+use wasmgate_telemetry::Telemetry;
+use wasmgate_wasm::{Compiler, Limits, Loaded};
+
+use crate::commands::inspect::world;
+use crate::config::problem::Problem;
+use crate::config::{Document, Field, checked};
+use crate::connectors;
+use crate::policy::ReplaceablePolicy;
+
+/// Where modules are looked up.
+pub(crate) trait FindModule {
+    /// The module of this name.
+    ///
+    /// # Errors
+    /// There is none, or none that could be loaded.
+    fn find(&self, name: &str) -> Result<Loaded, Problem>;
+}
+
+/// The modules of one pipeline, opened once with their configurations.
+pub(crate) struct Chain {
+    pub(crate) stages: Vec<StageSpec>,
+    pub(crate) policy: Option<(Arc<ReplaceablePolicy>, String)>,
+}
+
+/// Limits of modules.
+pub(crate) fn limits(modules: &checked::Modules) -> Limits {
+    let memory_bytes = usize::try_from(modules.memory_bytes).unwrap_or(usize::MAX);
+    Limits { memory_bytes, batch_time: modules.batch_time }
+}
+
+/// This program compiles modules in a child of its own.
+///
+/// # Errors
+/// The program's file cannot be found.
+pub(crate) fn compiler() -> Result<Compiler, Fault> {
+    let exe = std::env::current_exe().map_err(|error| {
+        Fault::new(FaultKind::Internal, "cannot find the program's own file").because(error)
+    })?;
+    Ok(Compiler::Child { exe })
+}
+
+/// Finds and opens every module that the pipelines use.
+///
+/// # Errors
+/// Every problem found.
+pub(crate) fn chains(
+    config: &checked::Config,
+    document: &Document,
+    modules: &dyn FindModule,
+) -> Result<Vec<Chain>, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut chains = Vec::new();
+    let mut keep = |field: &Field, problem: Problem| problems.push(document.locate(field, problem));
+    for pipeline in &config.pipelines {
+        let field = Field::default().member("pipelines").member(&pipeline.name);
+        let mut chain = Chain { stages: Vec::new(), policy: None };
+        for (index, transform) in pipeline.transforms.iter().enumerate() {
+            match stage(&field.member("transforms").entry(index), transform, modules) {
+                Ok(stage) => chain.stages.push(stage),
+                Err((field, problem)) => keep(&field, problem),
+            }
+        }
+        let settings = pipeline.policy.as_ref();
+        match settings.map(|settings| policy(&field.member("policy"), settings, modules)) {
+            Some(Ok(policy)) => chain.policy = Some(policy),
+            Some(Err((field, problem))) => keep(&field, problem),
+            None => {}
+        }
+        chains.push(chain);
+    }
+    if problems.is_empty() { Ok(chains) } else { Err(problems) }
+}
+
+type Misplaced = (Field, Problem);
+
+fn stage(
+    field: &Field,
+    transform: &checked::Transform,
+    modules: &dyn FindModule,
+) -> Result<StageSpec, Misplaced> {
+    let name = field.member("module");
+    let module = match modules.find(&transform.module).map_err(|problem| (name.clone(), problem))? {
+        Loaded::Transform(module) => module,
+        other => return Err((name, wrong_world(&other, "transform"))),
+    };
+    drop(module.open(&transform.config).map_err(|fault| refused(field, &fault))?);
+    let topics = transform.topics.clone().map(Arc::<[Regex]>::from);
+    Ok(StageSpec { module, config: transform.config.clone(), topics })
+}
+
+fn policy(
+    field: &Field,
+    settings: &checked::Policy,
+    modules: &dyn FindModule,
+) -> Result<(Arc<ReplaceablePolicy>, String), Misplaced> {
+    let name = field.member("module");
+    let module = match modules.find(&settings.module).map_err(|problem| (name.clone(), problem))? {
+        Loaded::Policy(module) => module,
+        other => return Err((name, wrong_world(&other, "dead-letter-policy"))),
+    };
+    drop(module.open(&settings.config).map_err(|fault| refused(field, &fault))?);
+    let policy = ReplaceablePolicy::new(module, settings.config.clone());
+    Ok((Arc::new(policy), settings.config.clone()))
+}
+
+fn wrong_world(module: &Loaded, wanted: &str) -> Problem {
+    let (name, found) = (&module.identity().name, world(module.kind()));
+    Problem::new(format!("module `{name}` is of the world `{found}`, expected `{wanted}`"))
+        .help("transforms go under `transforms`, a dead-letter policy under `policy`")
+}
+
+/// `open` failed: the configuration, as far as anybody can tell.
+fn refused(field: &Field, fault: &Fault) -> Misplaced {
+    let problem = Problem::new(fault.chain())
+        .help("`wasmgate module inspect` shows the schema of the module's config");
+    (field.member("config"), problem)
+}
+
+/// What pipelines share.
+pub(crate) struct Shared<'a> {
+    pub(crate) store: Arc<dyn CheckpointStore>,
+    pub(crate) telemetry: &'a Telemetry,
+}
+
+/// Everything a pipeline needs.
+///
+/// # Errors
+/// A connector refuses its settings.
+pub(crate) fn spec(
+    settings: &checked::Pipeline,
+    chain: &Chain,
+    shared: &Shared<'_>,
+) -> Result<PipelineSpec, Fault> {
+    let sinks = settings.sinks.iter().map(|sink| {
+        let connector = connectors::sink(&sink.kind)?;
+        Ok(SinkSpec { topics: sink.topics.clone(), connector })
+    });
+    let policy = chain.policy.as_ref().map(|(policy, config)| {
+        let module: Arc<dyn PolicyModule> = Arc::<ReplaceablePolicy>::clone(policy);
+        PolicySpec { module, config: config.clone() }
+    });
+    Ok(PipelineSpec {
+        name: settings.name.as_str().into(),
+        source: connectors::source(&settings.source)?,
+        stages: chain.stages.clone(),
+        sinks: sinks.collect::<Result<_, Fault>>()?,
+        dead_letters: connectors::dead_letters(&settings.dead_letters)?,
+        policy,
+        limits: settings.limits,
+        lanes: settings.lanes,
+        encoder: Arc::new(Original),
+        store: Arc::clone(&shared.store),
+        metrics: shared.telemetry.pipeline(&settings.name),
+    })
+}
+
+/// Records as policies see them.
+struct Original;
+
+impl RecordEncoder for Original {
+    fn original(&self, batch: &Batch, row: usize) -> (Option<Vec<u8>>, Option<Vec<u8>>) {
+        original(batch, row)
+    }
+}

@@ -1,0 +1,6 @@
+//! One file per command.
+
+pub(crate) mod inspect;
+pub(crate) mod run;
+pub(crate) mod schema;
+pub(crate) mod validate;

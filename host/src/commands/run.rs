@@ -1,0 +1,197 @@
+//! `wasmgate run`: lock, load, start; then wait for the end of the sources or a signal; then
+//! drain. A configuration that is wrong ends the process before any port is bound.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use secrecy::ExposeSecret as _;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+use wasmgate_admin::{Access, Gateway};
+use wasmgate_connector::CheckpointStore;
+use wasmgate_pipeline::Pipeline;
+use wasmgate_store::{DataDir, LockError, RedbStore};
+use wasmgate_telemetry::Telemetry;
+use wasmgate_wasm::{Library, Runtime};
+
+use crate::assemble::{self, Chain, Shared};
+use crate::config::reference::Process as Surroundings;
+use crate::config::{self, checked};
+use crate::exit::Failure;
+use crate::gateway::Process;
+use crate::log;
+use crate::modules::{Modules, User};
+use crate::watch::watch;
+
+/// How long in-flight records may take to settle at the end; what has not settled then is
+/// delivered again at the next start.
+const DRAIN_TIME_MAX: Duration = Duration::from_secs(25);
+
+/// Runs until a signal or, `until_complete`, until every source had an end.
+///
+/// # Errors
+/// The configuration is wrong, the data directory is held, the listener cannot be bound, or a
+/// pipeline failed where every one had to complete.
+pub(crate) fn run(file: &Path, until_complete: bool) -> Result<(), Failure> {
+    let (config, document) = config::load(file, &Surroundings).map_err(Failure::Config)?;
+    log::start(config.log);
+    let dir = DataDir::lock(&config.data_dir).map_err(|error| match error {
+        LockError::Held { .. } => Failure::Held(error.to_string()),
+        LockError::Unusable(fault) => Failure::Config(format!("data_dir: {}", fault.chain())),
+    })?;
+    let cache = dir.path().join("compiled");
+    let runtime = Runtime::new(assemble::limits(&config.modules), Some(cache))?
+        .with_compiler(assemble::compiler()?);
+    let library = Library::open(config.modules.dir.clone(), Arc::new(runtime))
+        .map_err(|fault| Failure::Config(format!("modules.dir: {}", fault.chain())))?;
+    let chains = assemble::chains(&config, &document, &library)
+        .map_err(|problems| Failure::Config(document.report(problems)))?;
+    let store: Arc<dyn CheckpointStore> = Arc::new(RedbStore::open(&dir)?);
+    let tokio = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::Runtime(format!("cannot start: {error}")))?;
+    let parts = Parts { config, chains, library: Arc::new(library), store };
+    let result = tokio.block_on(Box::pin(serve(parts, until_complete)));
+    tokio.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+/// What was made before anything ran.
+struct Parts {
+    config: checked::Config,
+    chains: Vec<Chain>,
+    library: Arc<Library>,
+    store: Arc<dyn CheckpointStore>,
+}
+
+async fn serve(parts: Parts, until_complete: bool) -> Result<(), Failure> {
+    let cannot = |error| Failure::Runtime(format!("cannot wait for signals: {error}"));
+    let mut signals = Signals::new().map_err(cannot)?;
+    let http = &parts.config.http;
+    let listener = TcpListener::bind(http.listen).await.map_err(|error| {
+        Failure::Runtime(format!("http.listen: cannot listen on {}: {error}", http.listen))
+    })?;
+    let telemetry = Arc::new(Telemetry::new());
+    let pipelines = start(&parts, &telemetry)?;
+    let users = pipelines.iter().zip(&parts.chains).map(|(pipeline, chain)| User {
+        pipeline: Arc::clone(pipeline),
+        policy: chain.policy.as_ref().map(|(policy, _)| Arc::clone(policy)),
+    });
+    let users = users.collect();
+    let modules = Arc::new(Modules::new(Arc::clone(&parts.library), users, Arc::clone(&telemetry)));
+    let process =
+        Process { pipelines: pipelines.clone(), modules: Arc::clone(&modules), telemetry };
+    let (stop_http, http_stopped) = listen(listener, http, Arc::new(process))?;
+    let dir = parts.config.modules.dir.clone();
+    let watcher = tokio::spawn(async move { watch(&dir, modules).await });
+
+    let outcome = tokio::select! {
+        result = completed(&pipelines), if until_complete => result,
+        name = signals.next() => {
+            tracing::info!(signal = name, "draining; a second signal stops at once");
+            Ok(())
+        }
+    };
+    watcher.abort();
+    drain(&pipelines, &mut signals).await?;
+    drop(stop_http);
+    if tokio::time::timeout(Duration::from_secs(1), http_stopped).await.is_err() {
+        tracing::debug!("HTTP requests were cut off");
+    }
+    tracing::info!("stopped");
+    outcome
+}
+
+fn start(parts: &Parts, telemetry: &Telemetry) -> Result<Vec<Arc<Pipeline>>, Failure> {
+    let shared = Shared { store: Arc::clone(&parts.store), telemetry };
+    let mut pipelines = Vec::new();
+    for (settings, chain) in parts.config.pipelines.iter().zip(&parts.chains) {
+        let spec = assemble::spec(settings, chain, &shared);
+        let started = spec.and_then(Pipeline::start);
+        pipelines.push(started.map_err(|fault| {
+            Failure::Config(format!("pipelines.{}: {}", settings.name, fault.chain()))
+        })?);
+        tracing::info!(pipeline = settings.name, "pipeline started");
+    }
+    Ok(pipelines)
+}
+
+type HttpTask = tokio::task::JoinHandle<()>;
+
+/// Serves HTTP until the sender is dropped.
+fn listen(
+    listener: TcpListener,
+    http: &checked::Http,
+    gateway: Arc<dyn Gateway>,
+) -> Result<(oneshot::Sender<()>, HttpTask), Failure> {
+    let address = listener
+        .local_addr()
+        .map_err(|error| Failure::Runtime(format!("http.listen: no address: {error}")))?;
+    let tokens: Vec<&str> = http.tokens.iter().map(|token| token.expose_secret()).collect();
+    let access = Access::new(address, &tokens, &http.hosts);
+    let router = wasmgate_admin::router(gateway, access);
+    let (stop, stopped) = oneshot::channel::<()>();
+    let task = tokio::spawn(async move {
+        let stopped = async {
+            // Dropping the sender is the signal.
+            drop(stopped.await);
+        };
+        if let Err(error) = wasmgate_admin::serve(listener, router, stopped).await {
+            tracing::error!(%error, "the HTTP interface broke down");
+        }
+    });
+    tracing::info!(%address, "HTTP interface listens");
+    Ok((stop, task))
+}
+
+/// Waits until every source had an end.
+async fn completed(pipelines: &[Arc<Pipeline>]) -> Result<(), Failure> {
+    let finished = pipelines.iter().map(|pipeline| async {
+        let failed = pipeline.finished().await.err()?;
+        Some(format!("pipeline {} failed: {failed}", pipeline.name()))
+    });
+    let failures: Vec<String> = join_all(finished).await.into_iter().flatten().collect();
+    if failures.is_empty() { Ok(()) } else { Err(Failure::Runtime(failures.join("\n"))) }
+}
+
+/// Settles what is in flight and lets go, within bounds.
+async fn drain(pipelines: &[Arc<Pipeline>], signals: &mut Signals) -> Result<(), Failure> {
+    let stopped = join_all(pipelines.iter().map(|pipeline| pipeline.stop()));
+    tokio::select! {
+        drained = tokio::time::timeout(DRAIN_TIME_MAX, stopped) => {
+            if drained.is_err() {
+                tracing::warn!("not drained in time; what is not settled is delivered again");
+            }
+            Ok(())
+        }
+        name = signals.next() => {
+            Err(Failure::Runtime(format!("stopped by a second {name} before everything settled")))
+        }
+    }
+}
+
+/// SIGINT and SIGTERM.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => "SIGTERM",
+        }
+    }
+}

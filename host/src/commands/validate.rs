@@ -1,0 +1,115 @@
+//! `wasmgate validate`: everything that `run` would look at, without touching the data directory
+//! and without changing anything.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use wasmgate_connector::Finding;
+use wasmgate_wasm::{Loaded, Runtime};
+
+use crate::assemble::{self, FindModule};
+use crate::config::problem::Problem;
+use crate::config::reference::Process;
+use crate::config::{self, checked};
+use crate::exit::{Failure, print};
+use crate::{connectors, modules};
+
+/// Checks a configuration, the modules it uses and, `online`, the servers.
+///
+/// # Errors
+/// Something is wrong.
+pub(crate) fn validate(file: &Path, online: bool) -> Result<(), Failure> {
+    let (config, document) = config::load(file, &Process).map_err(Failure::Config)?;
+    let runtime =
+        Runtime::new(assemble::limits(&config.modules), None)?.with_compiler(assemble::compiler()?);
+    let folder = Folder { dir: config.modules.dir.clone(), runtime, loaded: RefCell::default() };
+    assemble::chains(&config, &document, &folder)
+        .map_err(|problems| Failure::Config(document.report(problems)))?;
+    if online {
+        let tokio = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::Runtime(format!("cannot start: {error}")))?;
+        tokio.block_on(look(&config))?;
+    }
+    print(&format!("{}: valid, {} pipelines", file.display(), config.pipelines.len()))
+}
+
+/// Loads the modules that are asked for, each once.
+struct Folder {
+    dir: PathBuf,
+    runtime: Runtime,
+    loaded: RefCell<BTreeMap<String, Loaded>>,
+}
+
+impl FindModule for Folder {
+    fn find(&self, name: &str) -> Result<Loaded, Problem> {
+        if let Some(module) = self.loaded.borrow().get(name) {
+            return Ok(module.clone());
+        }
+        let path = self.dir.join(format!("{name}.wasm"));
+        let bytes = match std::fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                let names = self.names();
+                let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                return Err(modules::missing(name, &names));
+            }
+            Err(error) => {
+                let message = format!("`{}` cannot be read: {error}", path.display());
+                return Err(Problem::new(message));
+            }
+        };
+        let module = self.runtime.load(name, &bytes).map_err(|fault| {
+            Problem::new(format!("module `{name}` cannot be loaded: {}", fault.chain()))
+        })?;
+        self.loaded.borrow_mut().insert(name.to_owned(), module.clone());
+        Ok(module)
+    }
+}
+
+impl Folder {
+    fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(&self.dir).into_iter().flatten().flatten();
+        let files = entries.filter_map(|entry| entry.file_name().into_string().ok());
+        let mut names: Vec<_> =
+            files.filter_map(|file| file.strip_suffix(".wasm").map(str::to_owned)).collect();
+        names.sort();
+        names
+    }
+}
+
+/// Asks every connector what it finds.
+async fn look(config: &checked::Config) -> Result<(), Failure> {
+    let mut broken = Vec::new();
+    for pipeline in &config.pipelines {
+        let field = format!("pipelines.{}", pipeline.name);
+        let source = connectors::source(&pipeline.source)?;
+        let at = format!("{field}.source.{}", source.kind());
+        report(&at, source.check().await, &mut broken)?;
+        for (index, sink) in pipeline.sinks.iter().enumerate() {
+            let sink = connectors::sink(&sink.kind)?;
+            let at = format!("{field}.sinks[{index}].{}", sink.kind());
+            report(&at, sink.check().await, &mut broken)?;
+        }
+        let letters = connectors::dead_letters(&pipeline.dead_letters)?;
+        let at = format!("{field}.dead_letters.{}", letters.kind());
+        report(&at, letters.check().await, &mut broken)?;
+    }
+    if broken.is_empty() { Ok(()) } else { Err(Failure::Config(broken.join("\n"))) }
+}
+
+/// Prints what is well; keeps what is not.
+fn report(at: &str, findings: Vec<Finding>, broken: &mut Vec<String>) -> Result<(), Failure> {
+    for Finding { ok, what, fix } in findings {
+        let fix = fix.map(|fix| format!("\n  help: {fix}")).unwrap_or_default();
+        let line = format!("{at}: {what}{fix}");
+        if ok {
+            print(&format!("ok: {line}"))?;
+        } else {
+            broken.push(line);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! The configuration after checking: nothing in here can be wrong by itself.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use regex::Regex;
+use secrecy::SecretString;
+use wasmgate_connector::BatchLimits;
+
+pub(crate) use super::raw::{LogFormat, LogLevel};
+
+#[derive(Debug)]
+pub(crate) struct Config {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) http: Http,
+    pub(crate) log: Log,
+    pub(crate) modules: Modules,
+    /// By name, ascending.
+    pub(crate) pipelines: Vec<Pipeline>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Http {
+    pub(crate) listen: SocketAddr,
+    pub(crate) tokens: Vec<SecretString>,
+    pub(crate) hosts: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Log {
+    pub(crate) format: LogFormat,
+    pub(crate) level: LogLevel,
+}
+
+#[derive(Debug)]
+pub(crate) struct Modules {
+    pub(crate) dir: PathBuf,
+    pub(crate) memory_bytes: u64,
+    pub(crate) batch_time: Duration,
+}
+
+#[derive(Debug)]
+pub(crate) struct Pipeline {
+    pub(crate) name: String,
+    pub(crate) source: Source,
+    pub(crate) transforms: Vec<Transform>,
+    pub(crate) sinks: Vec<Sink>,
+    pub(crate) dead_letters: DeadLetters,
+    pub(crate) policy: Option<Policy>,
+    pub(crate) limits: BatchLimits,
+    pub(crate) lanes: usize,
+}
+
+#[derive(Debug)]
+pub(crate) enum Source {
+    Postgres(Box<wasmgate_postgres::Settings>),
+    Kafka(wasmgate_kafka::SourceSettings),
+    File(wasmgate_file::FileSourceSettings),
+    Sample(wasmgate_file::SampleSettings),
+}
+
+#[derive(Debug)]
+pub(crate) struct Transform {
+    pub(crate) module: String,
+    pub(crate) topics: Option<Vec<Regex>>,
+    /// JSON.
+    pub(crate) config: String,
+}
+
+#[derive(Debug)]
+pub(crate) struct Sink {
+    pub(crate) topics: Regex,
+    pub(crate) kind: SinkKind,
+}
+
+#[derive(Debug)]
+pub(crate) enum SinkKind {
+    Kafka(wasmgate_kafka::SinkSettings),
+    File(wasmgate_file::FileSinkSettings),
+    Console,
+    Blackhole,
+}
+
+#[derive(Debug)]
+pub(crate) enum DeadLetters {
+    File(wasmgate_file::FileDeadLetterSettings),
+    Kafka(wasmgate_kafka::DeadLetterSettings),
+}
+
+#[derive(Debug)]
+pub(crate) struct Policy {
+    pub(crate) module: String,
+    /// JSON.
+    pub(crate) config: String,
+}

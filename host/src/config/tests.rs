@@ -1,0 +1,112 @@
+//! What is wrong is found, with its place; what is right comes out as settings.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use secrecy::ExposeSecret as _;
+use serde_json::Value;
+
+use super::checked::{DeadLetters, SinkKind, Source};
+use super::{checked, parse};
+
+const ORDERS: &str = r"
+pipelines:
+  orders:
+    source:
+      postgres:
+        database: sourcedb
+        user: wasmgate
+        password: ${env:PGPASSWORD}
+        topic_prefix: orders_db
+        tables: [public.orders]
+    transforms:
+      - { module: unwrap, config: { add.fields: op, n: 1.5, deep: [null, true, '${env:A}'] } }
+      - { module: quality-check, when: { topics: ['orders_db\..*'] } }
+    sinks:
+      - { topics: '.*', kafka: { bootstrap_servers: 127.0.0.1:9092 } }
+    dead_letters: { kafka: { topic: orders.dlq } }
+    policy: { module: dlq-decision, config: { retries: 3 } }
+    batch: { rows: 10, bytes: 2MiB, wait: 250us }
+";
+
+fn read(yaml: &str) -> Result<checked::Config, String> {
+    let from = HashMap::from([("PGPASSWORD", "0123"), ("A", "x"), ("PORT", "6543")]);
+    parse("f.yaml", yaml.to_owned(), &from).map(|(config, _)| config)
+}
+
+#[test]
+fn a_whole_pipeline_is_read() {
+    let config = read(ORDERS).unwrap();
+    assert_eq!(config.http.listen.to_string(), "127.0.0.1:8080");
+    assert_eq!(config.data_dir.to_str(), Some("./data"));
+    let pipeline = &config.pipelines[0];
+    let Source::Postgres(source) = &pipeline.source else { panic!("{:?}", pipeline.source) };
+    assert_eq!((source.host.as_str(), source.port), ("127.0.0.1", 5432));
+    assert_eq!(source.password.as_ref().unwrap().expose_secret(), "0123");
+    assert_eq!(source.tables, ["public.orders"]);
+    let configs: Vec<&str> = pipeline.transforms.iter().map(|t| t.config.as_str()).collect();
+    assert_eq!(configs, [r#"{"add.fields":"op","n":1.5,"deep":[null,true,"x"]}"#, "{}"]);
+    let when = pipeline.transforms[1].topics.as_ref().unwrap();
+    assert!(when[0].is_match("orders_db.public.orders") && !when[0].is_match("x.orders_db.y"));
+    let DeadLetters::Kafka(letters) = &pipeline.dead_letters else { panic!() };
+    assert_eq!(
+        (letters.bootstrap_servers.as_str(), letters.topic.as_str()),
+        ("127.0.0.1:9092", "orders.dlq")
+    );
+    assert_eq!(pipeline.policy.as_ref().unwrap().config, r#"{"retries":3}"#);
+    assert_eq!(pipeline.limits.wait, Duration::from_micros(250));
+    assert_eq!((pipeline.limits.rows, pipeline.limits.bytes), (10, 2 << 20));
+}
+
+#[test]
+fn secrets_are_not_printed() {
+    let text = format!("{:?}", read(&ORDERS.replace("${env:PGPASSWORD}", "hunter2-hunter2")));
+    assert!(!text.contains("hunter2"), "{text}");
+}
+
+#[test]
+fn topics_match_as_a_whole() {
+    let yaml = ORDERS.replace("topics: '.*'", "topics: 'a|ab'");
+    let config = read(&yaml).unwrap();
+    let sink = &config.pipelines[0].sinks[0];
+    for (topic, want) in [("a", true), ("ab", true), ("b", false), ("ab.c", false)] {
+        assert_eq!(sink.topics.is_match(topic), want, "{topic}");
+    }
+    assert!(matches!(sink.kind, SinkKind::Kafka(_)));
+}
+
+#[test]
+fn numbers_come_from_references_too() {
+    let config =
+        read(&ORDERS.replace("database:", "port: ${env:PORT}\n        database:")).unwrap();
+    let Source::Postgres(source) = &config.pipelines[0].source else { panic!() };
+    assert_eq!(source.port, 6543);
+}
+
+#[test]
+fn dead_letters_stay_beside_the_data_by_default() {
+    let yaml = ORDERS.replace("    dead_letters: { kafka: { topic: orders.dlq } }\n", "");
+    let config = read(&format!("data_dir: /d\n{yaml}")).unwrap();
+    let DeadLetters::File(letters) = &config.pipelines[0].dead_letters else { panic!() };
+    assert_eq!(letters.dir.to_str(), Some("/d/dead-letters"));
+}
+
+/// Every key of the schema says what it is; words and lists of objects lead to keys that do.
+#[test]
+fn every_key_is_documented() {
+    let schema = serde_json::to_value(super::schema()).unwrap();
+    let mut keys = 0;
+    let mut look = |owner: &str, object: &Value| {
+        for (key, property) in object["properties"].as_object().into_iter().flatten() {
+            let text = property["description"].as_str().unwrap_or_default();
+            assert!(text.len() > 20 || text.ends_with('.'), "{owner}.{key}: {text:?}");
+            keys += 1;
+        }
+    };
+    look("config", &schema);
+    for (name, object) in schema["$defs"].as_object().unwrap() {
+        look(name, object);
+    }
+    assert!(keys > 60, "{keys} keys");
+}

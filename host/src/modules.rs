@@ -1,0 +1,258 @@
+//! Modules in use: a new version is shown to every pipeline that uses the module, then put in
+//! place, then swapped in everywhere. What any of them cannot work with is rejected as a whole.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use wasmgate_connector::{Module, PolicyModule};
+use wasmgate_model::{Fault, FaultKind};
+use wasmgate_pipeline::Pipeline;
+use wasmgate_telemetry::Telemetry;
+use wasmgate_wasm::{
+    Change, ChangeKind, Library, Loaded, ModuleState, PolicyComponent, TransformComponent,
+};
+
+use crate::assemble::FindModule;
+use crate::config::problem::{Problem, closest};
+use crate::policy::ReplaceablePolicy;
+
+/// Two looks so far apart tell a file that is being written from one that has settled.
+const SETTLE: Duration = Duration::from_millis(150);
+
+/// A running pipeline, as far as modules go.
+pub(crate) struct User {
+    pub(crate) pipeline: Arc<Pipeline>,
+    pub(crate) policy: Option<Arc<ReplaceablePolicy>>,
+}
+
+impl User {
+    fn uses(&self, module: &str) -> bool {
+        self.pipeline.uses(module) || self.decides_by(module).is_some()
+    }
+
+    fn decides_by(&self, module: &str) -> Option<&Arc<ReplaceablePolicy>> {
+        self.policy.as_ref().filter(|policy| policy.name() == module)
+    }
+
+    /// Whether another version fits everywhere this pipeline uses it.
+    fn check(&self, name: &str, module: &Loaded) -> Result<(), Fault> {
+        let named = |fault: Fault| {
+            let message = format!("pipeline {} cannot work with it", self.pipeline.name());
+            Fault::new(fault.kind, message).because(fault.chain())
+        };
+        let (stage, policy) = (self.pipeline.uses(name), self.decides_by(name));
+        match module {
+            Loaded::Transform(module) if policy.is_none() => {
+                let module: Arc<dyn Module> = Arc::<TransformComponent>::clone(module);
+                if stage { self.pipeline.check_module(&module).map_err(named) } else { Ok(()) }
+            }
+            Loaded::Policy(module) if !stage => {
+                let module: Arc<dyn PolicyModule> = Arc::<PolicyComponent>::clone(module);
+                policy.map_or(Ok(()), |policy| policy.check(&module)).map_err(named)
+            }
+            _ => Err(named(refusal("it is of another world than the running version"))),
+        }
+    }
+
+    fn swap(&self, name: &str, module: &Loaded) -> Result<(), Fault> {
+        match module {
+            Loaded::Transform(module) if self.pipeline.uses(name) => {
+                let module: Arc<dyn Module> = Arc::<TransformComponent>::clone(module);
+                self.pipeline.swap_module(&module)
+            }
+            Loaded::Policy(module) => {
+                if let Some(policy) = self.decides_by(name) {
+                    let module: Arc<dyn PolicyModule> = Arc::<PolicyComponent>::clone(module);
+                    policy.replace(module);
+                }
+                Ok(())
+            }
+            Loaded::Transform(_) => Ok(()),
+        }
+    }
+}
+
+/// What a look at the directory changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Outcome {
+    pub(crate) accepted: Vec<String>,
+    pub(crate) rejected: Vec<String>,
+    pub(crate) removed: Vec<String>,
+}
+
+/// The modules of the process. Calls block while modules compile.
+pub(crate) struct Modules {
+    library: Arc<Library>,
+    users: Vec<User>,
+    telemetry: Arc<Telemetry>,
+    /// Changes are made one after the other.
+    turn: Mutex<()>,
+}
+
+impl Modules {
+    pub(crate) fn new(library: Arc<Library>, users: Vec<User>, telemetry: Arc<Telemetry>) -> Self {
+        Self { library, users, telemetry, turn: Mutex::new(()) }
+    }
+
+    pub(crate) fn library(&self) -> &Library {
+        &self.library
+    }
+
+    /// Names of the pipelines that use a module.
+    pub(crate) fn used_by(&self, module: &str) -> Vec<String> {
+        let users = self.users.iter().filter(|user| user.uses(module));
+        users.map(|user| user.pipeline.name().to_owned()).collect()
+    }
+
+    /// Looks at the directory and takes in what changed and has settled.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub(crate) fn scan(&self) -> Result<Outcome, Fault> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut outcome = Outcome::default();
+        let before = self.errors();
+        for change in self.library.scan()? {
+            let (name, removed) = (change.name.clone(), change.kind == ChangeKind::Removed);
+            match self.take(change) {
+                Ok(()) if removed => outcome.removed.push(name),
+                Ok(()) => outcome.accepted.push(name),
+                Err(fault) => tracing::debug!(module = name, error = fault.chain(), "not taken"),
+            }
+        }
+        // What does not even load never becomes a change; it only shows here.
+        for (name, error) in self.errors() {
+            if before.get(&name) != Some(&error) {
+                tracing::warn!(module = name, error, "module rejected, the old version runs on");
+                self.count(&name, "rejected");
+                outcome.rejected.push(name);
+            }
+        }
+        Ok(outcome)
+    }
+
+    /// As [`Modules::scan`], also taking in what was written just now.
+    ///
+    /// # Errors
+    /// The directory cannot be read.
+    pub(crate) fn reload(&self) -> Result<Outcome, Fault> {
+        let mut first = self.scan()?;
+        std::thread::sleep(SETTLE);
+        let second = self.scan()?;
+        first.accepted.extend(second.accepted);
+        first.rejected.extend(second.rejected);
+        first.removed.extend(second.removed);
+        Ok(first)
+    }
+
+    /// Takes in an uploaded component. `None`: it is the active version already.
+    ///
+    /// # Errors
+    /// It is no module, or a pipeline cannot work with it; the old version runs on.
+    pub(crate) fn put(&self, name: &str, component: &[u8]) -> Result<Option<Loaded>, Fault> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let proposed = self.library.propose(name, component);
+        let change = proposed.inspect_err(|_| self.count(name, "rejected"))?;
+        if change.kind == ChangeKind::Same {
+            return Ok(None);
+        }
+        let module = change.module.clone();
+        self.take(change).inspect_err(|_| self.count(name, "rejected"))?;
+        Ok(module)
+    }
+
+    /// Goes back to the version before.
+    ///
+    /// # Errors
+    /// There is none, or a pipeline cannot work with it.
+    pub(crate) fn roll_back(&self, name: &str) -> Result<(), Fault> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.take(self.library.rollback(name)?)
+    }
+
+    /// Removes a module that nobody uses.
+    ///
+    /// # Errors
+    /// There is none, or it is used.
+    pub(crate) fn remove(&self, name: &str) -> Result<(), Fault> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.take(self.library.remove(name)?)
+    }
+
+    fn take(&self, change: Change) -> Result<(), Fault> {
+        if let Err(fault) = self.fits(&change) {
+            self.library.reject(&change, &fault.chain())?;
+            return Err(fault);
+        }
+        let (name, module) = (change.name.clone(), change.module.clone());
+        self.library.accept(change)?;
+        let Some(module) = module else {
+            tracing::info!(module = name, "module removed");
+            return Ok(());
+        };
+        let identity = module.identity();
+        let (version, sha256) = (&identity.version, &identity.sha256);
+        tracing::info!(module = name, version, sha256, "module taken in");
+        self.count(&name, "accepted");
+        self.users.iter().try_for_each(|user| user.swap(&name, &module))
+    }
+
+    fn fits(&self, change: &Change) -> Result<(), Fault> {
+        let name = &change.name;
+        let Some(module) = &change.module else {
+            return match self.used_by(name).as_slice() {
+                [] => Ok(()),
+                users => {
+                    let users = users.join(", ");
+                    let message = format!("{users} use it, so its last version runs on");
+                    Err(refusal(&message))
+                }
+            };
+        };
+        let users = self.users.iter().filter(|user| user.uses(name));
+        users.map(|user| user.check(name, module)).collect()
+    }
+
+    /// Why modules were rejected last, by name.
+    fn errors(&self) -> BTreeMap<String, String> {
+        let statuses = self.library.list().into_iter();
+        statuses.filter_map(|status| Some((status.name, status.error?))).collect()
+    }
+
+    fn count(&self, module: &str, outcome: &str) {
+        self.telemetry.process().module_loads.with_label_values(&[module, outcome]).inc();
+    }
+}
+
+fn refusal(message: &str) -> Fault {
+    Fault::new(FaultKind::ModuleRefused, message)
+}
+
+impl FindModule for Library {
+    fn find(&self, name: &str) -> Result<Loaded, Problem> {
+        if let Some(module) = self.get(name) {
+            return Ok(module);
+        }
+        let statuses = self.list();
+        if let Some(error) = statuses.iter().find(|s| s.name == name).and_then(|s| s.error.as_ref())
+        {
+            return Err(Problem::new(format!("module `{name}` cannot be loaded: {error}")));
+        }
+        let active = statuses.iter().filter(|s| s.state == ModuleState::Active);
+        let names: Vec<&str> = active.map(|s| s.name.as_str()).collect();
+        Err(missing(name, &names))
+    }
+}
+
+/// There is no such module; these there are.
+pub(crate) fn missing(name: &str, known: &[&str]) -> Problem {
+    let problem = Problem::new(format!("there is no module `{name}` in `modules.dir`"));
+    match closest(name, known) {
+        Some(word) => problem.help(format!("did you mean `{word}`?")),
+        None if known.is_empty() => {
+            problem.help("the directory holds no module; build some with `cargo xtask modules`")
+        }
+        None => problem.help(format!("there are {}", known.join(", "))),
+    }
+}

@@ -1,0 +1,387 @@
+//! Configurations that are wrong: exit code 78, and an error that names file, line, dotted field,
+//! what was found and what to do. Through the binary, as users meet it.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// A configuration that is right, and needs no server to be looked at.
+const GOOD: &str = "\
+data_dir: ./data
+modules: { dir: ./modules }
+pipelines:
+  orders:
+    source:
+      file: { path: in.jsonl }
+    sinks:
+      - { topics: '.*', file: { dir: out } }
+";
+
+const POSTGRES: &str = "postgres: { database: d, user: u, topic_prefix: p }";
+
+/// What is replaced by what, and what the error has to contain.
+struct Case {
+    replace: &'static str,
+    with: &'static str,
+    expect: &'static [&'static str],
+}
+
+const fn case(replace: &'static str, with: &'static str, expect: &'static [&'static str]) -> Case {
+    Case { replace, with, expect }
+}
+
+const FILE: &str = "file: { path: in.jsonl }";
+const SINK: &str = "{ topics: '.*', file: { dir: out } }";
+
+const CASES: &[Case] = &[
+    case("data_dir", "datadir", &["w.yaml:1:1: datadir: unknown key", "did you mean `data_dir`?"]),
+    case("data_dir: ./data", "data_dir: [", &["w.yaml:", "not valid YAML"]),
+    case("  orders:", "  or ders:", &["w.yaml:4:3: pipelines.or ders: `or ders` cannot be"]),
+    case(
+        "path",
+        "paht",
+        &["w.yaml:6:15: pipelines.orders.source.file.paht", "did you mean `path`?"],
+    ),
+    case(
+        "path: in.jsonl",
+        "topic: t",
+        &["w.yaml:6:7: pipelines.orders.source.file.path: is missing"],
+    ),
+    case(
+        "path: in.jsonl",
+        "path: [a]",
+        &["w.yaml:6:21: pipelines.orders.source.file.path: found a list, expected text"],
+    ),
+    case(
+        "path: in.jsonl",
+        "path: a, format: xml",
+        &["source.file.format: found `xml`, expected `json`, `debezium-json` or `bytes`"],
+    ),
+    case(
+        "path: in.jsonl",
+        "path: a, max_line: 1kib",
+        &["source.file.max_line: found `1kib`, expected a size"],
+    ),
+    case(
+        "path: in.jsonl",
+        "path: a, max_line: 12",
+        &["source.file.max_line: found `12B`, expected `1KiB` to `256MiB`"],
+    ),
+    case(
+        "path: in.jsonl",
+        "path: '${env:WASMGATE_NOPE}'",
+        &[
+            "w.yaml:6:22: pipelines.orders.source.file.path: the environment variable `WASMGATE_NOPE` is not set",
+            "help: set WASMGATE_NOPE",
+        ],
+    ),
+    case("path: in.jsonl", "path: '${file:/nope/x}'", &["the file `/nope/x` cannot be read"]),
+    case(
+        FILE,
+        "file: { path: in.jsonl }\n      sample: {}",
+        &[
+            "w.yaml:5:5: pipelines.orders.source: names 2 sources (`file`, `sample`), expected exactly one",
+        ],
+    ),
+    case(
+        FILE,
+        "",
+        &["pipelines.orders.source: names no source", "`postgres`, `kafka`, `file` or `sample`"],
+    ),
+    case(
+        FILE,
+        "mysql: { host: a }",
+        &[
+            "w.yaml:6:7: pipelines.orders.source.mysql",
+            "MySQL sources are not supported by this version",
+        ],
+    ),
+    case(FILE, "sample: { rate: 0 }", &["source.sample.rate: found `0`, expected at least 1"]),
+    case(
+        FILE,
+        "postgres: { database: d, user: u }",
+        &["pipelines.orders.source.postgres.topic_prefix: is missing"],
+    ),
+    case(
+        FILE,
+        "postgres: { database: d, user: u, topic_prefix: 'a b' }",
+        &["postgres.topic_prefix: found `a b`"],
+    ),
+    case(
+        FILE,
+        "postgres: { database: d, user: u, topic_prefix: p, port: abc }",
+        &[
+            "pipelines.orders.source.postgres.port: found `abc`, expected a whole number from 0 to 65535",
+        ],
+    ),
+    case(
+        FILE,
+        "postgres: { database: d, user: u, topic_prefix: p, port: 70000 }",
+        &["postgres.port: found `70000`"],
+    ),
+    case(
+        FILE,
+        "postgres: { database: d, user: u, topic_prefix: p, slot: My-Slot }",
+        &["postgres.slot: found `My-Slot`, expected lower-case letters"],
+    ),
+    case(
+        FILE,
+        "postgres: { database: d, user: u, topic_prefix: p, tables: [orders] }",
+        &["postgres.tables[0]: found `orders`, expected `schema.table`", "public.orders"],
+    ),
+    case(
+        FILE,
+        "postgres: { database: d, user: u, topic_prefix: p, tables: [a.b, a.b] }",
+        &["postgres.tables[1]: `a.b` is also entry [0]"],
+    ),
+    case(
+        FILE,
+        "postgres: { database: d, user: u, topic_prefix: p, snapshot: sometimes }",
+        &["postgres.snapshot: found `sometimes`, expected `initial`, `never`"],
+    ),
+    case(
+        FILE,
+        "postgres: { database: d, user: u, topic_prefix: p, heartbeat: 10 }",
+        &["postgres.heartbeat: found `10`, expected a duration with its unit"],
+    ),
+    case(
+        FILE,
+        "postgres: { database: d, user: u, topic_prefix: p, ssl_root_cert: /nope.pem }",
+        &["postgres.ssl_root_cert: the file `/nope.pem` is not there"],
+    ),
+    case(
+        FILE,
+        "kafka: { bootstrap_servers: nope, topics: [a], group: g }",
+        &["w.yaml:6:36: pipelines.orders.source.kafka.bootstrap_servers: found \"nope\""],
+    ),
+    case(
+        FILE,
+        "kafka: { bootstrap_servers: 'a:1', topics: [], group: g }",
+        &["pipelines.orders.source.kafka.topics: empty"],
+    ),
+    case(
+        FILE,
+        "kafka: { bootstrap_servers: 'a:1', topics: [t], group: g, properties: { enable.auto.commit: 'true' } }",
+        &["pipelines.orders.source.kafka", "enable.auto.commit"],
+    ),
+    case(
+        SINK,
+        "{ topics: '.*', clickhouse: {} }",
+        &["sinks[0].clickhouse", "ClickHouse sinks are not supported by this version"],
+    ),
+    case(SINK, "{ topics: '.*' }", &["pipelines.orders.sinks[0]: names no sink"]),
+    case(
+        SINK,
+        "{ topics: '.*', console: {}, blackhole: {} }",
+        &["sinks[0]: names 2 sinks (`console`, `blackhole`)"],
+    ),
+    case(
+        SINK,
+        "{ topics: '(', console: {} }",
+        &[
+            "w.yaml:8:19: pipelines.orders.sinks[0].topics: found `(`, expected a regular expression: unclosed group",
+        ],
+    ),
+    case(SINK, "{ console: {} }", &["pipelines.orders.sinks[0].topics: is missing"]),
+    case(SINK, "{ topics: x, file: {} }", &["sinks[0].file: found neither, expected one of them"]),
+    case(
+        SINK,
+        "{ topics: x, file: { dir: a, path: b } }",
+        &["sinks[0].file: found both `dir` and `path`"],
+    ),
+    case(
+        "      - { topics: '.*', file: { dir: out } }",
+        "      []",
+        &["pipelines.orders.sinks: names no sink, expected at least one"],
+    ),
+    case(
+        "data_dir",
+        "http: { listen: 0.0.0.0:8080 }\ndata_dir",
+        &["w.yaml:1:17: http.listen: `0.0.0.0:8080` can be reached from other machines", "tokens"],
+    ),
+    case(
+        "data_dir",
+        "http: { listen: here }\ndata_dir",
+        &["http.listen: found `here`, expected an address and a port"],
+    ),
+    case(
+        "data_dir",
+        "http: { tokens: [abc] }\ndata_dir",
+        &["w.yaml:1:18: http.tokens[0]: the token is shorter than 16"],
+    ),
+    case(
+        "data_dir",
+        "log: { level: loud }\ndata_dir",
+        &["log.level: found `loud`, expected `error`, `warn`"],
+    ),
+    case(
+        "data_dir",
+        "connectors: {}\ndata_dir",
+        &["w.yaml:1:1: connectors", "not supported by this version"],
+    ),
+    case(
+        "./modules }",
+        "./modules, limits: { memory: 1KiB } }",
+        &["modules.limits.memory: found `1KiB`, expected `1MiB` to `4GiB`"],
+    ),
+    case(
+        "./modules }",
+        "./modules, limits: { batch_time: 1ms } }",
+        &["modules.limits.batch_time: found `1ms`, expected `10ms` to `60000ms`"],
+    ),
+    case(
+        "    sinks:",
+        "    batch: { rows: 0 }\n    sinks:",
+        &["w.yaml:7:20: pipelines.orders.batch.rows: found `0`, expected 1 to 65536"],
+    ),
+    case("    sinks:", "    batch: { wait: 1h }\n    sinks:", &["batch.wait: found `3600000ms`"]),
+    case(
+        "    sinks:",
+        "    lanes: 99\n    sinks:",
+        &["pipelines.orders.lanes: found `99`, expected 1 to 64"],
+    ),
+    case(
+        "    sinks:",
+        "    dead_letters: {}\n    sinks:",
+        &["dead_letters: names no place for dead letters"],
+    ),
+    case(
+        "    sinks:",
+        "    dead_letters: { kafka: { topic: d } }\n    sinks:",
+        &["dead_letters.kafka.bootstrap_servers: is missing"],
+    ),
+    case(
+        "    sinks:",
+        "    transforms: [{ module: nope }]\n    sinks:",
+        &["w.yaml:7:28: pipelines.orders.transforms[0].module: there is no module `nope`"],
+    ),
+    case(
+        "    sinks:",
+        "    transforms: [{ module: ../x }]\n    sinks:",
+        &["transforms[0].module: found `../x`"],
+    ),
+    case(
+        "    sinks:",
+        "    transforms: [{ module: broken }]\n    sinks:",
+        &["transforms[0].module: module `broken` cannot be loaded"],
+    ),
+    case(
+        "    sinks:",
+        "    transforms: [{ module: m, when: { topics: [] } }]\n    sinks:",
+        &["transforms[0].when.topics: found no pattern"],
+    ),
+    case(
+        "    sinks:",
+        "    transforms: [{ module: m, config: 3 }]\n    sinks:",
+        &["transforms[0].config: found `3`, expected a mapping"],
+    ),
+    case(
+        "    sinks:",
+        "    policy: { module: nope }\n    sinks:",
+        &["pipelines.orders.policy.module: there is no module `nope`"],
+    ),
+];
+
+fn wasmgate(dir: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_wasmgate"))
+        .args(args)
+        .current_dir(dir)
+        .env("RUST_LOG", "off")
+        .output()
+        .unwrap()
+}
+
+fn workplace() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("modules")).unwrap();
+    std::fs::write(dir.path().join("modules/broken.wasm"), "not wasm").unwrap();
+    std::fs::write(dir.path().join("in.jsonl"), "").unwrap();
+    dir
+}
+
+#[test]
+fn every_mistake_is_refused_with_its_place() {
+    let dir = workplace();
+    for case in CASES {
+        assert!(GOOD.contains(case.replace), "{:?} is not in the good one", case.replace);
+        let yaml = GOOD.replacen(case.replace, case.with, 1);
+        std::fs::write(dir.path().join("w.yaml"), &yaml).unwrap();
+        for command in
+            [&["validate", "-c", "w.yaml"][..], &["run", "--until-complete", "-c", "w.yaml"]]
+        {
+            let output = wasmgate(dir.path(), command);
+            let error = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(78), "{command:?}\n{yaml}\n{error}");
+            for part in case.expect {
+                assert!(error.contains(part), "{command:?}: {part:?} is not in\n{error}");
+            }
+        }
+    }
+}
+
+#[test]
+fn all_problems_are_shown_at_once() {
+    let dir = workplace();
+    let yaml = GOOD.replace(FILE, POSTGRES).replace("sinks:", "lanes: 0\n    sinks:");
+    let yaml = yaml.replace("database: d", "database: d, slot: A, tables: [x]");
+    std::fs::write(dir.path().join("w.yaml"), yaml).unwrap();
+    let output = wasmgate(dir.path(), &["validate", "-c", "w.yaml"]);
+    let error = String::from_utf8(output.stderr).unwrap();
+    for part in [".slot: found `A`", ".tables[0]: found `x`", ".lanes: found `0`"] {
+        assert!(error.contains(part), "{part} is not in\n{error}");
+    }
+}
+
+#[test]
+fn a_secret_is_not_in_the_error() {
+    let dir = workplace();
+    std::fs::write(dir.path().join("secret"), "hunter2\n").unwrap();
+    let yaml = GOOD.replace("data_dir: ./data", "http: { listen: '${file:secret}', hosts: 3 }");
+    for yaml in [yaml.as_str(), &GOOD.replace("'.*'", "'${file:secret}('")] {
+        std::fs::write(dir.path().join("w.yaml"), yaml).unwrap();
+        let output = wasmgate(dir.path(), &["validate", "-c", "w.yaml"]);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(78), "{error}");
+        assert!(!error.contains("hunter2"), "{error}");
+    }
+}
+
+#[test]
+fn the_good_one_is_valid_and_leaves_no_trace() {
+    let dir = workplace();
+    std::fs::write(dir.path().join("w.yaml"), GOOD).unwrap();
+    let output = wasmgate(dir.path(), &["validate", "-c", "w.yaml"]);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{error}");
+    assert!(!dir.path().join("data").exists() && !dir.path().join("out").exists());
+    assert!(!dir.path().join("modules/broken.wasm.rejected.txt").exists());
+}
+
+#[test]
+fn a_missing_file_and_wrong_usage_have_their_codes() {
+    let dir = workplace();
+    for (args, code) in [
+        (&["validate", "-c", "nope.yaml"][..], 78),
+        (&["run", "-c", "nope.yaml"], 78),
+        (&["run"], 2),
+        (&["explode"], 2),
+        (&["module", "inspect", "nope.wasm"], 1),
+        (&["module", "inspect", "modules/broken.wasm"], 1),
+        (&["--version"], 0),
+    ] {
+        let output = wasmgate(dir.path(), args);
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {output:?}");
+    }
+}
+
+#[test]
+fn the_schema_is_one() {
+    let dir = workplace();
+    let output = wasmgate(dir.path(), &["schema"]);
+    let schema: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let Some(pipelines) = schema.pointer("/properties/pipelines/additionalProperties/$ref") else {
+        panic!("{schema}")
+    };
+    assert_eq!(pipelines, "#/$defs/Pipeline");
+    assert_eq!(schema.pointer("/additionalProperties"), Some(&false.into()));
+}
