@@ -93,10 +93,17 @@ fn written(ty: &str, text: &str, decimal: DecimalMode) -> Result<Value, String> 
     Ok(row["v"].clone())
 }
 
+fn check(cases: &[(&str, &str, Value)]) {
+    for (ty, text, want) in cases {
+        let got = written(ty, text, DecimalMode::Precise);
+        assert_eq!(got.as_ref(), Ok(want), "{ty} {text}");
+    }
+}
+
 #[test]
-fn values_of_every_type() {
+fn numbers_texts_and_bytes() {
     let unlimited = |scale: i32, value: &str| json!({"scale": scale, "value": value});
-    let cases = [
+    check(&[
         ("int2", "-32768", json!(-32768)),
         ("int8", "9223372036854775807", json!(i64::MAX)),
         ("int8", "-9223372036854775808", json!(i64::MIN)),
@@ -144,6 +151,12 @@ fn values_of_every_type() {
         ("numeric", "-0.00000000000000000001", unlimited(20, "/w==")),
         ("money", "-$92,233,720,368,547,758.08", json!("gAAAAAAAAAA=")),
         ("money", "$12.34", json!("BNI=")),
+    ]);
+}
+
+#[test]
+fn dates_and_times() {
+    check(&[
         ("date", "0044-03-15 BC", json!(-735_160)),
         ("date", "1582-10-10", json!(-141_432)),
         ("date", "5874897-12-31", json!(2_145_042_905)),
@@ -173,6 +186,12 @@ fn values_of_every_type() {
         ("interval", "178000000 years", json!(i64::MAX)),
         ("interval", "-178000000 years", json!(i64::MIN)),
         ("interval", "00:00:00", json!(0)),
+    ]);
+}
+
+#[test]
+fn nested_values() {
+    check(&[
         ("tstzrange", "[\"2023-12-31 22:00:00+00\",)", json!("[\"2023-12-31 22:00:00+00\",)")),
         (
             "hstore",
@@ -198,10 +217,7 @@ fn values_of_every_type() {
         ("timestamp[]", "{\"2024-02-29 13:14:15.123456\"}", json!([1_709_212_455_123_456_i64])),
         ("bytea[]", "{\"\\\\x00ff\"}", json!(["AP8="])),
         ("float8[]", "{2.5,NaN}", json!([2.5, "NaN"])),
-    ];
-    for (ty, text, want) in cases {
-        assert_eq!(written(ty, text, DecimalMode::Precise), Ok(want), "{ty} {text}");
-    }
+    ]);
 }
 
 #[test]
