@@ -31,10 +31,7 @@ impl RedbStore {
     /// The file is damaged, or cannot be read or written.
     pub fn open(dir: &DataDir) -> Result<Self, Fault> {
         let path = dir.path().join("checkpoints.redb");
-        if !path
-            .try_exists()
-            .map_err(|cause| unusable("be read", dir.path(), cause))?
-        {
+        if !path.try_exists().map_err(|cause| unusable("be read", dir.path(), cause))? {
             create(dir.path(), &path)?;
         }
         let database = verified(&path).map_err(|cause| opening(dir.path(), &path, cause))?;
@@ -46,9 +43,7 @@ impl RedbStore {
     fn replace(&self, pipeline: &str, value: &[u8]) -> Result<(), redb::Error> {
         let mut transaction = self.database.begin_write()?;
         transaction.set_durability(Durability::Immediate)?;
-        transaction
-            .open_table(CHECKPOINTS)?
-            .insert(pipeline, value)?;
+        transaction.open_table(CHECKPOINTS)?.insert(pipeline, value)?;
         transaction.commit()?;
         Ok(())
     }
@@ -61,9 +56,7 @@ impl RedbStore {
 
 impl CheckpointStore for RedbStore {
     fn load(&self, pipeline: &str) -> Result<Checkpoint, Fault> {
-        let found = self
-            .find(pipeline)
-            .map_err(|cause| failed("be read", &self.path, cause))?;
+        let found = self.find(pipeline).map_err(|cause| failed("be read", &self.path, cause))?;
         let Some(bytes) = found else {
             return Ok(Checkpoint::default());
         };

@@ -27,11 +27,7 @@ impl std::fmt::Display for LockError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Held { path, pid } => {
-                write!(
-                    f,
-                    "data directory {} is held by another process",
-                    path.display()
-                )?;
+                write!(f, "data directory {} is held by another process", path.display())?;
                 if let Some(pid) = pid {
                     write!(f, " (pid {pid})")?;
                 }
@@ -92,17 +88,10 @@ impl DataDir {
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {}
             Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(LockError::Held {
-                    pid: holder(&mut lock),
-                    path,
-                });
+                return Err(LockError::Held { pid: holder(&mut lock), path });
             }
             Err(cause) => {
-                return Err(LockError::Unusable(unusable(
-                    "be locked",
-                    &path,
-                    cause.into(),
-                )));
+                return Err(LockError::Unusable(unusable("be locked", &path, cause.into())));
             }
         }
         sign(&mut lock)
@@ -177,11 +166,8 @@ mod tests {
     #[test]
     fn the_lock_of_a_process_that_ended_is_free() {
         let root = tempfile::tempdir().unwrap();
-        std::fs::write(
-            root.path().join("lock"),
-            "99999999 and more digits than were ours",
-        )
-        .unwrap();
+        std::fs::write(root.path().join("lock"), "99999999 and more digits than were ours")
+            .unwrap();
         drop(DataDir::lock(root.path()).unwrap());
         let text = std::fs::read_to_string(root.path().join("lock")).unwrap();
         assert_eq!(text, format!("{}\n", std::process::id()));

@@ -28,7 +28,7 @@ impl std::fmt::Display for Unreadable {
         match self {
             Self::Version(found) => write!(
                 f,
-                "it has version {found}, this release reads version {VERSION}; use the newer release"
+                "it has version {found}, this release reads {VERSION}; use the newer release"
             ),
             Self::Pipeline(found) => write!(f, "it is the checkpoint of pipeline {found:?}"),
             Self::Damaged => f.write_str("its bytes are damaged"),
@@ -88,11 +88,7 @@ pub(crate) fn decode(pipeline: &str, bytes: &[u8]) -> Result<Checkpoint, Unreada
         };
         checkpoint.assign(partition, Position::new(major, minor), state);
     }
-    if input.0.is_empty() {
-        Ok(checkpoint)
-    } else {
-        Err(Unreadable::Damaged)
-    }
+    if input.0.is_empty() { Ok(checkpoint) } else { Err(Unreadable::Damaged) }
 }
 
 /// What is left to read.
@@ -130,11 +126,7 @@ mod tests {
         let mut checkpoint = Checkpoint::default();
         let name = |n: &str| Partition(n.into());
         checkpoint.assign(name("a"), Position::new(u64::MAX, 7), None);
-        checkpoint.assign(
-            name("b"),
-            Position::new(1, 2),
-            Some(Arc::from(&b"state"[..])),
-        );
+        checkpoint.assign(name("b"), Position::new(1, 2), Some(Arc::from(&b"state"[..])));
         checkpoint
     }
 
@@ -143,10 +135,7 @@ mod tests {
         let bytes = encode("orders", &sample());
         assert_eq!(decode("orders", &bytes), Ok(sample()));
         for cut in 0..bytes.len() {
-            assert_eq!(
-                decode("orders", bytes.get(..cut).unwrap()),
-                Err(Unreadable::Damaged)
-            );
+            assert_eq!(decode("orders", bytes.get(..cut).unwrap()), Err(Unreadable::Damaged));
         }
         let mut longer = bytes.clone();
         longer.push(0);
@@ -156,10 +145,7 @@ mod tests {
     #[test]
     fn another_pipeline_and_a_newer_version_are_named() {
         let mut bytes = encode("orders", &sample());
-        assert_eq!(
-            decode("other", &bytes),
-            Err(Unreadable::Pipeline("orders".into()))
-        );
+        assert_eq!(decode("other", &bytes), Err(Unreadable::Pipeline("orders".into())));
         *bytes.first_mut().unwrap() = 2;
         assert_eq!(decode("orders", &bytes), Err(Unreadable::Version(2)));
     }

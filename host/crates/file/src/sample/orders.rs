@@ -48,7 +48,7 @@ impl Orders {
         source.extend_from_slice(b",\"connector\":\"postgresql\",\"name\":");
         write_string(prefix, &mut source);
         source.extend_from_slice(
-            b",\"db\":\"sourcedb\",\"schema\":\"public\",\"table\":\"orders\",\"snapshot\":\"false\"",
+            br#","db":"sourcedb","schema":"public","table":"orders","snapshot":"false""#,
         );
         Self { seed, topic: format!("{prefix}.public.orders"), source }
     }

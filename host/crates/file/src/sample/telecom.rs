@@ -39,7 +39,7 @@ impl Telecom {
         push(
             value,
             format_args!(
-                ",\"caller_number\":\"+4915{:09}\",\"callee_number\":\"+4917{:09}\",\"call_type\":\"{}\"",
+                r#","caller_number":"+4915{:09}","callee_number":"+4917{:09}","call_type":"{}""#,
                 customer * 7919 % 1_000_000_000,
                 call.below(2, 1_000_000_000),
                 call.one_of(3, &["voice", "voice", "video", "conference"]),
@@ -48,7 +48,7 @@ impl Telecom {
         push(
             value,
             format_args!(
-                ",\"call_start_ms\":{time_ms},\"call_end_ms\":{},\"call_duration_seconds\":{duration}",
+                r#","call_start_ms":{time_ms},"call_end_ms":{},"call_duration_seconds":{duration}"#,
                 *time_ms + duration * 1000,
             ),
         );
@@ -77,7 +77,7 @@ impl Telecom {
         push(
             out,
             format_args!(
-                ",\"imei\":\"35{:013}\",\"plan_type\":\"{}\",\"payment_method\":\"{}\",\"monthly_spending\":",
+                r#","imei":"35{:013}","plan_type":"{}","payment_method":"{}","monthly_spending":"#,
                 draw.below(1, 10_000_000_000_000),
                 draw.one_of(2, &["Basic", "Standard", "Premium", "Premium Plus"]),
                 draw.one_of(3, &["credit_card", "bank_transfer", "prepaid", "cash"]),
@@ -87,7 +87,7 @@ impl Telecom {
         push(
             out,
             format_args!(
-                ",\"credit_score\":{},\"monthly_call_duration\":{},\"avg_payment_delay\":{},\"credit_limit\":{}",
+                r#","credit_score":{},"monthly_call_duration":{},"avg_payment_delay":{},"credit_limit":{}"#,
                 300 + draw.below(5, 551),
                 draw.below(6, 1001),
                 draw.below(7, 45),

@@ -114,7 +114,7 @@ async fn call_records_have_the_reference_systems_fields() {
 }
 
 #[tokio::test]
-async fn a_rate_holds_records_back_but_not_deliveries() {
+async fn a_rate_holds_records_back() {
     let rate = NonZeroU32::new(200);
     let settings = SampleSettings { rate, rows: Some(20), ..settings(SampleSystem::Telecom) };
     let started = Instant::now();
@@ -122,7 +122,6 @@ async fn a_rate_holds_records_back_but_not_deliveries() {
     assert_eq!(records(&deliveries).len(), 20);
     // The last one is due after 19 intervals of 5 ms; nothing is said about how much later.
     assert!(started.elapsed() >= Duration::from_millis(95));
-    assert!(deliveries.len() > 2, "records do not wait for a full delivery of ten");
 }
 
 #[tokio::test]

@@ -16,10 +16,7 @@ struct Held {
 
 fn open(root: &TempDir) -> Held {
     let dir = DataDir::lock(root.path()).unwrap();
-    Held {
-        store: RedbStore::open(&dir).unwrap(),
-        _dir: dir,
-    }
+    Held { store: RedbStore::open(&dir).unwrap(), _dir: dir }
 }
 
 impl CheckpointStore for Held {
@@ -76,13 +73,9 @@ fn a_damaged_file_is_never_an_empty_one() {
     let cases: [(&str, Damage); 5] = [
         ("empty", Vec::clear),
         ("cut in half", |bytes| bytes.truncate(bytes.len() / 2)),
-        ("another file", |bytes| {
-            bytes.splice(.., *b"{\"not\":\"redb\"}").for_each(drop)
-        }),
+        ("another file", |bytes| bytes.splice(.., *b"{\"not\":\"redb\"}").for_each(drop)),
         ("zeroed", |bytes| bytes.fill(0)),
-        ("scribbled over", |bytes| {
-            bytes.iter_mut().skip(512).for_each(|b| *b ^= 0x5a)
-        }),
+        ("scribbled over", |bytes| bytes.iter_mut().skip(512).for_each(|b| *b ^= 0x5a)),
     ];
     for (case, damage) in cases {
         let root = tempfile::tempdir().unwrap();
@@ -94,10 +87,7 @@ fn a_damaged_file_is_never_an_empty_one() {
         let dir = DataDir::lock(root.path()).unwrap();
         let fault = RedbStore::open(&dir).expect_err(case);
         assert_eq!(fault.kind, FaultKind::Disk, "{case}");
-        assert!(
-            fault.to_string().contains("restore it from a backup"),
-            "{case}: {fault}"
-        );
+        assert!(fault.to_string().contains("restore it from a backup"), "{case}: {fault}");
     }
 }
 
@@ -120,9 +110,6 @@ fn one_flipped_bit_is_an_error_or_an_older_checkpoint() {
         };
         let found = store.load("orders").unwrap();
         let known = (1..=3).any(|n| found == checkpoint(n));
-        assert!(
-            known,
-            "bit flipped at {at}: neither an error nor a checkpoint that was saved"
-        );
+        assert!(known, "bit flipped at {at}: neither an error nor a checkpoint that was saved");
     }
 }
