@@ -31,7 +31,7 @@ pub(crate) struct Guests {
 }
 
 impl Guests {
-    /// A store for one instance. Its deadline is set: instantiation runs guest code too.
+    /// A store for one instance, which is made in it by [`Guests::call`]: that runs guest code too.
     pub(crate) fn store(&self) -> Store<GuestContext> {
         let memory = MemoryGuard::new(&self.limits, Arc::clone(&self.counters));
         let context =

@@ -24,6 +24,8 @@ pub const COMPILE_COMMAND: &str = "__compile";
 const WALL_TIME_MAX: Duration = Duration::from_secs(60);
 /// Threads of the child: each costs address space, which is limited.
 const THREADS_MAX: usize = 4;
+/// How the child ends when it refused the module in an orderly way.
+pub(crate) const REFUSED: u8 = 10;
 /// What is read of the child's complaint.
 const COMPLAINT_BYTES_MAX: u64 = 4096;
 
@@ -54,6 +56,9 @@ impl Workshop {
             private_dir(dir)?;
         }
         let fingerprint = engine::fingerprint(&engine);
+        if let Some(dir) = &cache {
+            remove_outdated(dir, &fingerprint)?;
+        }
         Ok(Self { engine, compiler, cache, fingerprint })
     }
 
@@ -120,6 +125,20 @@ impl Workshop {
     }
 }
 
+/// Removes code compiled for other engines: after an update of the gateway it is of no use.
+fn remove_outdated(dir: &Path, fingerprint: &str) -> Result<(), Fault> {
+    let unreadable = |e| disk("cannot read", dir).because(e);
+    for entry in fs::read_dir(dir).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let code = path.extension().is_some_and(|extension| extension == "cwasm");
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        if code && stem.rsplit_once('-').is_some_and(|(_, engine)| engine != fingerprint) {
+            fs::remove_file(&path).map_err(|e| disk("cannot remove", &path).because(e))?;
+        }
+    }
+    Ok(())
+}
+
 fn in_child(exe: &Path, component: &[u8], output: &Path) -> Result<(), Fault> {
     let input = output.with_extension("wasm");
     write_private(&input, component)?;
@@ -130,8 +149,10 @@ fn in_child(exe: &Path, component: &[u8], output: &Path) -> Result<(), Fault> {
         return Ok(());
     }
     let text = match complaint.trim() {
-        "" => format!("the compiler did not finish ({status}): it ran over its memory or time"),
-        complaint => complaint.to_owned(),
+        complaint if status.code() == Some(REFUSED.into()) && !complaint.is_empty() => {
+            complaint.to_owned()
+        }
+        _ => format!("the compiler did not finish ({status}): it ran over its memory or time"),
     };
     Err(Fault::new(FaultKind::ModuleRefused, text))
 }

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use rustix::process::{Resource, Rlimit, setrlimit};
 use wasmgate_model::{Fault, FaultKind};
 
-use crate::compile::{refused, write_private};
+use crate::compile::{REFUSED, refused, write_private};
 use crate::engine;
 
 /// Address space: code is compiled here and never run, so no memory of a guest is reserved.
@@ -26,7 +26,8 @@ pub fn compile_child_main(input: &Path, output: &Path) -> ExitCode {
         Err(fault) => {
             let line = fault.chain().replace('\n', " ");
             // Nobody is left to be told when standard error is closed too.
-            writeln!(std::io::stderr(), "{line}").map_or(ExitCode::from(2), |()| ExitCode::FAILURE)
+            let told = writeln!(std::io::stderr(), "{line}").is_ok();
+            ExitCode::from(if told { REFUSED } else { 1 })
         }
     }
 }

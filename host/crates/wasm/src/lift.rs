@@ -7,6 +7,7 @@ use wasmgate_model::{Block, Column, Kind, Values};
 
 use crate::bindings::types;
 use crate::host::log::one_line;
+use crate::lower::{is_int, is_text};
 use crate::projection::{check_removed, lift_writes};
 
 /// Bytes of a reject's code: it is a metric label.
@@ -77,13 +78,13 @@ fn values(from: types::ValuesResult, kind: Kind, rows: usize) -> Result<Values, 
         types::ValuesResult::Block(_) => "block",
         types::ValuesResult::Blobs(_) => "blobs",
     };
-    let values = match (from, Values::new(kind)) {
-        (types::ValuesResult::Booleans(v), Values::Booleans(_)) => Values::Booleans(v),
-        (types::ValuesResult::Ints(v), Values::Ints(_)) => Values::Ints(v),
-        (types::ValuesResult::Floats(v), Values::Floats(_)) => Values::Floats(v),
-        (types::ValuesResult::Texts(v), Values::Texts(_)) => Values::Texts(join(&v)?),
-        (types::ValuesResult::Block(b), Values::Texts(_)) => Values::Texts(block(b, rows)?),
-        (types::ValuesResult::Blobs(v), Values::Blobs(_)) => Values::Blobs(join(&v)?),
+    let values = match from {
+        types::ValuesResult::Booleans(v) if kind == Kind::Boolean => Values::Booleans(v),
+        types::ValuesResult::Ints(v) if is_int(kind) => Values::Ints(v),
+        types::ValuesResult::Floats(v) if kind == Kind::Float => Values::Floats(v),
+        types::ValuesResult::Texts(v) if is_text(kind) => Values::Texts(join(&v)?),
+        types::ValuesResult::Block(b) if is_text(kind) => Values::Texts(block(b, rows)?),
+        types::ValuesResult::Blobs(v) if kind == Kind::Bytes => Values::Blobs(join(&v)?),
         _ => return Err(format!("found {found} for a field of kind {}", kind.name())),
     };
     match values.len() {

@@ -64,8 +64,24 @@ pub(crate) fn column<'a>(
 
 /// Whether a column is stored as a read of its kind is, with one value per row.
 pub(crate) fn fits(column: &Column, read: &Read, rows: u32) -> bool {
-    let stored = std::mem::discriminant(&column.values);
-    stored == std::mem::discriminant(&Values::new(read.kind)) && column.len() == rows as usize
+    let stored = match &column.values {
+        Values::Booleans(_) => matches!(read.kind, Kind::Boolean),
+        Values::Ints(_) => is_int(read.kind),
+        Values::Floats(_) => matches!(read.kind, Kind::Float),
+        Values::Texts(_) => is_text(read.kind),
+        Values::Blobs(_) => matches!(read.kind, Kind::Bytes),
+    };
+    stored && column.len() == rows as usize
+}
+
+/// Kinds that are stored as integers.
+pub(crate) fn is_int(kind: Kind) -> bool {
+    matches!(kind, Kind::Integer | Kind::TimestampUs | Kind::DateDays | Kind::TimeUs)
+}
+
+/// Kinds that are stored as text.
+pub(crate) fn is_text(kind: Kind) -> bool {
+    matches!(kind, Kind::Text | Kind::Json | Kind::Decimal | Kind::Uuid)
 }
 
 const NOT_TEXT: &str = "a text column is not UTF-8";

@@ -2,6 +2,7 @@
 //! failed is never called again; the next call begins with a fresh one, opened and bound as the
 //! old one was.
 
+use std::collections::HashMap;
 use std::mem;
 use std::sync::Arc;
 
@@ -50,7 +51,7 @@ impl Module for TransformComponent {
             shared: Arc::clone(&self.shared),
             config: config.to_owned(),
             instance: None,
-            bound: Vec::new(),
+            bound: HashMap::new(),
             ops: Vec::new(),
         };
         stage.instance = Some(stage.fresh()?);
@@ -81,7 +82,8 @@ struct ComponentStage {
     config: String,
     /// `None` after a failure, until the next call.
     instance: Option<Instance>,
-    bound: Vec<Bound>,
+    /// By schema id.
+    bound: HashMap<u64, Bound>,
     /// Kept for its memory.
     ops: Vec<types::Op>,
 }
@@ -109,7 +111,7 @@ impl ComponentStage {
             self.fault(FaultKind::ModuleRefused, &what)
         })?;
         let mut instance = Instance { store, guest };
-        for bound in &self.bound {
+        for bound in self.bound.values() {
             if self.terms(&mut instance, &bound.schema)? != bound.terms {
                 let what = format!(
                     "binds {} in another way than before: bind must depend on nothing but \
@@ -161,8 +163,7 @@ impl ComponentStage {
         let misuse = |what: &str| {
             self.fault(FaultKind::Internal, &format!("is called against the contract: {what}"))
         };
-        let bound = self.bound.iter().find(|b| b.schema.id == input.schema);
-        let terms = bound.and_then(|b| b.terms.as_ref());
+        let terms = self.bound.get(&input.schema).and_then(|b| b.terms.as_ref());
         let Terms { projection, texts } =
             terms.ok_or_else(|| misuse("the schema is not bound, or passes untouched"))?;
         input.check(projection).map_err(misuse)?;
@@ -225,8 +226,7 @@ impl Stage for ComponentStage {
         }
         let terms = terms?;
         let projection = terms.as_ref().map(|t| t.projection.clone());
-        self.bound.retain(|b| b.schema.id != schema.id);
-        self.bound.push(Bound { schema: schema.clone(), terms });
+        self.bound.insert(schema.id, Bound { schema: schema.clone(), terms });
         Ok(projection)
     }
 

@@ -149,8 +149,8 @@ impl GuestContext {
             tracing::warn!(
                 module,
                 metric,
-                "refused a metric: its name is not [a-zA-Z_][a-zA-Z0-9_]*, is one too many, or is of \
-                 another type; further refusals are only counted"
+                "refused a metric: its name is not [a-zA-Z_][a-zA-Z0-9_]*, is one too many, or is \
+                 of another type; further refusals are only counted"
             );
         }
     }
