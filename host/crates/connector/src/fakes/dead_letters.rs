@@ -49,8 +49,7 @@ impl FakeDeadLetters {
 
     /// The next `times` writes fail.
     pub fn fail(&self, times: usize, kind: FaultKind) {
-        self.log
-            .note(|log| log.fail.extend(std::iter::repeat_n(kind, times)));
+        self.log.note(|log| log.fail.extend(std::iter::repeat_n(kind, times)));
     }
 
     /// Writes hang from now on.
@@ -84,11 +83,7 @@ impl DeadLetterConnector for FakeDeadLetters {
     }
 
     async fn check(&self) -> Vec<Finding> {
-        vec![Finding {
-            ok: true,
-            what: "fake dead letters are always there".into(),
-            fix: None,
-        }]
+        vec![Finding { ok: true, what: "fake dead letters are always there".into(), fix: None }]
     }
 
     async fn open(&self) -> Result<Box<dyn DeadLetters>, Fault> {
@@ -113,10 +108,7 @@ impl DeadLetters for FakeDeadLetters {
         if let Some(kind) = failure {
             return Err(Fault::new(kind, "the fake dead letters were told to fail"));
         }
-        let seen: Vec<_> = letters
-            .iter()
-            .map(|letter| see(context, delivery, letter))
-            .collect();
+        let seen: Vec<_> = letters.iter().map(|letter| see(context, delivery, letter)).collect();
         self.log.note(|log| log.letters.extend(seen));
         Ok(())
     }
@@ -126,9 +118,7 @@ fn see(context: &DeadLetterContext, delivery: &Delivery, letter: &DeadLetter) ->
     let batch = delivery.batches.get(letter.batch);
     SeenLetter {
         pipeline: context.pipeline.to_string(),
-        topic: batch
-            .map(|b| b.schema.topic.to_string())
-            .unwrap_or_default(),
+        topic: batch.map(|b| b.schema.topic.to_string()).unwrap_or_default(),
         position: batch
             .and_then(|b| b.positions.get(letter.row as usize).copied())
             .unwrap_or_default(),

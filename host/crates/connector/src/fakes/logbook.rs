@@ -51,10 +51,7 @@ impl<T> Logbook<T> {
 impl<T: Debug> Logbook<T> {
     /// Waits for a test's condition.
     pub(super) async fn wait_until(&self, condition: impl FnMut(&T) -> bool) {
-        if tokio::time::timeout(PATIENCE, self.until(condition))
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(PATIENCE, self.until(condition)).await.is_err() {
             self.look(|log| {
                 panic!("the condition did not come true within {PATIENCE:?}: {log:#?}")
             });

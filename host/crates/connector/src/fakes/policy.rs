@@ -29,11 +29,7 @@ impl FakePolicy {
             summary: "a closure".into(),
             config_schema: "{}".into(),
         };
-        Self {
-            identity: Arc::new(identity),
-            decide: Arc::new(decide),
-            log: Logbook::default(),
-        }
+        Self { identity: Arc::new(identity), decide: Arc::new(decide), log: Logbook::default() }
     }
 
     /// Looks at the failures it was asked about.
@@ -63,9 +59,6 @@ impl PolicyModule for FakePolicy {
 impl Policy for FakePolicy {
     fn decide(&mut self, failures: &[Failure]) -> Result<Vec<Decision>, Fault> {
         self.log.note(|log| log.extend_from_slice(failures));
-        Ok(failures
-            .iter()
-            .map(|failure| (self.decide)(failure))
-            .collect())
+        Ok(failures.iter().map(|failure| (self.decide)(failure)).collect())
     }
 }

@@ -19,10 +19,7 @@ pub fn number_schema(id: u64, topic: &str) -> Arc<Schema> {
     Arc::new(Schema {
         open: false,
         envelope: true,
-        fields: vec![
-            field("id", Kind::Integer, false),
-            field("name", Kind::Text, true),
-        ],
+        fields: vec![field("id", Kind::Integer, false), field("name", Kind::Text, true)],
         key: vec!["id".into()],
         ..Schema::open(id, topic.into(), true)
     })
@@ -63,11 +60,7 @@ pub fn documents(schema: &Arc<Schema>, from: u64, records: &[KeyValue<'_>]) -> B
         if let Payload::Documents(documents) = &mut batch.payload {
             documents.values.push(value.unwrap_or(&[]));
         }
-        let op = if value.is_some() {
-            Op::Append
-        } else {
-            Op::Tombstone
-        };
+        let op = if value.is_some() { Op::Append } else { Op::Tombstone };
         push_common(&mut batch, op, from + row as u64 + 1);
     }
     batch.select_all();
@@ -99,11 +92,7 @@ fn push_common(batch: &mut Batch, op: Op, position: u64) {
 /// the kinds agree, integers as text; everything else is absent.
 pub(super) fn project(batch: &mut Batch) {
     let plan = Arc::clone(&batch.plan);
-    batch.reads = plan
-        .reads
-        .iter()
-        .map(|read| column_for(batch, read))
-        .collect();
+    batch.reads = plan.reads.iter().map(|read| column_for(batch, read)).collect();
     batch.select_all();
 }
 
@@ -114,13 +103,7 @@ fn column_for(batch: &Batch, read: &PlanRead) -> ReadColumn {
     };
     match batch.schema.field(name) {
         Some((number, field)) if field.kind == read.kind => ReadColumn::Current(number),
-        Some((
-            number,
-            Field {
-                kind: Kind::Integer,
-                ..
-            },
-        )) if read.kind == Kind::Text => {
+        Some((number, Field { kind: Kind::Integer, .. })) if read.kind == Kind::Text => {
             let mut texts = Column::new(Kind::Text);
             for row in 0..batch.len() {
                 match rows.current.get(number).and_then(|c| c.int(row)) {

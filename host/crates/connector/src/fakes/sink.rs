@@ -74,14 +74,12 @@ impl FakeSink {
 
     /// The next `times` writes fail, accepting nothing.
     pub fn fail_writes(&self, times: usize, kind: FaultKind) {
-        self.log
-            .note(|log| log.fail_writes.extend(std::iter::repeat_n(kind, times)));
+        self.log.note(|log| log.fail_writes.extend(std::iter::repeat_n(kind, times)));
     }
 
     /// The next `times` durables fail: nothing of those writes is there.
     pub fn fail_durables(&self, times: usize, kind: FaultKind) {
-        self.log
-            .note(|log| log.fail_durables.extend(std::iter::repeat_n(kind, times)));
+        self.log.note(|log| log.fail_durables.extend(std::iter::repeat_n(kind, times)));
     }
 
     /// Writes hang from now on: a full queue.
@@ -96,8 +94,7 @@ impl FakeSink {
 
     /// What hangs goes on.
     pub fn release(&self) {
-        self.log
-            .note(|log| (log.hold_writes, log.hold_durables) = (false, false));
+        self.log.note(|log| (log.hold_writes, log.hold_durables) = (false, false));
     }
 
     /// Looks at the log.
@@ -121,11 +118,7 @@ impl SinkConnector for FakeSink {
     }
 
     async fn check(&self) -> Vec<Finding> {
-        vec![Finding {
-            ok: true,
-            what: "a fake sink is always there".into(),
-            fix: None,
-        }]
+        vec![Finding { ok: true, what: "a fake sink is always there".into(), fix: None }]
     }
 
     async fn open(&self) -> Result<Box<dyn Sink>, Fault> {
@@ -149,11 +142,7 @@ impl OpenFake {
                     message: "the fake sink was told to refuse this row".into(),
                     module: None,
                 };
-                answers.push(RefusedRow {
-                    batch: number,
-                    index: index as u32,
-                    cause,
-                });
+                answers.push(RefusedRow { batch: number, index: index as u32, cause });
                 refused.push(row);
             } else {
                 taken.push(row);
@@ -172,10 +161,7 @@ impl Sink for OpenFake {
             log.writes += 1;
             log.fail_writes.pop_front()
         }) {
-            return Err(Fault::new(
-                kind,
-                "the fake sink was told to refuse this write",
-            ));
+            return Err(Fault::new(kind, "the fake sink was told to refuse this write"));
         }
         let (taken, refused, answers) = self.sort(&request);
         let failure = log.note(|log| {
@@ -185,21 +171,14 @@ impl Sink for OpenFake {
         Ok(Box::pin(async move {
             log.until(|log| !log.hold_durables).await;
             if let Some(kind) = failure {
-                return Err(Fault::new(
-                    kind,
-                    "the fake sink was told to lose this write",
-                ));
+                return Err(Fault::new(kind, "the fake sink was told to lose this write"));
             }
             let records = taken.len() as u64;
             log.note(|log| {
                 log.durable.extend(taken);
                 log.refused.extend(refused);
             });
-            Ok(Written {
-                records,
-                bytes: 0,
-                refused: answers,
-            })
+            Ok(Written { records, bytes: 0, refused: answers })
         }))
     }
 

@@ -57,10 +57,7 @@ impl SourceLog {
     /// How far a partition is settled.
     #[must_use]
     pub fn settled_to(&self, partition: &str) -> Option<Position> {
-        self.settled
-            .last()?
-            .get(&Partition(partition.into()))
-            .map(|(at, _)| at)
+        self.settled.last()?.get(&Partition(partition.into())).map(|(at, _)| at)
     }
 }
 
@@ -76,10 +73,7 @@ impl FakeSource {
     /// A source with this script, which every open follows from its start.
     #[must_use]
     pub fn new(script: Vec<Step>) -> Self {
-        Self {
-            script: script.into(),
-            log: Logbook::default(),
-        }
+        Self { script: script.into(), log: Logbook::default() }
     }
 
     /// Opens one [`Step::Gate`].
@@ -108,11 +102,7 @@ impl Source for FakeSource {
     }
 
     async fn check(&self) -> Vec<Finding> {
-        vec![Finding {
-            ok: true,
-            what: "a fake source is always there".into(),
-            fix: None,
-        }]
+        vec![Finding { ok: true, what: "a fake source is always there".into(), fix: None }]
     }
 
     async fn open(&self, context: SourceContext) -> Result<SourceHalves, Fault> {
@@ -123,12 +113,7 @@ impl Source for FakeSource {
         });
         context.status.connected.store(true, Ordering::Relaxed);
         context.status.phase("streaming");
-        let reader = FakeReader {
-            fake: self.clone(),
-            context,
-            at: 0,
-            revoking: None,
-        };
+        let reader = FakeReader { fake: self.clone(), context, at: 0, revoking: None };
         Ok((Box::new(reader), Box::new(FakeAcker(self.log.clone()))))
     }
 }
@@ -197,11 +182,7 @@ impl SourceReader for FakeReader {
                 Step::Deliver(delivery) => return self.deliver(delivery),
                 Step::Assigned(partition, at) => {
                     self.at += 1;
-                    return Ok(SourceEvent::Assigned {
-                        partition,
-                        at,
-                        state: None,
-                    });
+                    return Ok(SourceEvent::Assigned { partition, at, state: None });
                 }
                 Step::Revoked(partition) => {
                     self.at += 1;

@@ -62,10 +62,7 @@ impl FnModule {
     /// Another version of the module.
     #[must_use]
     pub fn version(mut self, version: &str) -> Self {
-        let identity = ModuleIdentity {
-            version: version.into(),
-            ..(*self.identity).clone()
-        };
+        let identity = ModuleIdentity { version: version.into(), ..(*self.identity).clone() };
         self.identity = Arc::new(identity);
         self
     }
@@ -78,10 +75,7 @@ impl Module for FnModule {
 
     fn open(&self, config: &str) -> Result<Box<dyn Stage>, Fault> {
         (self.open)(config)?;
-        Ok(Box::new(FnStage {
-            bind: Arc::clone(&self.bind),
-            process: Arc::clone(&self.process),
-        }))
+        Ok(Box::new(FnStage { bind: Arc::clone(&self.bind), process: Arc::clone(&self.process) }))
     }
 }
 

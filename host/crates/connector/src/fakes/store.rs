@@ -20,10 +20,7 @@ impl StoreLog {
     /// How far a pipeline's partition is saved.
     #[must_use]
     pub fn at(&self, pipeline: &str, partition: &str) -> Option<Position> {
-        self.saved
-            .get(pipeline)?
-            .get(&Partition(partition.into()))
-            .map(|(at, _)| at)
+        self.saved.get(pipeline)?.get(&Partition(partition.into())).map(|(at, _)| at)
     }
 }
 
@@ -42,8 +39,7 @@ impl MemoryStore {
 
     /// The next `times` saves fail and change nothing.
     pub fn fail_saves(&self, times: usize, kind: FaultKind) {
-        self.log
-            .note(|log| log.fail.extend(std::iter::repeat_n(kind, times)));
+        self.log.note(|log| log.fail.extend(std::iter::repeat_n(kind, times)));
     }
 
     /// Looks at the log.
@@ -62,9 +58,7 @@ impl MemoryStore {
 
 impl CheckpointStore for MemoryStore {
     fn load(&self, pipeline: &str) -> Result<Checkpoint, Fault> {
-        Ok(self
-            .log
-            .look(|log| log.saved.get(pipeline).cloned().unwrap_or_default()))
+        Ok(self.log.look(|log| log.saved.get(pipeline).cloned().unwrap_or_default()))
     }
 
     fn save(&self, pipeline: &str, checkpoint: &Checkpoint) -> Result<(), Fault> {

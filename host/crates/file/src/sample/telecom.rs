@@ -87,7 +87,10 @@ impl Telecom {
         push(
             out,
             format_args!(
-                r#","credit_score":{},"monthly_call_duration":{},"avg_payment_delay":{},"credit_limit":{}"#,
+                concat!(
+                    r#","credit_score":{},"monthly_call_duration":{},"#,
+                    r#""avg_payment_delay":{},"credit_limit":{}"#
+                ),
                 300 + draw.below(5, 551),
                 draw.below(6, 1001),
                 draw.below(7, 45),
