@@ -118,7 +118,7 @@ fn is_envelope(value: &[u8], start: usize) -> Result<bool, DocumentError> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, reason = "tests")]
 
     use super::*;
 

@@ -134,13 +134,15 @@ impl Default for Tree {
 }
 
 impl Tree {
-    /// Wants a field of an object; dots lead into objects inside of it.
+    /// Wants a field of an object; dots lead into objects inside of it, unless there are more
+    /// dots than any document has levels.
     pub(super) fn field(&mut self, object: u32, path: &str) -> Target {
         let (mut object, mut rest) = (object, path);
         let mut target = Target::default();
+        let deep = path.bytes().filter(|b| *b == b'.').count() >= MAX_DEPTH as usize;
         loop {
             target.places.push(self.slot(object, rest));
-            match rest.split_once('.') {
+            match rest.split_once('.').filter(|_| !deep) {
                 Some((head, tail)) => {
                     let (slot, below) = self.object(object, head);
                     target.parents.push(slot);
@@ -319,7 +321,7 @@ impl Learnt {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, reason = "tests")]
 
     use super::*;
 
@@ -365,6 +367,17 @@ mod tests {
         let earlier = found.earlier.iter().filter(|(slot, _)| x.places().contains(slot));
         let got: Vec<_> = earlier.map(|(_, m)| text(document, *m)).collect();
         assert_eq!(got, ["1", "2", "3"]);
+    }
+
+    #[test]
+    fn a_name_of_dots_is_one_name() {
+        let mut tree = Tree::default();
+        let name = ".".repeat(100_000);
+        let target = tree.field(ROOT, &name);
+        let mut found = Found::default();
+        tree.walk(format!("{{\"{name}\":1}}").as_bytes(), &mut found).unwrap();
+        assert!(target.find(&found).is_some());
+        assert_eq!(tree.nodes.len(), 1);
     }
 
     #[test]
