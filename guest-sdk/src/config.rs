@@ -1,5 +1,12 @@
 //! Configuration: a struct becomes a JSON Schema and a parser whose errors name the field, what
 //! was found and what was expected. Unknown fields are refused.
+//!
+//! A type that has no JSON form is an error at the field:
+//! ```compile_fail,E0277
+//! # use wasmgate_sdk::prelude::*;
+//! #[derive(Config)]
+//! struct Limits { pause: std::time::Duration } // cannot be a configuration field
+//! ```
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

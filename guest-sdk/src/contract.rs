@@ -96,14 +96,10 @@ impl Batch {
     }
 }
 
+#[expect(clippy::derivable_impls, reason = "the type is generated")]
 impl Default for Output {
     fn default() -> Self {
-        Self {
-            columns: Vec::new(),
-            rejects: Vec::new(),
-            removals: Vec::new(),
-            extra: Vec::new(),
-        }
+        Self { columns: Vec::new(), rejects: Vec::new(), removals: Vec::new(), extra: Vec::new() }
     }
 }
 

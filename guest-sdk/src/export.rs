@@ -144,9 +144,7 @@ macro_rules! export_transform {
                 ) -> Result<Option<stage::Projection>, ::std::string::String> {
                     INSTANCE.with(|instance| instance.bind(&schema))
                 }
-                fn process(
-                    batch: stage::Batch,
-                ) -> Result<stage::Output, ::std::string::String> {
+                fn process(batch: stage::Batch) -> Result<stage::Output, ::std::string::String> {
                     INSTANCE.with(|instance| instance.process(&batch))
                 }
                 fn close() {

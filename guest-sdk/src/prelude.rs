@@ -1,8 +1,6 @@
 //! `use wasmgate_sdk::prelude::*;` is all a rule needs.
 
-pub use crate::column::{
-    BoolBuilder, Cell, ColumnBuilder, FloatBuilder, IntBuilder, TextBuilder,
-};
+pub use crate::column::{BoolBuilder, Cell, ColumnBuilder, FloatBuilder, IntBuilder, TextBuilder};
 pub use crate::config::{Config, NoConfig};
 pub use crate::contract::{Batch, Column, Kind, Op, Output, Projection, Schema};
 pub use crate::policy::{Decision, Failure, Policy, retry, to_dead_letters, to_topic};

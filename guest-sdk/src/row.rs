@@ -4,6 +4,13 @@
 //! the code `null-field` and a message that names the field. Fields marked `#[write]` start as
 //! their default. `None` in a written `Option` writes null; where the name is reserved
 //! (`$topic`, `$header.x`) it leaves what was there.
+//!
+//! A type that cannot cross is an error at the field:
+//! ```compile_fail,E0277
+//! # use wasmgate_sdk::prelude::*;
+//! #[derive(Row)]
+//! struct Payment { amount: f32 } // `f32` cannot be read from a record
+//! ```
 
 use std::borrow::Cow;
 

@@ -84,9 +84,11 @@ fn default_of(options: &Options, ty: &syn::Type) -> TokenStream {
         Some(None) => quote_spanned! { ty.span() =>
             ::core::option::Option::Some(<#ty as ::core::default::Default>::default())
         },
-        Some(Some(Expr::Lit(ExprLit { lit: Lit::Str(text), .. }))) => quote_spanned! { text.span() =>
-            ::core::option::Option::Some(<#ty as ::core::convert::From<&str>>::from(#text))
-        },
+        Some(Some(Expr::Lit(ExprLit { lit: Lit::Str(text), .. }))) => {
+            quote_spanned! { text.span() =>
+                ::core::option::Option::Some(<#ty as ::core::convert::From<&str>>::from(#text))
+            }
+        }
         Some(Some(value)) => {
             let value = value.to_token_stream();
             quote! { ::core::option::Option::Some(#value) }

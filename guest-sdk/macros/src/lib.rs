@@ -57,7 +57,5 @@ pub fn transform(arguments: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn policy(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let function = parse_macro_input!(item as ItemFn);
-    rule::policy(&arguments.into(), &function)
-        .unwrap_or_else(syn::Error::into_compile_error)
-        .into()
+    rule::policy(&arguments.into(), &function).unwrap_or_else(syn::Error::into_compile_error).into()
 }

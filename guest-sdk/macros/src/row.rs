@@ -32,6 +32,7 @@ pub(crate) fn derive(input: &DeriveInput) -> syn::Result<TokenStream> {
     let writing = writing(&members);
     Ok(quote! {
         #[automatically_derived]
+        #[allow(clippy::unused_unit, reason = "a row may read or write nothing")]
         impl<#lifetime> ::wasmgate_sdk::row::Row<#lifetime> for #ident #implementor {
             #projection
             #reading

@@ -33,10 +33,9 @@ fn check_column(column: &Column, field: &Field, rows: u32) -> Result<(), String>
     let fits = match &column.values {
         Values::Booleans(_) => field.kind == Kind::Boolean,
         Values::Floats(_) => field.kind == Kind::Float,
-        Values::Ints(_) => matches!(
-            field.kind,
-            Kind::Integer | Kind::TimestampUs | Kind::DateDays | Kind::TimeUs
-        ),
+        Values::Ints(_) => {
+            matches!(field.kind, Kind::Integer | Kind::TimestampUs | Kind::DateDays | Kind::TimeUs)
+        }
         Values::Texts(_) | Values::Block(_) => {
             matches!(field.kind, Kind::Text | Kind::Json | Kind::Decimal | Kind::Uuid)
         }

@@ -45,8 +45,7 @@ pub enum Comparison {
 
 /// monthly_spending > 400 and credit_score < 600 and monthly_call_duration > 500.
 fn reference_rule() -> Vec<Condition> {
-    let condition =
-        |field: &str, op, value| Condition { field: field.to_owned(), op, value };
+    let condition = |field: &str, op, value| Condition { field: field.to_owned(), op, value };
     vec![
         condition("monthly_spending", Comparison::Above, 400.0),
         condition("credit_score", Comparison::Below, 600.0),

@@ -42,7 +42,8 @@ fn every_comparison_works() {
         ("==", [false, true, false]),
         ("!=", [true, false, true]),
     ] {
-        let config = json!({ "conditions": [{ "field": "n", "op": op, "value": 2 }], "write": "x" });
+        let config =
+            json!({ "conditions": [{ "field": "n", "op": op, "value": 2 }], "write": "x" });
         let mut rule = Harness::<Rule>::new(&config.to_string()).unwrap();
         let run = rule.run(json!([{ "n": 1 }, { "n": 2 }, { "n": 3 }])).unwrap();
         for (number, hit) in expected.iter().enumerate() {

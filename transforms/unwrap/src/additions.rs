@@ -23,7 +23,9 @@ pub(crate) struct Addition {
 /// Reads a list. `option` names it in errors.
 pub(crate) fn parse(option: &str, list: &str, prefix: &str) -> Result<Vec<Addition>, String> {
     let items = list.split(',').map(str::trim).filter(|item| !item.is_empty());
-    items.map(|item| one(item, prefix).map_err(|why| format!("{option}: {item:?}: {why}"))).collect()
+    items
+        .map(|item| one(item, prefix).map_err(|why| format!("{option}: {item:?}: {why}")))
+        .collect()
 }
 
 fn one(item: &str, prefix: &str) -> Result<Addition, String> {

@@ -22,6 +22,9 @@ enum Origin {
     },
 }
 
+/// Per record, the code and the message of what keeps it from its topic.
+type Problems<'b> = Box<dyn Iterator<Item = Option<(&'static str, String)>> + 'b>;
+
 /// How the existence of a row image is seen.
 enum Image {
     Unread,
@@ -99,10 +102,7 @@ impl Plan {
     }
 
     /// Why each record cannot be routed, if so.
-    pub(crate) fn problems<'b>(
-        &self,
-        batch: &'b Batch,
-    ) -> Result<Box<dyn Iterator<Item = Option<(&'static str, String)>> + 'b>, String> {
+    pub(crate) fn problems<'b>(&self, batch: &'b Batch) -> Result<Problems<'b>, String> {
         let Some(column) = self.route else {
             return Ok(Box::new(std::iter::empty()));
         };
@@ -185,10 +185,7 @@ fn image(schema: &Schema, projection: &mut Projection) -> Image {
 }
 
 /// Additions that this schema can have: Debezium adds nothing for a field that no row has.
-fn known<'a>(
-    schema: &Schema,
-    additions: &'a [Addition],
-) -> impl Iterator<Item = &'a Addition> {
+fn known<'a>(schema: &Schema, additions: &'a [Addition]) -> impl Iterator<Item = &'a Addition> {
     let has = |name: &str| schema.open || schema.fields.iter().any(|field| field.name == name);
     additions.iter().filter(move |addition| match &addition.place {
         Place::Before(name) => name.strip_prefix("before.").is_some_and(has),
@@ -255,12 +252,7 @@ fn added(origin: &Origin, batch: &Batch, forms: &[Form]) -> Result<Column, Strin
     Ok(column.finish())
 }
 
-fn header(
-    origin: &Origin,
-    is_op: bool,
-    batch: &Batch,
-    forms: &[Form],
-) -> Result<Column, String> {
+fn header(origin: &Origin, is_op: bool, batch: &Batch, forms: &[Form]) -> Result<Column, String> {
     let mut column = TextBuilder::with_rows(forms.len());
     for (cell, form) in values(origin, batch)?.zip(forms) {
         match (form, cell) {
