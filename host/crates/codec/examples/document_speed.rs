@@ -40,7 +40,8 @@ fn document(n: usize) -> String {
             r#""home_country":"FR","tariff":"unlimited-business-europe","cell_id":"cell-{n4:04}","#,
             r#""location":{{"city":"Frankfurt am Main","lat":50.1109,"lon":8.6821}},"#,
             r#""imei":"356938035643809","bytes_up":{up},"bytes_down":{down},"#,
-            r#""note":"handover at the border, codec changed twice during the call, billed to the parent account later"}}"#
+            r#""note":"handover at the border, codec changed twice during the call, "#,
+            r#"billed to the parent account"}}"#
         ),
         n = n,
         n4 = n % 10_000,
