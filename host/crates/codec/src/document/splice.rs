@@ -326,30 +326,34 @@ fn stays(old: &str, new: &str, local: &[u8]) -> Option<usize> {
     (!local.contains(&b'.')).then_some(around.len())
 }
 
-/// Appends a key, a JSON object, without these members. False, and nothing is appended: the key
-/// is no JSON object.
+/// Appends a key without these members. A key that is no JSON object has none: it stays as it is,
+/// as does one of which nothing is removed. False, and nothing is appended: no member is left, so
+/// the record has no key (`{}` would make all such records one in a compacted topic).
 pub fn write_key_without(key: &[u8], removed: &[&str], out: &mut Vec<u8>) -> bool {
     let before = out.len();
     let mut scan = Scanner::new(key, 0);
     scan.space();
-    let mut dropped = false;
+    let (mut kept, mut dropped) = (0, 0);
     out.push(b'{');
     let end = super::scan::members(key, scan.at, |member, token| {
         let name = decoded(inner(token));
         if removed.iter().any(|r| r.as_bytes() == &*name) {
-            dropped = true;
+            dropped += 1;
             return;
         }
+        kept += 1;
         insert::separate(out);
         out.extend_from_slice(key.get(member.name as usize..member.end as usize).unwrap_or(&[]));
     });
-    out.push(b'}');
     let whole = end.is_ok_and(|end| Scanner::new(key, end).finish().is_ok());
-    if !whole || !dropped {
-        out.truncate(before);
+    if whole && dropped > 0 && kept > 0 {
+        out.push(b'}');
+        return true;
     }
-    if whole && !dropped {
-        out.extend_from_slice(key);
+    out.truncate(before);
+    if whole && dropped > 0 {
+        return false;
     }
-    whole
+    out.extend_from_slice(key);
+    true
 }
