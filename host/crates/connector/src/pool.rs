@@ -18,9 +18,8 @@ impl BatchPool {
     #[must_use]
     pub fn take(&self, schema: &Arc<Schema>, plan: &Arc<Plan>) -> Option<Batch> {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = free
-            .iter()
-            .position(|b| b.schema.id == schema.id && Arc::ptr_eq(&b.plan, plan))?;
+        let at =
+            free.iter().position(|b| b.schema.id == schema.id && Arc::ptr_eq(&b.plan, plan))?;
         Some(free.swap_remove(at))
     }
 

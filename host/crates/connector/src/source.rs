@@ -29,11 +29,7 @@ pub struct BatchLimits {
 impl Default for BatchLimits {
     fn default() -> Self {
         let wait = std::time::Duration::from_millis(5);
-        Self {
-            rows: 1024,
-            bytes: 1 << 20,
-            wait,
-        }
+        Self { rows: 1024, bytes: 1 << 20, wait }
     }
 }
 
@@ -57,10 +53,7 @@ pub struct SourceStatus {
 impl SourceStatus {
     /// Sets the phase.
     pub fn phase(&self, phase: &str) {
-        let mut held = self
-            .phase
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut held = self.phase.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         phase.clone_into(&mut held);
     }
 }
@@ -84,17 +77,10 @@ pub enum SourceEvent {
     Delivery(Delivery),
     /// The source now owns a partition and will deliver from `at` on, whatever the checkpoint
     /// said (a Kafka group moved it, a slot is ahead).
-    Assigned {
-        partition: Partition,
-        at: Position,
-        state: Option<Arc<[u8]>>,
-    },
+    Assigned { partition: Partition, at: Position, state: Option<Arc<[u8]>> },
     /// The source is about to lose a partition. The pipeline settles what is in flight, then
     /// drops `done`.
-    Revoked {
-        partition: Partition,
-        done: tokio::sync::oneshot::Sender<()>,
-    },
+    Revoked { partition: Partition, done: tokio::sync::oneshot::Sender<()> },
     /// There is nothing more, ever. The pipeline settles and ends.
     Completed,
 }

@@ -85,12 +85,7 @@ impl Edits {
 
     /// Every column, to keep them aligned with `sel`.
     pub fn columns_mut(&mut self) -> impl Iterator<Item = &mut Column> {
-        let single = [
-            &mut self.topic,
-            &mut self.key,
-            &mut self.partition,
-            &mut self.tombstone,
-        ];
+        let single = [&mut self.topic, &mut self.key, &mut self.partition, &mut self.tombstone];
         self.written
             .iter_mut()
             .map(|w| &mut w.column)
@@ -222,11 +217,7 @@ impl Batch {
     /// The topic of `sel[i]`: the one a stage wrote, else the schema's.
     #[must_use]
     pub fn topic(&self, i: usize) -> &str {
-        self.edits
-            .topic
-            .as_ref()
-            .and_then(|c| c.text(i))
-            .unwrap_or(&self.schema.topic)
+        self.edits.topic.as_ref().and_then(|c| c.text(i)).unwrap_or(&self.schema.topic)
     }
 
     /// Bytes of payload held, to bound what is in flight.

@@ -11,10 +11,7 @@ pub struct Block {
 
 impl Default for Block {
     fn default() -> Self {
-        Self {
-            offsets: vec![0],
-            data: Vec::new(),
-        }
+        Self { offsets: vec![0], data: Vec::new() }
     }
 }
 
@@ -54,8 +51,7 @@ impl Block {
 
     /// Ends a value whose bytes were appended to `data` directly.
     pub fn seal(&mut self) {
-        self.offsets
-            .push(u32::try_from(self.data.len()).unwrap_or(u32::MAX));
+        self.offsets.push(u32::try_from(self.data.len()).unwrap_or(u32::MAX));
     }
 
     /// The contract's `ends`: where each value stops.

@@ -43,11 +43,7 @@ pub struct CheckpointError {
 
 impl fmt::Display for CheckpointError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = if self.from > self.end {
-            "gap"
-        } else {
-            "overlap"
-        };
+        let what = if self.from > self.end { "gap" } else { "overlap" };
         write!(
             f,
             "{what} in partition {}: settled up to {}, the next piece starts after {}",
@@ -115,12 +111,8 @@ mod tests {
     fn deltas_fit_or_are_refused() {
         let p = Partition("p".into());
         let at = |n| Position::new(n, 0);
-        let delta = |from, to| Delta {
-            partition: p.clone(),
-            from: at(from),
-            to: at(to),
-            state: None,
-        };
+        let delta =
+            |from, to| Delta { partition: p.clone(), from: at(from), to: at(to), state: None };
         // (from, to, result, end afterwards), the table of the module in order, end 10 before each
         let cases = [
             (10, 12, Ok(true), 12),
@@ -132,11 +124,7 @@ mod tests {
         for (from, to, want, end) in cases {
             let mut c = Checkpoint::default();
             assert_eq!(c.apply(&delta(3, 10)), Ok(true));
-            assert_eq!(
-                c.apply(&delta(from, to)).map_err(|_| ()),
-                want,
-                "{from}..{to}"
-            );
+            assert_eq!(c.apply(&delta(from, to)).map_err(|_| ()), want, "{from}..{to}");
             assert_eq!(c.get(&p).map(|m| m.0), Some(at(end)), "{from}..{to}");
         }
     }

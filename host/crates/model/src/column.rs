@@ -74,11 +74,7 @@ impl Column {
     /// An empty column for a kind.
     #[must_use]
     pub fn new(kind: Kind) -> Self {
-        Self {
-            values: Values::new(kind),
-            nulls: Vec::new(),
-            absent: Vec::new(),
-        }
+        Self { values: Values::new(kind), nulls: Vec::new(), absent: Vec::new() }
     }
 
     /// A column of `rows` absent values.
@@ -290,10 +286,7 @@ fn compact_vec<T: Copy>(values: &mut Vec<T>, rows: &[u32]) {
 }
 
 fn gather_vec<T: Copy + Default>(values: &[T], rows: &[u32], out: &mut Vec<T>) {
-    out.extend(
-        rows.iter()
-            .map(|&row| values.get(row as usize).copied().unwrap_or_default()),
-    );
+    out.extend(rows.iter().map(|&row| values.get(row as usize).copied().unwrap_or_default()));
 }
 
 fn compact_marks(marks: &mut Vec<u32>, rows: &[u32]) {
@@ -337,9 +330,6 @@ mod tests {
         c.compact(&[0, 1, 3, 4]);
         let got: Vec<_> = (0..c.len()).map(|i| c.text(i)).collect();
         assert_eq!(got, [Some("a"), None, None, Some("e")]);
-        assert_eq!(
-            (c.nulls.as_slice(), c.absent.as_slice()),
-            ([1, 2].as_slice(), [2].as_slice())
-        );
+        assert_eq!((c.nulls.as_slice(), c.absent.as_slice()), ([1, 2].as_slice(), [2].as_slice()));
     }
 }

@@ -108,11 +108,7 @@ pub struct Fault {
 impl Fault {
     /// A fault. The message is a lowercase fragment without the cause's text.
     pub fn new(kind: FaultKind, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            cause: None,
-        }
+        Self { kind, message: message.into(), cause: None }
     }
 
     /// Adds the cause underneath.

@@ -80,14 +80,6 @@ mod tests {
         h.end_row(1);
         h.end_row(2);
         let rows: Vec<Vec<_>> = (0..4).map(|r| h.row(r).collect()).collect();
-        assert_eq!(
-            rows,
-            [
-                vec![],
-                vec![("a", Some(&b"1"[..])), ("b", None)],
-                vec![],
-                vec![]
-            ]
-        );
+        assert_eq!(rows, [vec![], vec![("a", Some(&b"1"[..])), ("b", None)], vec![], vec![]]);
     }
 }

@@ -53,10 +53,7 @@ impl Kind {
                 (Self::Integer | Self::Decimal, Self::Float)
                     | (Self::Integer, Self::Decimal)
                     | (Self::Text, Self::Bytes)
-                    | (
-                        Self::TimestampUs | Self::DateDays | Self::TimeUs,
-                        Self::Integer
-                    )
+                    | (Self::TimestampUs | Self::DateDays | Self::TimeUs, Self::Integer)
             )
     }
 }

@@ -23,21 +23,13 @@ impl Rows {
     /// Empty rows with these columns.
     #[must_use]
     pub fn new(current: Vec<Column>, old: Vec<Column>, source: Vec<Column>) -> Self {
-        Self {
-            current,
-            old,
-            old_of: Vec::new(),
-            source,
-        }
+        Self { current, old, old_of: Vec::new(), source }
     }
 
     /// The old image of a row: its entry in `old`.
     #[must_use]
     pub fn old_of(&self, row: usize) -> Option<usize> {
-        self.old_of
-            .get(row)
-            .filter(|i| **i != NONE)
-            .map(|i| *i as usize)
+        self.old_of.get(row).filter(|i| **i != NONE).map(|i| *i as usize)
     }
 
     /// Says that the last entry of `old` belongs to `row`.
@@ -53,12 +45,7 @@ impl Rows {
 
     /// Empties and keeps the memory.
     pub fn clear(&mut self) {
-        for c in self
-            .current
-            .iter_mut()
-            .chain(&mut self.old)
-            .chain(&mut self.source)
-        {
+        for c in self.current.iter_mut().chain(&mut self.old).chain(&mut self.source) {
             c.clear();
         }
         self.old_of.clear();

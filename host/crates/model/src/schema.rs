@@ -68,9 +68,6 @@ impl Schema {
     /// The number and definition of a field.
     #[must_use]
     pub fn field(&self, name: &str) -> Option<(usize, &Field)> {
-        self.fields
-            .iter()
-            .enumerate()
-            .find(|(_, f)| &*f.name == name)
+        self.fields.iter().enumerate().find(|(_, f)| &*f.name == name)
     }
 }

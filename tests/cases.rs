@@ -1,0 +1,9 @@
+//! The cases, by what they are about; servers are started once and shared.
+
+mod kill;
+mod orders;
+mod outage;
+mod reload;
+mod servers;
+mod telecom;
+mod unwrap;

@@ -1,0 +1,182 @@
+//! SIGKILL under load, Postgres → modules → Kafka, checked with a ledger.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use wasmgate_services::postgres::Postgres;
+use wasmgate_tests::gateway::Gateway;
+use wasmgate_tests::ledger::{Ledger, checksum};
+use wasmgate_tests::topics::{Stored, read_all};
+use wasmgate_tests::{topics, wait_for};
+
+use super::servers::{database, kafka, postgres, unique};
+
+const KEYS: i64 = 40;
+/// Rows of one delivery times deliveries in flight bounds what a kill repeats.
+const BATCH_ROWS: u64 = 64;
+const IN_FLIGHT: u64 = 48;
+
+/// Changes rows until it is told to stop: each key's seq counts up from 1.
+struct Load {
+    stop: Arc<AtomicBool>,
+    written: Arc<AtomicU64>,
+    thread: std::thread::JoinHandle<BTreeMap<i64, i64>>,
+}
+
+impl Load {
+    fn start(server: Arc<Postgres>, database: String) -> Self {
+        let (stop, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (told, counted) = (Arc::clone(&stop), Arc::clone(&written));
+        let thread = std::thread::spawn(move || {
+            let mut last: BTreeMap<i64, i64> = BTreeMap::new();
+            let mut random = 0x2545_F491_4F6C_DD1D_u64;
+            while !told.load(Ordering::Relaxed) {
+                let mut sql = String::new();
+                for _ in 0..20 {
+                    sql.push_str("begin;");
+                    for _ in 0..5 {
+                        random ^= random << 13;
+                        random ^= random >> 7;
+                        random ^= random << 17;
+                        let key = (random % KEYS as u64) as i64;
+                        let seq = last.entry(key).and_modify(|s| *s += 1).or_insert(1);
+                        let sum = checksum(key, *seq);
+                        sql.push_str(&format!(
+                            "insert into ledger values ({key},{seq},{sum}) on conflict (key) do \
+                             update set seq={seq}, checksum={sum};"
+                        ));
+                    }
+                    sql.push_str("commit;");
+                }
+                server.psql(&database, &sql).unwrap();
+                counted.fetch_add(100, Ordering::Relaxed);
+            }
+            last
+        });
+        Self { stop, written, thread }
+    }
+
+    fn finish(self) -> BTreeMap<i64, i64> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
+}
+
+fn config(server: &Postgres, database: &str, bootstrap: &str, prefix: &str) -> String {
+    format!(
+        "data_dir: {{dir}}/data\nhttp: {{ listen: 127.0.0.1:0 }}\nmodules: {{ dir: '{{modules}}' }}\n\
+         pipelines:\n  ledger:\n    source:\n      postgres: {{ host: 127.0.0.1, port: {port}, \
+         database: {database}, user: postgres, topic_prefix: {prefix}, tables: [public.ledger], \
+         slot: {database}, publication: {database} }}\n    transforms:\n      \
+         - {{ module: unwrap, config: {{ delete.tombstone.handling.mode: rewrite, add.fields: op }} }}\n      \
+         - {{ module: quality-check, config: {{ required: [key, seq] }} }}\n      \
+         - {{ module: route, config: {{ topics: [ {{ pattern: '(.*)', topic: '$1' }} ] }} }}\n    \
+         sinks: [ {{ topics: '.*', kafka: {{ bootstrap_servers: '{bootstrap}' }} }} ]\n    \
+         dead_letters: {{ file: {{ dir: {{dir}}/dlq }} }}\n    \
+         batch: {{ rows: {BATCH_ROWS}, bytes: 1MiB, wait: 5ms }}\n",
+        port = server.port(),
+    )
+}
+
+fn arrived(records: &[Stored]) -> Ledger {
+    let mut ledger = Ledger::default();
+    for record in records {
+        let row = record.json();
+        let field = |name: &str| row[name].as_i64().unwrap();
+        ledger.arrived(field("key"), field("seq"), field("checksum"));
+    }
+    ledger
+}
+
+/// How long the loop runs: `WASMGATE_SOAK_MINUTES`, else 20 kills.
+fn enough(kills: u64, started: Instant) -> bool {
+    match std::env::var("WASMGATE_SOAK_MINUTES").ok().and_then(|m| m.parse::<u64>().ok()) {
+        Some(minutes) => started.elapsed() > Duration::from_secs(minutes * 60),
+        None => kills >= 20,
+    }
+}
+
+#[test]
+fn kill_nothing_is_missing_and_order_holds() {
+    let (Some(server), Some(broker)) = (postgres(), kafka()) else { return };
+    let table = "create table ledger (key bigint primary key, seq bigint not null, checksum bigint not null)";
+    let database = database(&server, "kill", table);
+    let prefix = unique("killed");
+    let topic = format!("{prefix}.public.ledger");
+    let bootstrap = broker.bootstrap();
+    let config = config(&server, &database, &bootstrap, &prefix);
+    let dir = tempfile::tempdir().unwrap();
+    let load = Load::start(Arc::clone(&server), database);
+    let (started, mut kills) = (Instant::now(), 0);
+    let mut random = 0x9E37_79B9_7F4A_7C15_u64;
+    while !enough(kills, started) {
+        let before = read_all(&bootstrap, &topic).len();
+        let gateway = Gateway::start(dir.path(), &config);
+        // It has to get somewhere, then some random while further.
+        let _some = topics::wait_count(&bootstrap, &topic, before + 1, || gateway.log());
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        std::thread::park_timeout(Duration::from_millis(random >> 40 & 0xff));
+        gateway.kill();
+        kills += 1;
+    }
+    let written = load.finish();
+    let total: i64 = written.values().sum();
+    let gateway = Gateway::start(dir.path(), &config);
+    wait_for(
+        "the last row of every key",
+        || {
+            let records = read_all(&bootstrap, &topic);
+            let mut last = BTreeMap::new();
+            for r in &records {
+                let row = r.json();
+                last.insert(row["key"].as_i64().unwrap(), row["seq"].as_i64().unwrap());
+            }
+            (last == written).then_some(())
+        },
+        || gateway.log(),
+    );
+    let (status, log) = gateway.signal_and_wait("TERM");
+    assert!(status.success(), "{log}");
+    let duplicates = arrived(&read_all(&bootstrap, &topic)).check(&written) as u64;
+    println!("{kills} kills, {total} changes, {duplicates} duplicates");
+    assert!(duplicates <= kills * BATCH_ROWS * IN_FLIGHT, "{duplicates} duplicates in {kills} kills");
+    let letters = wasmgate_tests::gateway::lines(&dir.path().join("dlq/ledger.jsonl"));
+    assert!(letters.is_empty(), "{letters:?}");
+}
+
+#[test]
+fn a_snapshot_with_concurrent_writers_equals_the_table() {
+    let (Some(server), Some(broker)) = (postgres(), kafka()) else { return };
+    let table = "create table ledger (key bigint primary key, seq bigint not null, checksum bigint not null)";
+    let database = database(&server, "snap", table);
+    let prefix = unique("snapped");
+    let topic = format!("{prefix}.public.ledger");
+    let load = Load::start(Arc::clone(&server), database.clone());
+    wait_for("load", || (load.written.load(Ordering::Relaxed) > 1000).then_some(()), String::new);
+    let dir = tempfile::tempdir().unwrap();
+    let bootstrap = broker.bootstrap();
+    let gateway = Gateway::start(dir.path(), &config(&server, &database, &bootstrap, &prefix));
+    let seen = load.written.load(Ordering::Relaxed);
+    wait_for("load", || (load.written.load(Ordering::Relaxed) > seen + 2000).then_some(()), String::new);
+    let written = load.finish();
+    let state = wait_for(
+        "the table's state",
+        || {
+            let mut state: BTreeMap<i64, i64> = BTreeMap::new();
+            let mut snapshot = 0;
+            for record in read_all(&bootstrap, &topic) {
+                let row = record.json();
+                snapshot += usize::from(row["__op"] == "r");
+                let (key, seq) = (row["key"].as_i64().unwrap(), row["seq"].as_i64().unwrap());
+                // Nothing stale: a key never falls back.
+                assert!(state.get(&key).is_none_or(|s| *s < seq), "key {key} fell back to {seq}");
+                state.insert(key, seq);
+            }
+            (state == written).then_some(snapshot)
+        },
+        || gateway.log(),
+    );
+    assert!(state > 0, "no row came from the snapshot");
+}
