@@ -7,6 +7,7 @@ use wasmgate_sdk::contract::Column;
 use wasmgate_sdk::json;
 use wasmgate_sdk::prelude::*;
 
+use crate::options::Mode;
 use crate::removals::Removals;
 use crate::{Addition, Form, Place, Unwrap};
 
@@ -51,7 +52,10 @@ impl Plan {
     /// Adds the reads and writes to the projection and remembers their places.
     pub(crate) fn new(unwrap: &Unwrap, schema: &Schema, projection: &mut Projection) -> Self {
         let options = &unwrap.options;
-        let image = image(schema, projection);
+        let image = match options.mode {
+            Mode::Drop => Image::Unread,
+            _ => image(schema, projection),
+        };
         let deleted = options.mode.rewrites();
         if deleted {
             write(projection, "__deleted", Kind::Text);
