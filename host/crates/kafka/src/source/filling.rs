@@ -91,7 +91,7 @@ impl Reading {
         };
         let millis = message.timestamp().to_millis();
         let record = InboundRecord {
-            key: message.key().map(|key| document::key_payload(format, key).unwrap_or(key)),
+            key: message.key().and_then(|key| document::key_payload(format, key)),
             value: payload,
             time_us: millis.unwrap_or(0).saturating_mul(1000),
             position: place::of(offset),

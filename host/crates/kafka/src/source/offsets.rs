@@ -27,6 +27,10 @@ pub(super) fn place(
     checkpoint: &Checkpoint,
     start: Start,
 ) -> KafkaResult<Vec<Placed>> {
+    if partitions.count() == 0 {
+        // A cooperative group also says that nothing is added; brokers do not answer that.
+        return Ok(Vec::new());
+    }
     let committed = consumer.committed_offsets(partitions.clone(), ANSWER)?;
     let low = edge(consumer, partitions, Offset::Beginning)?;
     let high = edge(consumer, partitions, Offset::End)?;

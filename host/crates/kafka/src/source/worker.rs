@@ -46,8 +46,8 @@ pub(super) struct Worker {
     shared: Arc<Shared>,
     settings: Arc<SourceSettings>,
     context: SourceContext,
-    /// What is settled, as last told.
-    settled: Checkpoint,
+    /// What is settled, as last told; only that is committed.
+    settled: Option<Checkpoint>,
     partitions: Vec<Reading>,
     /// The partition of the last record: the next one is likely of the same.
     last: usize,
@@ -72,7 +72,7 @@ impl Worker {
             consumer,
             shared,
             settings,
-            settled: context.checkpoint.clone(),
+            settled: None,
             context,
             partitions: Vec::new(),
             last: 0,
@@ -280,14 +280,14 @@ impl Worker {
     /// Looks what the pipeline settled.
     fn take_settled(&mut self) {
         if let Some(settled) = self.shared.take_settled() {
-            self.settled = settled;
+            self.settled = Some(settled);
         }
     }
 
     /// Commits the settled offsets of these partitions that the group does not know yet. The
     /// answer comes to the commit callback.
     fn commit(&mut self, of: impl Fn(&Reading) -> bool) {
-        let settled = &self.settled;
+        let Some(settled) = &self.settled else { return };
         let news = self.partitions.iter_mut().filter(|reading| of(reading)).filter_map(|reading| {
             let offset = settled.get(&reading.partition)?.0.major;
             (offset > reading.committed).then(|| {

@@ -14,7 +14,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use wasmgate_services::kafka::{Kafka, missing};
 
 /// How long anything may take that has to happen.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Whether a real Kafka can be started here. In CI it must be.
 fn is_there() -> bool {
@@ -25,7 +25,7 @@ fn is_there() -> bool {
 }
 
 /// The broker that tests share; it ends with the last of them. `None`: skip.
-pub fn shared() -> Option<Arc<Kafka>> {
+pub(crate) fn shared() -> Option<Arc<Kafka>> {
     static SHARED: Mutex<Weak<Kafka>> = Mutex::new(Weak::new());
     if !is_there() {
         return None;
@@ -39,29 +39,29 @@ pub fn shared() -> Option<Arc<Kafka>> {
 }
 
 /// A broker for one test, to be killed. `None`: skip.
-pub fn own() -> Option<Kafka> {
+pub(crate) fn own() -> Option<Kafka> {
     is_there().then(|| Kafka::start(1).unwrap())
 }
 
 /// A record as plain clients see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
-    pub partition: i32,
-    pub key: Option<Vec<u8>>,
-    pub value: Option<Vec<u8>>,
-    pub headers: Vec<(String, Option<Vec<u8>>)>,
+pub(crate) struct Record {
+    pub(crate) partition: i32,
+    pub(crate) key: Option<Vec<u8>>,
+    pub(crate) value: Option<Vec<u8>>,
+    pub(crate) headers: Vec<(String, Option<Vec<u8>>)>,
     /// Milliseconds since 1970.
-    pub time: i64,
+    pub(crate) time: i64,
 }
 
 impl Record {
-    pub fn new(partition: i32, key: Option<&str>, value: Option<&str>) -> Self {
+    pub(crate) fn new(partition: i32, key: Option<&str>, value: Option<&str>) -> Self {
         let bytes = |text: &str| text.as_bytes().to_vec();
         let (key, value) = (key.map(bytes), value.map(bytes));
         Self { partition, key, value, headers: Vec::new(), time: 1_700_000_000_123 }
     }
 
-    pub fn header(&self, name: &str) -> Option<String> {
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
         let found = self.headers.iter().find(|(n, _)| n == name)?;
         Some(String::from_utf8(found.1.clone()?).unwrap())
     }
@@ -73,7 +73,12 @@ fn client(bootstrap: &str) -> ClientConfig {
     config
 }
 
-pub async fn create(bootstrap: &str, topic: &str, partitions: i32, settings: &[(&str, &str)]) {
+pub(crate) async fn create(
+    bootstrap: &str,
+    topic: &str,
+    partitions: i32,
+    settings: &[(&str, &str)],
+) {
     let admin: AdminClient<DefaultClientContext> = client(bootstrap).create().unwrap();
     let mut new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
     for (name, value) in settings {
@@ -84,7 +89,7 @@ pub async fn create(bootstrap: &str, topic: &str, partitions: i32, settings: &[(
 }
 
 /// Writes records and waits until they are durable. A partition of -1 leaves it to the client.
-pub fn produce(bootstrap: &str, topic: &str, records: &[Record]) {
+pub(crate) fn produce(bootstrap: &str, topic: &str, records: &[Record]) {
     let producer: BaseProducer =
         client(bootstrap).set("acks", "all").set("linger.ms", "0").create().unwrap();
     for record in records {
@@ -107,7 +112,7 @@ pub fn produce(bootstrap: &str, topic: &str, records: &[Record]) {
 }
 
 /// Every record of a topic, partition by partition.
-pub fn read(bootstrap: &str, topic: &str) -> Vec<Record> {
+pub(crate) fn read(bootstrap: &str, topic: &str) -> Vec<Record> {
     let consumer: BaseConsumer = client(bootstrap)
         .set("group.id", "reader")
         .set("enable.auto.commit", "false")
@@ -141,7 +146,7 @@ pub fn read(bootstrap: &str, topic: &str) -> Vec<Record> {
 }
 
 /// What a group committed for a partition.
-pub fn committed(bootstrap: &str, group: &str, topic: &str, partition: i32) -> Option<i64> {
+pub(crate) fn committed(bootstrap: &str, group: &str, topic: &str, partition: i32) -> Option<i64> {
     let consumer: BaseConsumer = client(bootstrap).set("group.id", group).create().unwrap();
     let mut list = TopicPartitionList::new();
     list.add_partition(topic, partition);

@@ -1,7 +1,7 @@
 //! Dead letters of a Kafka source: Connect's headers, ours, and the untouched record.
 
 use wasmgate_connector::{DeadLetter, DeadLetterConnector as _, DeadLetterContext};
-use wasmgate_kafka::{DeadLetterSettings, KafkaDeadLetters};
+use wasmgate_kafka::{DeadLetterSettings, Format, KafkaDeadLetters};
 use wasmgate_model::{Checkpoint, DeadLetterCause, FaultKind, Verdict};
 
 use crate::broker::{self, Record};
@@ -32,12 +32,13 @@ async fn an_undecodable_record_arrives_whole_with_its_reason() {
     let servers = kafka.bootstrap();
     broker::create(&servers, "undecodable", 3, &[]).await;
     broker::create(&servers, "undecodable.dlq", 1, &[]).await;
-    let mut broken = Record::new(2, Some("k"), Some("{\"amount\": 12"));
+    let mut broken = Record::new(2, Some("k"), Some("amount: 12"));
     broken.headers = vec![("trace".to_owned(), Some(vec![0xff, 0])), ("none".to_owned(), None)];
     let good = Record::new(2, Some("k"), Some("{\"amount\": 13}"));
     broker::produce(&servers, "undecodable", &[good.clone(), broken.clone(), good]);
-    let mut pipe =
-        Pipe::open(settings(&servers, "undecodable", "undecodable"), Checkpoint::default()).await;
+    let mut from = settings(&servers, "undecodable", "undecodable");
+    from.format = Format::DebeziumJson { bare_envelopes: false };
+    let mut pipe = Pipe::open(from, Checkpoint::default()).await;
     let deliveries = pipe.until(3).await;
     let mut letters = letters(&servers, "undecodable.dlq", &[]).open().await.unwrap();
     let context = DeadLetterContext { pipeline: "orders".into(), source: "kafka" };

@@ -15,15 +15,15 @@ use wasmgate_model::{Batch, Checkpoint, Delivery, Delta, Fault, Partition, Paylo
 
 use crate::broker::PATIENCE;
 
-pub fn properties(all: &[(&str, &str)]) -> Properties {
+pub(crate) fn properties(all: &[(&str, &str)]) -> Properties {
     all.iter().map(|(name, value)| ((*name).to_owned(), SecretString::from(*value))).collect()
 }
 
-pub fn settings(bootstrap: &str, topic: &str, group: &str) -> SourceSettings {
+pub(crate) fn settings(bootstrap: &str, topic: &str, group: &str) -> SourceSettings {
     SourceSettings::new(bootstrap, vec![topic.to_owned()], group, Format::Json)
 }
 
-pub fn context(checkpoint: Checkpoint, limits: BatchLimits) -> SourceContext {
+pub(crate) fn context(checkpoint: Checkpoint, limits: BatchLimits) -> SourceContext {
     SourceContext {
         pipeline: "test".into(),
         checkpoint,
@@ -35,24 +35,24 @@ pub fn context(checkpoint: Checkpoint, limits: BatchLimits) -> SourceContext {
 }
 
 /// An open source and what became of it.
-pub struct Pipe {
-    pub reader: Box<dyn SourceReader>,
-    pub acker: Box<dyn SourceAcker>,
-    pub status: Arc<SourceStatus>,
-    pub checkpoint: Checkpoint,
+pub(crate) struct Pipe {
+    pub(crate) reader: Box<dyn SourceReader>,
+    pub(crate) acker: Box<dyn SourceAcker>,
+    pub(crate) status: Arc<SourceStatus>,
+    pub(crate) checkpoint: Checkpoint,
     /// Where each owned partition stands.
-    pub owned: BTreeMap<Partition, Position>,
+    pub(crate) owned: BTreeMap<Partition, Position>,
     /// (partition, position, value) of every row, in the order of arrival.
-    pub rows: Vec<(Partition, u64, Vec<u8>)>,
-    pub revoked: usize,
+    pub(crate) rows: Vec<(Partition, u64, Vec<u8>)>,
+    pub(crate) revoked: usize,
 }
 
 impl Pipe {
-    pub async fn open(settings: SourceSettings, checkpoint: Checkpoint) -> Self {
+    pub(crate) async fn open(settings: SourceSettings, checkpoint: Checkpoint) -> Self {
         Self::open_with(settings, checkpoint, BatchLimits::default()).await
     }
 
-    pub async fn open_with(
+    pub(crate) async fn open_with(
         settings: SourceSettings,
         checkpoint: Checkpoint,
         limits: BatchLimits,
@@ -65,13 +65,13 @@ impl Pipe {
     }
 
     /// Takes the next event, settles it, and gives the delivery back if it was one.
-    pub async fn step(&mut self) -> Option<Delivery> {
+    pub(crate) async fn step(&mut self) -> Option<Delivery> {
         let event = timeout(PATIENCE, self.reader.next()).await.expect("an event").unwrap();
         self.take(event).await
     }
 
     /// Takes the next event if one comes within a moment.
-    pub async fn step_if_any(&mut self) {
+    pub(crate) async fn step_if_any(&mut self) {
         if let Ok(event) = timeout(Duration::from_millis(20), self.reader.next()).await {
             self.take(event.unwrap()).await;
         }
@@ -116,7 +116,7 @@ impl Pipe {
     }
 
     /// Goes on until so many rows came.
-    pub async fn until(&mut self, rows: usize) -> Vec<Delivery> {
+    pub(crate) async fn until(&mut self, rows: usize) -> Vec<Delivery> {
         let mut deliveries = Vec::new();
         while self.rows.len() < rows {
             deliveries.extend(self.step().await);
@@ -124,25 +124,25 @@ impl Pipe {
         deliveries
     }
 
-    pub async fn close(mut self) -> Checkpoint {
+    pub(crate) async fn close(mut self) -> Checkpoint {
         timeout(PATIENCE, self.acker.close()).await.expect("closing");
         self.checkpoint
     }
 }
 
-pub fn value(batch: &Batch, row: usize) -> &[u8] {
+pub(crate) fn value(batch: &Batch, row: usize) -> &[u8] {
     match &batch.payload {
         Payload::Documents(documents) => documents.values.get(row),
         Payload::Rows(_) => panic!("kafka sources make documents"),
     }
 }
 
-pub fn all(delivery: Delivery) -> WriteRequest {
+pub(crate) fn all(delivery: Delivery) -> WriteRequest {
     WriteRequest { delivery: Arc::new(delivery), rows: RowSet::All }
 }
 
 /// Writes a request and waits until it is durable.
-pub async fn write(sink: &mut dyn Sink, request: WriteRequest) -> Result<Written, Fault> {
+pub(crate) async fn write(sink: &mut dyn Sink, request: WriteRequest) -> Result<Written, Fault> {
     let durable = timeout(PATIENCE, sink.write(request)).await.expect("accepted")?;
     timeout(PATIENCE, durable).await.expect("durable")
 }

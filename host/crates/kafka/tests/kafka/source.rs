@@ -146,7 +146,7 @@ async fn envelopes_and_bare_documents_of_a_topic_share_a_delivery() {
     let Some(kafka) = broker::shared() else { return };
     let servers = kafka.bootstrap();
     broker::create(&servers, "mixed", 1, &[]).await;
-    let wrapped = "{\"schema\":{\"type\":\"struct\"},\"payload\":{\"before\":null,\"after\":{\"id\":1},\
+    let wrapped = "{\"schema\":{\"name\":\"a.b.Envelope\"},\"payload\":{\"before\":null,\"after\":{\"id\":1},\
                    \"source\":{},\"op\":\"c\"}}";
     let records =
         [Some(wrapped), Some("{\"id\":2}"), None].map(|value| Record::new(0, Some("{}"), value));

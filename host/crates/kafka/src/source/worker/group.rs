@@ -83,7 +83,8 @@ impl Worker {
     ) -> Result<Option<TopicPartitionList>, Fault> {
         self.take_settled();
         let start = self.settings.start;
-        let placed = match offsets::place(&self.consumer, &mut list, &self.settled, start) {
+        let checkpoint = self.settled.as_ref().unwrap_or(&self.context.checkpoint);
+        let placed = match offsets::place(&self.consumer, &mut list, checkpoint, start) {
             Ok(placed) => placed,
             Err(error) if fault::is_refusal(fault::code(&error)) => {
                 let message = "the brokers refuse to tell the group's offsets";
