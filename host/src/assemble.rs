@@ -68,13 +68,13 @@ pub(crate) fn chains(
         for (index, transform) in pipeline.transforms.iter().enumerate() {
             match stage(&field.member("transforms").entry(index), transform, modules) {
                 Ok(stage) => chain.stages.push(stage),
-                Err((field, problem)) => keep(&field, problem),
+                Err(misplaced) => keep(&misplaced.0, misplaced.1),
             }
         }
         let settings = pipeline.policy.as_ref();
         match settings.map(|settings| policy(&field.member("policy"), settings, modules)) {
             Some(Ok(policy)) => chain.policy = Some(policy),
-            Some(Err((field, problem))) => keep(&field, problem),
+            Some(Err(misplaced)) => keep(&misplaced.0, misplaced.1),
             None => {}
         }
         chains.push(chain);
@@ -82,7 +82,8 @@ pub(crate) fn chains(
     if problems.is_empty() { Ok(chains) } else { Err(problems) }
 }
 
-type Misplaced = (Field, Problem);
+/// A problem and the field it is about.
+type Misplaced = Box<(Field, Problem)>;
 
 fn stage(
     field: &Field,
@@ -90,9 +91,10 @@ fn stage(
     modules: &dyn FindModule,
 ) -> Result<StageSpec, Misplaced> {
     let name = field.member("module");
-    let module = match modules.find(&transform.module).map_err(|problem| (name.clone(), problem))? {
+    let missing = |problem| Box::new((name.clone(), problem));
+    let module = match modules.find(&transform.module).map_err(missing)? {
         Loaded::Transform(module) => module,
-        other => return Err((name, wrong_world(&other, "transform"))),
+        other => return Err(Box::new((name, wrong_world(&other, "transform")))),
     };
     drop(module.open(&transform.config).map_err(|fault| refused(field, &fault))?);
     let topics = transform.topics.clone().map(Arc::<[Regex]>::from);
@@ -105,9 +107,10 @@ fn policy(
     modules: &dyn FindModule,
 ) -> Result<(Arc<ReplaceablePolicy>, String), Misplaced> {
     let name = field.member("module");
-    let module = match modules.find(&settings.module).map_err(|problem| (name.clone(), problem))? {
+    let missing = |problem| Box::new((name.clone(), problem));
+    let module = match modules.find(&settings.module).map_err(missing)? {
         Loaded::Policy(module) => module,
-        other => return Err((name, wrong_world(&other, "dead-letter-policy"))),
+        other => return Err(Box::new((name, wrong_world(&other, "dead-letter-policy")))),
     };
     drop(module.open(&settings.config).map_err(|fault| refused(field, &fault))?);
     let policy = ReplaceablePolicy::new(module, settings.config.clone());
@@ -124,7 +127,7 @@ fn wrong_world(module: &Loaded, wanted: &str) -> Problem {
 fn refused(field: &Field, fault: &Fault) -> Misplaced {
     let problem = Problem::new(fault.chain())
         .help("`wasmgate module inspect` shows the schema of the module's config");
-    (field.member("config"), problem)
+    Box::new((field.member("config"), problem))
 }
 
 /// What pipelines share.

@@ -19,7 +19,7 @@ use serde::Deserialize;
 
 use problem::{Place, Problem};
 use reference::Surroundings;
-use tree::Node;
+use tree::{Body, Node, Text};
 
 /// A field of the document: `pipelines`, `orders`, `[0]`, ...
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,28 +56,36 @@ pub(crate) struct Document {
 }
 
 impl Document {
-    /// Parses a file's text.
+    /// Parses a file's text and resolves its references.
     ///
     /// # Errors
-    /// It is not YAML; the report says where.
-    fn parse(file: &str, text: String) -> Result<Self, String> {
-        match tree::parse(&text) {
+    /// It is not YAML, or a reference leads nowhere; the report says where.
+    fn parse(file: &str, text: String, from: &dyn Surroundings) -> Result<Self, String> {
+        let parsed = tree::parse(&text).and_then(|mut root| {
+            root.resolve("", from)?;
+            Ok(root)
+        });
+        match parsed {
             Ok(root) => Ok(Self { file: file.to_owned(), text, root }),
             Err(problem) => Err(problem.render(file, &text)),
         }
     }
 
-    /// Puts a problem where a field stands, or where the deepest part of it stands.
-    pub(crate) fn locate(&self, field: &Field, problem: Problem) -> Problem {
+    /// Puts a problem where a field stands, or where the deepest part of it stands, and hides a
+    /// value that came from somewhere else.
+    pub(crate) fn locate(&self, field: &Field, mut problem: Problem) -> Problem {
         let mut node = &self.root;
         let mut place = Place { line: 1, column: 1, width: 1 };
         for step in &field.steps {
             let Some((key, child)) = node.child(step) else { break };
             place = match child.body {
-                tree::Body::Map(_) | tree::Body::List(_) | tree::Body::Null => key,
+                Body::Map(_) | Body::List(_) | Body::Null => key,
                 _ => child.place,
             };
             node = child;
+        }
+        if let Body::Text(Text { written, resolved: Some(value) }) = &node.body {
+            problem = problem.hide(value, written);
         }
         problem.within(&field.dotted(), place)
     }
@@ -110,9 +118,9 @@ fn parse(
     text: String,
     from: &dyn Surroundings,
 ) -> Result<(checked::Config, Document), String> {
-    let document = Document::parse(file, text)?;
+    let document = Document::parse(file, text, from)?;
     let start = Place { line: 1, column: 1, width: 1 };
-    let raw = raw::Config::deserialize(read::Reader::new(&document.root, from))
+    let raw = raw::Config::deserialize(read::Reader::new(&document.root))
         .map_err(|problem| document.report(vec![problem.within("", start)]))?;
     match check::check(raw, &document) {
         Ok(config) => Ok((config, document)),

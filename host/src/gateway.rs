@@ -5,12 +5,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use wasmgate_admin::{
     Action, ApiError, CheckpointView, FieldsView, Gateway, ModuleState, ModuleView, NotReady,
-    PipelineView, PreviousView, Readiness, ReloadView, StageView, TopicFieldsView, Upload,
+    PipelineView, PreviousView, Readiness, ReloadView, StageView, StatsView, TopicFieldsView,
+    Upload,
 };
 use wasmgate_model::{Fault, FaultKind};
 use wasmgate_pipeline::{Pipeline, PipelineStatus, State};
 use wasmgate_telemetry::Telemetry;
-use wasmgate_wasm::{Loaded, ModuleStatus};
+use wasmgate_wasm::{Loaded, ModuleStats, ModuleStatus};
 
 use crate::commands::inspect::world;
 use crate::modules::Modules;
@@ -61,6 +62,7 @@ impl Process {
             rejected: status.error,
             used_by: self.modules.used_by(&status.name),
             previous: previous.map(|(version, sha256)| PreviousView { version, sha256 }).collect(),
+            stats: active.is_some().then(|| stats_view(&status.stats)),
             name: status.name,
         }
     }
@@ -152,6 +154,19 @@ impl Gateway for Process {
         let outcome = self.apart(Modules::reload).await?.map_err(|fault| refused(&fault))?;
         let (accepted, rejected, removed) = (outcome.accepted, outcome.rejected, outcome.removed);
         Ok(ReloadView { accepted, rejected, removed })
+    }
+}
+
+fn stats_view(stats: &ModuleStats) -> StatsView {
+    StatsView {
+        calls: stats.calls,
+        records: stats.rows,
+        traps: stats.traps,
+        deadlines: stats.deadlines,
+        limits: stats.limits,
+        errors: stats.errors,
+        cpu_ms: stats.cpu_ns / 1_000_000,
+        memory_bytes_max: stats.memory_bytes_max,
     }
 }
 

@@ -132,18 +132,20 @@ impl Modules {
         Ok(outcome)
     }
 
-    /// As [`Modules::scan`], also taking in what was written just now.
+    /// As [`Modules::scan`], also taking in what was written just now. `rejected` are all modules
+    /// whose newest version is refused, also those that an earlier look refused.
     ///
     /// # Errors
     /// The directory cannot be read.
     pub(crate) fn reload(&self) -> Result<Outcome, Fault> {
-        let mut first = self.scan()?;
+        let first = self.scan()?;
         std::thread::sleep(SETTLE);
         let second = self.scan()?;
-        first.accepted.extend(second.accepted);
-        first.rejected.extend(second.rejected);
-        first.removed.extend(second.removed);
-        Ok(first)
+        Ok(Outcome {
+            accepted: [first.accepted, second.accepted].concat(),
+            rejected: self.errors().into_keys().collect(),
+            removed: [first.removed, second.removed].concat(),
+        })
     }
 
     /// Takes in an uploaded component. `None`: it is the active version already.
@@ -203,15 +205,14 @@ impl Modules {
         let Some(module) = &change.module else {
             return match self.used_by(name).as_slice() {
                 [] => Ok(()),
-                users => {
-                    let users = users.join(", ");
-                    let message = format!("{users} use it, so its last version runs on");
-                    Err(refusal(&message))
-                }
+                users => Err(refusal(&format!(
+                    "its file is gone, and its last version runs on in {}; put a file back",
+                    users.join(", ")
+                ))),
             };
         };
-        let users = self.users.iter().filter(|user| user.uses(name));
-        users.map(|user| user.check(name, module)).collect()
+        let mut users = self.users.iter().filter(|user| user.uses(name));
+        users.try_for_each(|user| user.check(name, module))
     }
 
     /// Why modules were rejected last, by name.

@@ -48,10 +48,16 @@ fn describe(found: &Inspection) -> String {
     if let Some(own) = &found.description {
         lines.push(("version", own.version.clone()));
         lines.push(("summary", own.summary.clone()));
-        lines.push(("config", own.config_schema.clone()));
+        lines.push(("config", indented(&own.config_schema)));
     }
     let lines = lines.into_iter().map(|(label, value)| format!("{label:8} {value}"));
     lines.collect::<Vec<_>>().join("\n")
+}
+
+/// A JSON Schema for reading.
+fn indented(schema: &str) -> String {
+    let parsed = serde_json::from_str::<serde_json::Value>(schema);
+    parsed.map_or_else(|_| schema.to_owned(), |json| format!("{json:#}"))
 }
 
 /// A world's name in `wit/`.

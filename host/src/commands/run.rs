@@ -38,6 +38,7 @@ const DRAIN_TIME_MAX: Duration = Duration::from_secs(25);
 pub(crate) fn run(file: &Path, until_complete: bool) -> Result<(), Failure> {
     let (config, document) = config::load(file, &Surroundings).map_err(Failure::Config)?;
     log::start(config.log);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %file.display(), "starting");
     let dir = DataDir::lock(&config.data_dir).map_err(|error| match error {
         LockError::Held { .. } => Failure::Held(error.to_string()),
         LockError::Unusable(fault) => Failure::Config(format!("data_dir: {}", fault.chain())),

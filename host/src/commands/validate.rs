@@ -33,7 +33,8 @@ pub(crate) fn validate(file: &Path, online: bool) -> Result<(), Failure> {
             .map_err(|error| Failure::Runtime(format!("cannot start: {error}")))?;
         tokio.block_on(look(&config))?;
     }
-    print(&format!("{}: valid, {} pipelines", file.display(), config.pipelines.len()))
+    let names: Vec<&str> = config.pipelines.iter().map(|p| p.name.as_str()).collect();
+    print(&format!("{}: valid; pipelines: {}", file.display(), names.join(", ")))
 }
 
 /// Loads the modules that are asked for, each once.

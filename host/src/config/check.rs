@@ -75,15 +75,13 @@ impl Checks<'_> {
         let all: Vec<&str> = kinds.iter().map(|(kind, _)| *kind).collect();
         let problem = match given.as_slice() {
             [_] => return true,
-            [] => Problem::new(format!("names no {what}, expected exactly one"))
+            [] => Problem::new(format!("names none of {what}, expected exactly one"))
                 .help(format!("add one of {}, with its settings", alternatives(&all))),
             several => {
                 let list = several.join("`, `");
-                Problem::new(format!(
-                    "names {} {what}s (`{list}`), expected exactly one",
-                    several.len()
-                ))
-                .help("keep one of them; for several, write several entries or pipelines")
+                let count = several.len();
+                Problem::new(format!("names {count} of {what} (`{list}`), expected exactly one"))
+                    .help("keep one of them; for several, write several entries or pipelines")
             }
         };
         self.refuse(field, problem);

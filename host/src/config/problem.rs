@@ -6,12 +6,15 @@ use std::fmt;
 
 use serde::de::{Error, Expected, Unexpected};
 
+/// Shorter values are no secrets, and occur in words.
+const SECRET_MIN: usize = 3;
+
 /// A place in the file; line and column count from 1, in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Place {
-    pub(crate) line: usize,
-    pub(crate) column: usize,
-    pub(crate) width: usize,
+    pub(crate) line: u32,
+    pub(crate) column: u32,
+    pub(crate) width: u32,
 }
 
 /// One thing that is wrong.
@@ -22,11 +25,11 @@ pub(crate) struct Problem {
     pub(crate) place: Option<Place>,
     pub(crate) message: String,
     /// What to do.
-    pub(crate) help: Option<String>,
+    pub(crate) help: Option<Box<str>>,
     /// What would have been right; kept apart so that a secret can be left out of the message.
-    expected: Option<String>,
+    expected: Option<Box<str>>,
     /// A member of the mapping that is being read, appended to the field when it is known.
-    member: Option<String>,
+    member: Option<Box<str>>,
 }
 
 impl Problem {
@@ -42,7 +45,7 @@ impl Problem {
     }
 
     #[must_use]
-    pub(crate) fn help(mut self, help: impl Into<String>) -> Self {
+    pub(crate) fn help(mut self, help: impl Into<Box<str>>) -> Self {
         self.help = Some(help.into());
         self
     }
@@ -60,15 +63,15 @@ impl Problem {
         self
     }
 
-    /// Replaces the message by one without the value, which came from somewhere else and may be
-    /// a secret.
+    /// Shows what is written instead of the value it stands for, which may be a secret.
     #[must_use]
-    pub(crate) fn without_value(mut self, written: &str) -> Self {
-        if self.place.is_none() {
-            let expected = self.expected.as_deref().unwrap_or("something else");
-            self.message = format!("found the value of {written} (not shown), expected {expected}");
-            self.help = None;
+    pub(crate) fn hide(mut self, value: &str, written: &str) -> Self {
+        if let Some(expected) = &self.expected {
+            self.message = format!("found `{written}`, expected {expected}");
+        } else if value.len() >= SECRET_MIN {
+            self.message = self.message.replace(value, written);
         }
+        self.help = self.help.filter(|help| value.len() < SECRET_MIN || !help.contains(value));
         self
     }
 
@@ -101,14 +104,14 @@ pub(crate) fn join(field: &str, member: &str) -> String {
 
 /// The line of `place` with a mark under it; nothing where the file has no such line.
 fn snippet(place: Place, text: &str) -> String {
-    let Some(line) = place.line.checked_sub(1).and_then(|n| text.lines().nth(n)) else {
+    let Some(line) = place.line.checked_sub(1).and_then(|n| text.lines().nth(n as usize)) else {
         return String::new();
     };
     let number = place.line.to_string();
-    let room = line.chars().count().saturating_sub(place.column - 1);
-    let marks = "^".repeat(place.width.min(room).max(1));
-    let blank = " ".repeat(number.len());
-    let indent = " ".repeat(place.column.saturating_sub(1));
+    let before = place.column.saturating_sub(1) as usize;
+    let room = line.chars().count().saturating_sub(before);
+    let marks = "^".repeat((place.width as usize).min(room).max(1));
+    let (blank, indent) = (" ".repeat(number.len()), " ".repeat(before));
     format!("\n  {number} | {line}\n  {blank} | {indent}{marks}")
 }
 
@@ -128,7 +131,7 @@ impl Error for Problem {
     fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
         let expected = expectation(&expected.to_string());
         let mut problem = Self::new(format!("found {}, expected {expected}", finding(found)));
-        problem.expected = Some(expected);
+        problem.expected = Some(expected.into());
         problem
     }
 
@@ -139,8 +142,8 @@ impl Error for Problem {
     fn unknown_variant(found: &str, expected: &'static [&'static str]) -> Self {
         let list = alternatives(expected);
         let mut problem = Self::new(format!("found `{found}`, expected {list}"));
-        problem.help = closest(found, expected).map(|word| format!("did you mean `{word}`?"));
-        problem.expected = Some(list);
+        problem.help = closest(found, expected).map(|w| format!("did you mean `{w}`?").into());
+        problem.expected = Some(list.into());
         problem
     }
 
@@ -159,7 +162,7 @@ impl Error for Problem {
 
     fn missing_field(field: &'static str) -> Self {
         let mut problem = Self::new("is missing, and has no default");
-        problem.member = Some(field.to_owned());
+        problem.member = Some(field.into());
         problem
     }
 
@@ -272,7 +275,8 @@ mod tests {
     fn the_report_marks_the_place() {
         let place = Place { line: 2, column: 9, width: 3 };
         let problem = Problem::new("found `abc`").within("a.port", place).help("write a port");
-        let want = "f.yaml:2:9: a.port: found `abc`\n  2 |   port: abc\n    |         ^^^\n  help: write a port";
+        let want = "f.yaml:2:9: a.port: found `abc`\n  2 |   port: abc\n    |         ^^^\n  \
+                    help: write a port";
         assert_eq!(problem.render("f.yaml", "a:\n  port: abc\n"), want);
     }
 }

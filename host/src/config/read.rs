@@ -1,5 +1,4 @@
-//! Serde over the tree: knows the dotted field and the place of everything it hands out, and
-//! resolves references in text on the way.
+//! Serde over the tree: knows the dotted field and the place of everything it hands out.
 
 use serde::de::value::StringDeserializer;
 use serde::de::{
@@ -8,8 +7,7 @@ use serde::de::{
 };
 use serde::forward_to_deserialize_any;
 
-use super::problem::{Problem, join};
-use super::reference::{Surroundings, resolve};
+use super::problem::{Problem, alternatives, join};
 use super::tree::{Body, Key, Node};
 
 /// Reads one value of the tree.
@@ -17,46 +15,49 @@ use super::tree::{Body, Key, Node};
 pub(crate) struct Reader<'t> {
     node: &'t Node,
     field: String,
-    from: &'t dyn Surroundings,
-}
-
-/// Text as it was written, and with its references resolved.
-struct Text<'t> {
-    written: &'t str,
-    resolved: Option<String>,
 }
 
 impl<'t> Reader<'t> {
-    pub(crate) fn new(node: &'t Node, from: &'t dyn Surroundings) -> Self {
-        Self { node, field: String::new(), from }
+    pub(crate) fn new(node: &'t Node) -> Self {
+        Self { node, field: String::new() }
     }
 
     fn member(&self, node: &'t Node, name: &str) -> Self {
-        Self { node, field: join(&self.field, name), from: self.from }
+        Self { node, field: join(&self.field, name) }
     }
 
     fn entry(&self, node: &'t Node, index: usize) -> Self {
-        Self { node, field: format!("{}[{index}]", self.field), from: self.from }
+        Self { node, field: format!("{}[{index}]", self.field) }
     }
 
     fn located<T>(&self, result: Result<T, Problem>) -> Result<T, Problem> {
         result.map_err(|problem| problem.within(&self.field, self.node.place))
     }
 
-    /// The scalar as text; `None` for null, lists and mappings.
-    fn text(&self) -> Result<Option<Text<'t>>, Problem> {
-        Ok(Some(match &self.node.body {
-            Body::Text(written) => {
-                let resolved = self.located(resolve(written, self.from))?;
-                Text { written, resolved }
+    /// The scalar as text: its value and, where that came from somewhere else, what is written.
+    /// `None` for null, lists and mappings.
+    fn text(&self) -> Option<(&'t str, Option<&'t str>)> {
+        Some(match &self.node.body {
+            Body::Text(text) => match &text.resolved {
+                Some(value) => (value, Some(&text.written)),
+                None => (&text.written, None),
+            },
+            Body::Signed(_, written) | Body::Unsigned(_, written) | Body::Float(_, written) => {
+                (written, None)
             }
-            Body::Signed(_, w) | Body::Unsigned(_, w) | Body::Float(_, w) => {
-                Text { written: w, resolved: None }
-            }
-            Body::Bool(true) => Text { written: "true", resolved: None },
-            Body::Bool(false) => Text { written: "false", resolved: None },
-            Body::Null | Body::List(_) | Body::Map(_) => return Ok(None),
-        }))
+            Body::Bool(true) => ("true", None),
+            Body::Bool(false) => ("false", None),
+            Body::Null | Body::List(_) | Body::Map(_) => return None,
+        })
+    }
+
+    /// A problem with a scalar, placed and without a value that came from somewhere else.
+    fn scalar_problem<T>(&self, result: Result<T, Problem>) -> Result<T, Problem> {
+        let hidden = result.map_err(|problem| match self.text() {
+            Some((value, Some(written))) => problem.hide(value, written),
+            _ => problem,
+        });
+        self.located(hidden)
     }
 
     /// What stands here where something else is expected.
@@ -67,7 +68,7 @@ impl<'t> Reader<'t> {
             Body::Signed(v, _) => Unexpected::Signed(*v),
             Body::Unsigned(v, _) => Unexpected::Unsigned(*v),
             Body::Float(v, _) => Unexpected::Float(*v),
-            Body::Text(v) => Unexpected::Str(v),
+            Body::Text(v) => Unexpected::Str(v.resolved.as_deref().unwrap_or(&v.written)),
             Body::List(_) => Unexpected::Seq,
             Body::Map(_) => Unexpected::Map,
         }
@@ -75,8 +76,7 @@ impl<'t> Reader<'t> {
 
     /// A number or boolean: as the document has it, or parsed from text with references.
     fn scalar<V: Visitor<'t>>(self, visitor: V) -> Result<V::Value, Problem> {
-        let text = self.text()?;
-        let Some(Text { written, resolved: Some(value) }) = text else {
+        let Some((value, Some(_))) = self.text() else {
             return self.value(visitor);
         };
         let parsed = if let Ok(v) = value.parse() {
@@ -88,9 +88,9 @@ impl<'t> Reader<'t> {
         } else if let Ok(v) = value.parse() {
             visitor.visit_f64(v)
         } else {
-            visitor.visit_str(&value)
+            visitor.visit_str(value)
         };
-        self.located(parsed.map_err(|problem: Problem| problem.without_value(written)))
+        self.scalar_problem(parsed)
     }
 
     /// Whatever stands here.
@@ -113,14 +113,11 @@ impl<'t> Reader<'t> {
     }
 
     fn string<V: Visitor<'t>>(self, visitor: V) -> Result<V::Value, Problem> {
-        let result = match self.text()? {
-            Some(Text { written, resolved: Some(value) }) => visitor
-                .visit_string(value)
-                .map_err(|problem: Problem| problem.without_value(written)),
-            Some(Text { written, resolved: None }) => visitor.visit_borrowed_str(written),
+        let result = match self.text() {
+            Some((value, _)) => visitor.visit_borrowed_str(value),
             None => Err(Problem::invalid_type(self.unexpected(), &visitor)),
         };
-        self.located(result)
+        self.scalar_problem(result)
     }
 
     /// A mapping; one without members may be written as nothing at all. What is wrong with it as
@@ -209,20 +206,12 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Problem> {
-        let Some(text) = self.text()? else {
-            let words = super::problem::alternatives(variants);
+        let Some((word, _)) = self.text() else {
+            let words = alternatives(variants);
             return self.located(Err(Problem::invalid_type(self.unexpected(), &words.as_str())));
         };
-        let (value, written) = match text.resolved {
-            Some(value) => (value, Some(text.written)),
-            None => (text.written.to_owned(), None),
-        };
-        let result = visitor.visit_enum(Word(value));
-        let result = result.map_err(|problem| match written {
-            Some(written) => problem.without_value(written),
-            None => problem,
-        });
-        self.located(result)
+        let result = visitor.visit_enum(Word(word.to_owned()));
+        self.scalar_problem(result)
     }
 
     forward_to_deserialize_any! {

@@ -7,7 +7,8 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::{Location, Spanned};
 
-use super::problem::{Place, Problem};
+use super::problem::{Place, Problem, join};
+use super::reference::{Surroundings, resolve};
 
 /// A value and where it stands.
 #[derive(Debug, Clone)]
@@ -24,9 +25,16 @@ pub(crate) enum Body {
     Signed(i64, String),
     Unsigned(u64, String),
     Float(f64, String),
-    Text(String),
+    Text(Text),
     List(Vec<Node>),
     Map(Vec<(Key, Node)>),
+}
+
+/// Text as it is written, and as it is once its references are resolved.
+#[derive(Debug, Clone)]
+pub(crate) struct Text {
+    pub(crate) written: String,
+    pub(crate) resolved: Option<String>,
 }
 
 /// A key and where it stands.
@@ -59,7 +67,7 @@ fn first_sentence(message: &str) -> String {
 }
 
 fn place_of(location: Location) -> Place {
-    let number = |n: u64| usize::try_from(n).unwrap_or(0);
+    let number = |n: u64| u32::try_from(n).unwrap_or(0);
     Place {
         line: number(location.line()),
         column: number(location.column()).max(1),
@@ -76,7 +84,7 @@ impl Node {
             Raw::Signed(v) => Body::Signed(v, written()),
             Raw::Unsigned(v) => Body::Unsigned(v, written()),
             Raw::Float(v) => Body::Float(v, written()),
-            Raw::Text(v) => Body::Text(v),
+            Raw::Text(written) => Body::Text(Text { written, resolved: None }),
             Raw::List(v) => Body::List(v.into_iter().map(|n| Self::new(n, text)).collect()),
             Raw::Map(v) => Body::Map(
                 v.into_iter()
@@ -88,6 +96,30 @@ impl Node {
             ),
         };
         Self { place: place_of(raw.referenced), body }
+    }
+
+    /// Resolves the references in all text.
+    ///
+    /// # Errors
+    /// One cannot be resolved; the problem says where it stands.
+    pub(crate) fn resolve(&mut self, field: &str, from: &dyn Surroundings) -> Result<(), Problem> {
+        let place = self.place;
+        match &mut self.body {
+            Body::Text(text) => {
+                let resolved = resolve(&text.written, from);
+                text.resolved = resolved.map_err(|problem| problem.within(field, place))?;
+                Ok(())
+            }
+            Body::List(entries) => {
+                let mut entries = entries.iter_mut().enumerate();
+                entries.try_for_each(|(i, node)| node.resolve(&format!("{field}[{i}]"), from))
+            }
+            Body::Map(members) => {
+                let mut members = members.iter_mut();
+                members.try_for_each(|(key, node)| node.resolve(&join(field, &key.name), from))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The member of a mapping, or the entry of a list (`[2]`).

@@ -111,17 +111,31 @@ impl<'de> Deserialize<'de> for Time {
     }
 }
 
-impl<'de> Deserialize<'de> for Pattern {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+/// A visitor of text that has to be a regular expression.
+struct PatternVisitor;
+
+impl Visitor<'_> for PatternVisitor {
+    type Value = Pattern;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a regular expression")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Pattern, E> {
         // Compiled alone first: `)(` would become valid inside the group that anchors it.
         let compiled =
-            regex::Regex::new(&text).and_then(|_| regex::Regex::new(&format!(r"\A(?:{text})\z")));
-        compiled.map(Self).map_err(|error| {
+            regex::Regex::new(text).and_then(|_| regex::Regex::new(&format!(r"\A(?:{text})\z")));
+        compiled.map(Pattern).map_err(|error| {
             let why = error.to_string();
             let last = why.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            D::Error::custom(format!("found `{text}`, expected a regular expression: {last}"))
+            E::custom(format!("found `{text}`, expected a regular expression: {last}"))
         })
+    }
+}
+
+impl<'de> Deserialize<'de> for Pattern {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(PatternVisitor)
     }
 }
 

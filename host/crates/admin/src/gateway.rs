@@ -168,6 +168,25 @@ pub struct ModuleView {
     pub used_by: Vec<String>,
     /// Versions that a rollback can reach, latest first.
     pub previous: Vec<PreviousView>,
+    /// What calling this version has cost so far; null where none was loaded.
+    pub stats: Option<StatsView>,
+}
+
+/// What calling a module has cost since this version was loaded.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct StatsView {
+    pub calls: u64,
+    pub records: u64,
+    pub traps: u64,
+    /// Calls that ran over their time.
+    pub deadlines: u64,
+    /// Calls that ran over memory or another limit.
+    pub limits: u64,
+    /// Calls that answered with an error, or against the contract.
+    pub errors: u64,
+    pub cpu_ms: u64,
+    /// Most linear memory that one instance has held.
+    pub memory_bytes_max: u64,
 }
 
 /// An earlier version of a module.
@@ -191,7 +210,7 @@ pub struct Upload {
 pub struct ReloadView {
     /// Modules that were loaded and swapped in.
     pub accepted: Vec<String>,
-    /// Modules that were refused; the old versions go on.
+    /// Modules whose newest version is refused; the old versions go on.
     pub rejected: Vec<String>,
     /// Modules whose files are gone.
     pub removed: Vec<String>,

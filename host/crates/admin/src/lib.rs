@@ -15,7 +15,7 @@ mod server;
 pub use answer::ApiError;
 pub use gateway::{
     Action, CheckpointView, FieldsView, Gateway, ModuleState, ModuleView, NotReady, PipelineView,
-    PreviousView, Readiness, ReloadView, StageView, TopicFieldsView, Upload,
+    PreviousView, Readiness, ReloadView, StageView, StatsView, TopicFieldsView, Upload,
 };
 pub use guard::Access;
 pub use openapi::document;

@@ -1,10 +1,5 @@
 //! The interface over a gateway that remembers what it was asked.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::unwrap_in_result,
-    reason = "tests"
-)]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::sync::{Arc, Mutex};
 
@@ -65,6 +60,7 @@ fn module() -> ModuleView {
         rejected: None,
         used_by: vec!["orders".into()],
         previous: Vec::new(),
+        stats: None,
     }
 }
 

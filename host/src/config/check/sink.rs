@@ -27,7 +27,7 @@ impl Checks<'_> {
             ("console", raw.console.is_some()),
             ("blackhole", raw.blackhole.is_some()),
         ];
-        if !self.one_of(field, "sink", &kinds) {
+        if !self.one_of(field, "the kinds of sink", &kinds) {
             return None;
         }
         let kind = if let Some(kafka) = raw.kafka {
@@ -88,7 +88,7 @@ impl Checks<'_> {
             return Some(checked::DeadLetters::File(settings));
         };
         let kinds = [("file", raw.file.is_some()), ("kafka", raw.kafka.is_some())];
-        if !self.one_of(field, "place for dead letter", &kinds) {
+        if !self.one_of(field, "the places for dead letters", &kinds) {
             return None;
         }
         if let Some(file) = raw.file {

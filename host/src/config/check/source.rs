@@ -24,7 +24,7 @@ impl Checks<'_> {
             ("file", raw.file.is_some()),
             ("sample", raw.sample.is_some()),
         ];
-        if !self.one_of(field, "source", &kinds) {
+        if !self.one_of(field, "the kinds of source", &kinds) {
             return None;
         }
         let raw::Source { postgres, kafka, file, sample } = raw;
@@ -130,7 +130,7 @@ impl Checks<'_> {
         match raw {
             raw::Format::Json => Format::Json,
             raw::Format::DebeziumJson => {
-                Format::DebeziumJson { bare_envelopes: bare.unwrap_or(true) }
+                Format::DebeziumJson { bare_envelopes: bare.unwrap_or(false) }
             }
             raw::Format::Bytes => Format::Bytes,
         }

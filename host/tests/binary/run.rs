@@ -1,17 +1,9 @@
 //! The binary as it runs: from a file to a file, once to the end and once until a signal; the
 //! data directory's lock; the HTTP interface beside it.
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::TcpStream;
-use std::path::Path;
-use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
+use crate::gateway::{Gateway, ask, ask_until};
 
-/// A wait that takes longer than this has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-const LINES: &str = r#"{"topic":"a","key":{"id":1},"value":{"id":1,"n":"x"},"headers":[],"timestamp":1}
+const LINES: &str = r#"{"topic":"a","key":{"id":1},"value":{"id":1},"headers":[],"timestamp":1}
 {"topic":"a","key":{"id":2},"value":{"id":2,"n":"y"},"headers":[["h","v"]],"timestamp":2}
 {"topic":"b","key":null,"value":null,"headers":[],"timestamp":3}
 "#;
@@ -29,90 +21,6 @@ fn workplace(source: &str) -> tempfile::TempDir {
     std::fs::write(dir.path().join("in.jsonl"), LINES).unwrap();
     std::fs::write(dir.path().join("w.yaml"), config(source)).unwrap();
     dir
-}
-
-/// A running gateway; killed when dropped.
-struct Gateway {
-    child: Child,
-    stderr: BufReader<ChildStderr>,
-    log: String,
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        if self.child.try_wait().unwrap().is_none() {
-            self.child.kill().unwrap();
-            self.child.wait().unwrap();
-        }
-    }
-}
-
-impl Gateway {
-    fn start(dir: &Path, args: &[&str]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_wasmgate"))
-            .args(["run", "-c", "w.yaml"])
-            .args(args)
-            .current_dir(dir)
-            .env_remove("RUST_LOG")
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let stderr = BufReader::new(child.stderr.take().unwrap());
-        Self { child, stderr, log: String::new() }
-    }
-
-    /// Reads the log to the line with `text`, and gives what follows it there.
-    fn logged(&mut self, text: &str) -> String {
-        loop {
-            let mut line = String::new();
-            let read = self.stderr.read_line(&mut line).unwrap();
-            assert!(read > 0, "{text:?} was never logged:\n{}", self.log);
-            self.log.push_str(&line);
-            if let Some((_, rest)) = line.split_once(text) {
-                return rest.trim().to_owned();
-            }
-        }
-    }
-
-    /// `host:port` of the HTTP interface.
-    fn address(&mut self) -> String {
-        self.logged("HTTP interface listens address=")
-    }
-
-    fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
-    }
-
-    /// The rest of the log, and how it ended.
-    fn end(&mut self) -> (ExitStatus, String) {
-        self.stderr.read_to_string(&mut self.log).unwrap();
-        (self.child.wait().unwrap(), self.log.clone())
-    }
-}
-
-/// One HTTP exchange: status line and body.
-fn ask(address: &str, request: &str) -> (String, String) {
-    let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    write!(stream, "{request} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
-    (head.lines().next().unwrap_or_default().to_owned(), body.to_owned())
-}
-
-/// Asks again and again until the answer has `text`.
-fn ask_until(address: &str, request: &str, text: &str) -> String {
-    let started = Instant::now();
-    loop {
-        let (status, body) = ask(address, request);
-        if status.contains(text) || body.contains(text) {
-            return body;
-        }
-        assert!(started.elapsed() < PATIENCE, "{request} never had {text:?}: {status} {body}");
-        std::thread::yield_now();
-    }
 }
 
 #[test]
