@@ -74,6 +74,7 @@ fn reads_and_writes_follow_the_fields() {
         source: "t".to_owned(),
         fields: Vec::new(),
         key: Vec::new(),
+        defaults: Vec::new(),
         open: true,
         envelope: true,
     };

@@ -36,6 +36,7 @@ impl<T: Transform> Harness<T> {
             source: "test".to_owned(),
             fields: Vec::new(),
             key: Vec::new(),
+            defaults: Vec::new(),
             open: true,
             envelope: false,
         };
@@ -61,6 +62,14 @@ impl<T: Transform> Harness<T> {
         self.schema.fields = named.collect();
         self.schema.key = key.iter().map(|name| (*name).to_owned()).collect();
         self.schema.open = false;
+        self
+    }
+
+    /// Defaults of fields, where the source says them.
+    #[must_use]
+    pub fn defaults(mut self, defaults: &[(&str, Value)]) -> Self {
+        let texts = defaults.iter().map(|(name, value)| ((*name).to_owned(), value.to_string()));
+        self.schema.defaults = texts.collect();
         self
     }
 

@@ -46,6 +46,8 @@ pub(crate) struct Plan {
     empties: bool,
     image: Image,
     pub(crate) removals: Option<Removals>,
+    /// (column of the field, its default as JSON).
+    defaults: Vec<(usize, String)>,
 }
 
 impl Plan {
@@ -84,7 +86,15 @@ impl Plan {
             let name = format!("$header.{}", options.drop_fields_header);
             Removals::new(read(projection, &name, Kind::Text), options, schema)
         });
-        Self { deleted, fields, headers, op_headers, route, empties, image, removals }
+        let rebuilt = deleted || !fields.is_empty();
+        let mut defaults = Vec::new();
+        if rebuilt && options.replace_null_with_default.0 {
+            for (name, default) in &schema.defaults {
+                defaults.push((read(projection, name, Kind::Json), default.clone()));
+                write(projection, name, Kind::Json);
+            }
+        }
+        Self { deleted, fields, headers, op_headers, route, empties, image, removals, defaults }
     }
 
     /// Whether each record has a row image.
@@ -141,6 +151,9 @@ impl Plan {
             let mut empty = BoolBuilder::with_rows(forms.len());
             forms.iter().for_each(|form| empty.push(*form == Form::Emptied));
             columns.push(empty.finish());
+        }
+        for (column, default) in &self.defaults {
+            columns.push(defaulted(batch.column(*column)?.texts()?, default, forms));
         }
         Ok(columns)
     }
@@ -274,6 +287,18 @@ fn topics(cells: TextCells<'_>, forms: &[Form]) -> Column {
     for (cell, form) in cells.zip(forms) {
         match (form, cell) {
             (Form::Row { .. } | Form::Emptied, Cell::Value(json)) => column.push(&text(json)),
+            _ => column.push_absent(),
+        }
+    }
+    column.finish()
+}
+
+/// The default where the field is null; everything else stays as it is.
+fn defaulted(cells: TextCells<'_>, default: &str, forms: &[Form]) -> Column {
+    let mut column = TextBuilder::with_rows(forms.len());
+    for (cell, form) in cells.zip(forms) {
+        match (form, cell) {
+            (Form::Row { .. }, Cell::Null) => column.push(default),
             _ => column.push_absent(),
         }
     }

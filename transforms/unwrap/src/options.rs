@@ -32,9 +32,10 @@ pub struct Options {
     /// Drop only fields that may be missing under the schema.
     #[config(name = "drop.fields.keep.schema.compatible", default = Flag(true))]
     pub(crate) drop_fields_keep_compatible: Flag,
-    /// Accepted for compatibility. Nulls leave as they came: a row carries no schema defaults.
+    /// Where the row is built anew (added fields, rewritten deletes), a null becomes the field's
+    /// default, if the source says one.
     #[config(name = "replace.null.with.default", default = Flag(true))]
-    _replace_null_with_default: Flag,
+    pub(crate) replace_null_with_default: Flag,
 }
 
 /// What becomes of deletes and tombstones.
