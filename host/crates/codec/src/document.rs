@@ -8,6 +8,7 @@
 
 mod classify;
 mod convert;
+mod defaults;
 mod insert;
 mod number;
 mod place;
@@ -25,6 +26,7 @@ use std::fmt;
 use wasmgate_model::{Batch, Block, Op, Payload, Position};
 
 pub use classify::{classify, key_payload};
+pub use defaults::{Defaults, SchemaDefaults};
 pub use project::project;
 pub use splice::{write_key_without, write_value};
 
@@ -49,6 +51,15 @@ pub struct Classified {
     pub start: usize,
     pub end: usize,
     pub envelope: bool,
+    /// Where the schema part of a wrapped value lies; empty where there is none.
+    pub schema: (usize, usize),
+}
+
+impl Classified {
+    /// The whole value is the record.
+    fn whole(value: &[u8], envelope: bool) -> Self {
+        Self { start: 0, end: value.len(), envelope, schema: (0, 0) }
+    }
 }
 
 /// A record as it came from a topic or a file.

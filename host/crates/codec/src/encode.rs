@@ -90,7 +90,10 @@ impl BatchWriter<'_> {
                 out.extend_from_slice(key);
                 true
             }
-            (Some(key), _) => document::write_key_without(key, &removed, out),
+            (Some(key), _) => {
+                document::write_key_without(key, &removed, out);
+                true
+            }
             (None, Some(rows)) if self.batch.keys.is_none() => rows.key(row, &removed, out),
             (None, _) => false,
         }

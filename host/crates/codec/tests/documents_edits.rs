@@ -268,18 +268,17 @@ fn rows_out_of_play_do_not_shift_the_others() {
 #[test]
 fn keys_lose_fields() {
     let cases = [
-        (r#"{"id":1,"region":"x"}"#, Some(r#"{"region":"x"}"#)),
-        (r#" {"region" : "x" , "\u0069d":1}"#, Some(r#"{"region" : "x"}"#)),
-        (r#"{"id":1}"#, None),
-        ("{}", Some("{}")),
-        (r#" { "other": 1 } "#, Some(r#" { "other": 1 } "#)),
-        ("plain", Some("plain")),
-        (r#"{"id":1}x"#, Some(r#"{"id":1}x"#)),
+        (r#"{"id":1,"region":"x"}"#, r#"{"region":"x"}"#),
+        (r#" {"region" : "x" , "\u0069d":1}"#, r#"{"region" : "x"}"#),
+        (r#"{"id":1}"#, "{}"),
+        ("{}", "{}"),
+        (r#" { "other": 1 } "#, r#" { "other": 1 } "#),
+        ("plain", "plain"),
+        (r#"{"id":1}x"#, r#"{"id":1}x"#),
     ];
     for (key, want) in cases {
         let mut out = b"{".to_vec();
-        let some = write_key_without(key.as_bytes(), &["id", "no"], &mut out);
-        assert_eq!(some, want.is_some(), "{key}");
-        assert_eq!(String::from_utf8(out).unwrap(), format!("{{{}", want.unwrap_or("")));
+        write_key_without(key.as_bytes(), &["id", "no"], &mut out);
+        assert_eq!(String::from_utf8(out).unwrap(), format!("{{{want}"));
     }
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use wasmgate_codec::document::{Defaults, SchemaDefaults};
 use wasmgate_connector::SourceContext;
 use wasmgate_model::{
     Batch, DeadLetterCause, Delivery, Fault, FaultKind, Partition, Plan, Position, Reject, Schema,
@@ -23,7 +24,7 @@ pub(crate) struct Schemas {
 
 impl Schemas {
     /// The schema of a topic's envelopes, or of its other values.
-    fn get(&self, topic: &str, envelope: bool) -> Arc<Schema> {
+    fn get(&self, topic: &str, envelope: bool, defaults: &Defaults) -> Arc<Schema> {
         // Unique in the process: a range that no other source counts up to.
         static NEXT: AtomicU64 = AtomicU64::new(0xF11E_0000_0000_0000);
         let mut by_topic = self.by_topic.lock().unwrap_or_else(PoisonError::into_inner);
@@ -31,10 +32,25 @@ impl Schemas {
             by_topic.get_key_value(topic).map_or_else(|| topic.into(), |(k, _)| Arc::clone(k));
         let [plain, enveloped] = by_topic.entry(Arc::clone(&topic)).or_default();
         let slot = if envelope { enveloped } else { plain };
-        let schema = slot.get_or_insert_with(|| {
-            Arc::new(Schema::open(NEXT.fetch_add(1, Ordering::Relaxed), topic, envelope))
+        let known = slot.take().filter(|schema| schema.defaults == *defaults);
+        let schema = known.unwrap_or_else(|| {
+            let open = Schema::open(NEXT.fetch_add(1, Ordering::Relaxed), topic, envelope);
+            Arc::new(Schema { defaults: Arc::clone(defaults), ..open })
         });
-        Arc::clone(schema)
+        Arc::clone(slot.insert(schema))
+    }
+}
+
+/// What a value is: one of these makes a batch.
+pub(crate) struct Form {
+    pub(crate) envelope: bool,
+    pub(crate) defaults: Defaults,
+}
+
+impl Form {
+    /// Values without a schema part.
+    pub(crate) fn bare(envelope: bool) -> Self {
+        Self { envelope, defaults: Arc::from([]) }
     }
 }
 
@@ -43,6 +59,7 @@ pub(crate) struct Assembler {
     context: SourceContext,
     partition: Partition,
     schemas: Arc<Schemas>,
+    defaults: SchemaDefaults,
     batches: Vec<Batch>,
     /// The batch that took the last record.
     last: usize,
@@ -60,6 +77,7 @@ impl Assembler {
             context,
             partition,
             schemas,
+            defaults: SchemaDefaults::default(),
             batches: Vec::new(),
             last: 0,
             rows: 0,
@@ -67,6 +85,11 @@ impl Assembler {
             from,
             to: from,
         }
+    }
+
+    /// What a value with this schema part is.
+    pub(crate) fn form(&mut self, envelope: bool, schema: &[u8]) -> Form {
+        Form { envelope, defaults: Arc::clone(self.defaults.of(schema)) }
     }
 
     /// Where the next delivery starts.
@@ -95,16 +118,21 @@ impl Assembler {
     pub(crate) fn batch(
         &mut self,
         topic: &str,
-        envelope: bool,
+        form: &Form,
         weight: usize,
         to: Position,
     ) -> Result<&mut Batch, Fault> {
-        let fits = |b: &Batch| &*b.schema.topic == topic && b.schema.envelope == envelope;
+        let fits = |b: &Batch| {
+            let schema = &b.schema;
+            &*schema.topic == topic
+                && schema.envelope == form.envelope
+                && schema.defaults == form.defaults
+        };
         let at = match self.batches.get(self.last).is_some_and(fits) {
             true => self.last,
             false => match self.batches.iter().position(fits) {
                 Some(at) => at,
-                None => self.add(topic, envelope)?,
+                None => self.add(topic, form)?,
             },
         };
         self.last = at;
@@ -115,8 +143,8 @@ impl Assembler {
         self.batches.get_mut(at).ok_or_else(internal)
     }
 
-    fn add(&mut self, topic: &str, envelope: bool) -> Result<usize, Fault> {
-        let schema = self.schemas.get(topic, envelope);
+    fn add(&mut self, topic: &str, form: &Form) -> Result<usize, Fault> {
+        let schema = self.schemas.get(topic, form.envelope, &form.defaults);
         let plan: Arc<Plan> = self.context.planner.plan(&schema)?;
         let mut batch = match self.context.pool.take(&schema, &plan) {
             Some(batch) => batch,

@@ -16,7 +16,7 @@ use wasmgate_model::{Fault, Partition, Position};
 
 use self::orders::Orders;
 use self::telecom::Telecom;
-use crate::assemble::{Assembler, Schemas};
+use crate::assemble::{Assembler, Form, Schemas};
 use crate::settings::{SampleSettings, SampleSystem};
 use crate::source::{Feed, Stopped, feed};
 
@@ -161,7 +161,7 @@ impl Maker {
         let Made { key, value, time_ms } = &self.record;
         let envelope = matches!(self.system, System::Orders(_));
         let weight = key.len() + value.len();
-        let batch = self.assembler.batch(self.system.topic(), envelope, weight, to)?;
+        let batch = self.assembler.batch(self.system.topic(), &Form::bare(envelope), weight, to)?;
         let inbound = InboundRecord {
             key: Some(key),
             value: Some(value.as_slice()).filter(|value| !value.is_empty()),

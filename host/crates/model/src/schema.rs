@@ -45,6 +45,8 @@ pub struct Schema {
     pub envelope: bool,
     /// How the `source` object of the envelope is written; empty for documents.
     pub source: Vec<SourcePart>,
+    /// (field, its default as JSON text), where the source says defaults.
+    pub defaults: Arc<[(Arc<str>, Arc<str>)]>,
     /// Names for `$source.NAME` reads on rows, with the part that holds the value.
     pub source_names: Vec<(Arc<str>, SourcePart)>,
 }
@@ -61,6 +63,7 @@ impl Schema {
             open: true,
             envelope,
             source: Vec::new(),
+            defaults: Arc::from([]),
             source_names: Vec::new(),
         }
     }

@@ -148,6 +148,7 @@ impl Naming {
         }
         let (source, source_names) = self.source_parts(name);
         Arc::new(Schema {
+            defaults: Arc::from([]),
             id: NEXT.fetch_add(1, Ordering::Relaxed),
             topic: self.topic(name).into(),
             fields,

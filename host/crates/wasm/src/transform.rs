@@ -133,11 +133,14 @@ impl ComponentStage {
     fn terms(&self, instance: &mut Instance, schema: &Schema) -> Result<Option<Terms>, Fault> {
         let fields = lower::fields(schema);
         let key: Vec<&str> = schema.key.iter().map(|k| &**k).collect();
+        let defaults: Vec<(&str, &str)> =
+            schema.defaults.iter().map(|(n, d)| (&**n, &**d)).collect();
         let lowered = types::Schema {
             id: schema.id,
             source: &schema.topic,
             fields: &fields,
             key: &key,
+            defaults: &defaults,
             open: schema.open,
             envelope: schema.envelope,
         };

@@ -20,23 +20,24 @@ use super::{Classified, DocumentError, Format};
 /// The value is not JSON as far as it had to be read, or, in Debezium's format, not an object.
 pub fn classify(format: Format, value: &[u8]) -> Result<Classified, DocumentError> {
     let Format::DebeziumJson { bare_envelopes } = format else {
-        return Ok(Classified { start: 0, end: value.len(), envelope: false });
+        return Ok(Classified::whole(value, false));
     };
     if let Some((schema, payload)) = wrapper(value)? {
         let (start, end) = (payload.value as usize, payload.end as usize);
         if value.get(start..end) == Some(b"null") {
-            return Ok(Classified { start, end: start, envelope: false });
+            return Ok(Classified { start, end: start, envelope: false, schema: (0, 0) });
         }
         let envelope = match value.get(schema.value as usize) {
             Some(b'{') => names_envelope(value, schema)?,
             _ => bare_envelopes && is_envelope(value, start)?,
         };
-        return Ok(Classified { start, end, envelope });
+        let schema = (schema.value as usize, schema.end as usize);
+        return Ok(Classified { start, end, envelope, schema });
     }
     let mut scan = Scanner::new(value, 0);
     scan.space();
     let envelope = bare_envelopes && is_envelope(value, scan.at)?;
-    Ok(Classified { start: 0, end: value.len(), envelope })
+    Ok(Classified::whole(value, envelope))
 }
 
 /// The record's key: the payload of a wrapped key in [`Format::DebeziumJson`] (`None` when it is
@@ -163,7 +164,7 @@ mod tests {
             r#"{"payload":1}"#,
             "{}",
         ] {
-            let whole = Classified { start: 0, end: value.len(), envelope: false };
+            let whole = Classified::whole(value.as_bytes(), false);
             assert_eq!(classify(STRICT, value.as_bytes()), Ok(whole), "{value}");
             assert_eq!(key_payload(STRICT, value.as_bytes()), Some(value.as_bytes()));
         }
@@ -172,7 +173,7 @@ mod tests {
     #[test]
     fn other_formats_are_not_looked_at() {
         for format in [Format::Json, Format::Bytes] {
-            let whole = Classified { start: 0, end: 3, envelope: false };
+            let whole = Classified { start: 0, end: 3, envelope: false, schema: (0, 0) };
             assert_eq!(classify(format, b"\xff{}"), Ok(whole));
             assert_eq!(key_payload(format, b"\xff"), Some(&b"\xff"[..]));
         }

@@ -326,14 +326,13 @@ fn stays(old: &str, new: &str, local: &[u8]) -> Option<usize> {
     (!local.contains(&b'.')).then_some(around.len())
 }
 
-/// Appends a key without these members. A key that is no JSON object has none: it stays as it is,
-/// as does one of which nothing is removed. False, and nothing is appended: no member is left, so
-/// the record has no key (`{}` would make all such records one in a compacted topic).
-pub fn write_key_without(key: &[u8], removed: &[&str], out: &mut Vec<u8>) -> bool {
+/// Appends a key without these members, `{}` where none is left, as Debezium's transforms do. A key
+/// that is no JSON object has none: it stays as it is, as does one of which nothing is removed.
+pub fn write_key_without(key: &[u8], removed: &[&str], out: &mut Vec<u8>) {
     let before = out.len();
     let mut scan = Scanner::new(key, 0);
     scan.space();
-    let (mut kept, mut dropped) = (0, 0);
+    let mut dropped = 0;
     out.push(b'{');
     let end = super::scan::members(key, scan.at, |member, token| {
         let name = decoded(inner(token));
@@ -341,19 +340,14 @@ pub fn write_key_without(key: &[u8], removed: &[&str], out: &mut Vec<u8>) -> boo
             dropped += 1;
             return;
         }
-        kept += 1;
         insert::separate(out);
         out.extend_from_slice(key.get(member.name as usize..member.end as usize).unwrap_or(&[]));
     });
     let whole = end.is_ok_and(|end| Scanner::new(key, end).finish().is_ok());
-    if whole && dropped > 0 && kept > 0 {
+    if whole && dropped > 0 {
         out.push(b'}');
-        return true;
+        return;
     }
     out.truncate(before);
-    if whole && dropped > 0 {
-        return false;
-    }
     out.extend_from_slice(key);
-    true
 }

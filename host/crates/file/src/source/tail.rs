@@ -11,7 +11,7 @@ use wasmgate_model::{Fault, Position};
 
 use super::lines::{Line, Lines};
 use super::{Feed, Stopped, lost, unreadable};
-use crate::assemble::{Assembler, now_us, reject_last};
+use crate::assemble::{Assembler, Form, now_us, reject_last};
 use crate::input::{self, InputRecord};
 use crate::settings::FileSourceSettings;
 
@@ -220,7 +220,12 @@ fn add(
     // A tombstone follows the delete of its key: it stays with the envelopes.
     let debezium = matches!(format, Format::DebeziumJson { .. });
     let envelope = found.is_some_and(|f| f.envelope) || (debezium && value.is_none());
-    let batch = assembler.batch(&record.topic, envelope, weight, to)?;
+    let schema = match (record.value.as_deref(), found.map(|f| f.schema)) {
+        (Some(value), Some((from, to))) => value.get(from..to).unwrap_or(&[]),
+        _ => &[],
+    };
+    let form = assembler.form(envelope, schema);
+    let batch = assembler.batch(&record.topic, &form, weight, to)?;
     let inbound = InboundRecord {
         key: record.key.as_deref().and_then(|key| document::key_payload(format, key)),
         value,
@@ -248,7 +253,7 @@ fn reject(
     to: Position,
     (code, message): (&str, String),
 ) -> Result<(), Fault> {
-    let batch = assembler.batch(topic, false, line.len(), to)?;
+    let batch = assembler.batch(topic, &Form::bare(false), line.len(), to)?;
     let inbound = InboundRecord {
         key: None,
         value: Some(line),

@@ -63,6 +63,7 @@ impl View {
             open: self.base.open,
             envelope: self.envelope,
             source: Vec::new(),
+            defaults: Arc::clone(&self.base.defaults),
             source_names: Vec::new(),
         }
     }
