@@ -86,13 +86,10 @@ impl Who {
             "42501" => {
                 (FaultKind::SourceRefused, format!("user \"{user}\" lacks a privilege; grant it"))
             }
-            "53400" => (
-                FaultKind::SourceRefused,
-                "no replication slot is free; drop an unused one with SELECT \
-                 pg_drop_replication_slot('NAME') (see pg_replication_slots), or raise \
-                 max_replication_slots and restart the server"
-                    .into(),
-            ),
+            "53400" => (FaultKind::SourceRefused, NO_SLOT.into()),
+            "55000" if error.message.contains("max_replication_slots") => {
+                (FaultKind::SourceRefused, NO_SLOT.into())
+            }
             "55006" => (
                 FaultKind::SourceUnavailable,
                 format!(
@@ -103,9 +100,7 @@ impl Who {
             "55000" if error.message.contains("wal_level") => {
                 (FaultKind::SourceRefused, WAL_LEVEL.into())
             }
-            "55000" if error.message.contains("replication slot") => {
-                (FaultKind::SourceLost, lost_advice(slot))
-            }
+            "55000" if invalidated(&error.message) => (FaultKind::SourceLost, lost_advice(slot)),
             "42704" if error.message.contains("replication slot") => {
                 (FaultKind::SourceLost, lost_advice(slot))
             }
@@ -117,6 +112,16 @@ impl Who {
         };
         Fault::new(kind, format!("{doing}: {advice}")).because(error)
     }
+}
+
+/// What to do where the server has no slot for us.
+const NO_SLOT: &str = "no replication slot is free; drop an unused one with SELECT \
+     pg_drop_replication_slot('NAME') (see pg_replication_slots), or raise \
+     max_replication_slots and restart the server";
+
+/// Whether the server gave up on a slot; the words changed with versions 16, 17 and 18.
+fn invalidated(message: &str) -> bool {
+    message.contains("from logical replication slot") || message.contains("can no longer")
 }
 
 /// What to do where logical decoding is off.

@@ -56,6 +56,9 @@ impl Source for PostgresSource {
         let status = Arc::clone(&context.status);
         status.phase("connecting");
         status.connected.store(false, Ordering::Relaxed);
+        for unknown in [&status.lag_ms, &status.lag_records, &status.retained_bytes] {
+            unknown.store(-1, Ordering::Relaxed);
+        }
         named_tables(&self.settings)?;
         let connector = Connector::new(&self.settings)?;
         let stored = context.checkpoint.get(&partition());

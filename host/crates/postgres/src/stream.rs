@@ -51,7 +51,7 @@ pub(crate) struct Stream {
     sequence: Vec<u8>,
     /// Time of the last commit read, microseconds since 1970.
     pub last_commit_us: Option<i64>,
-    pub truncates_skipped: u64,
+    truncates_skipped: u64,
 }
 
 /// What a change does.
@@ -212,6 +212,8 @@ impl Stream {
         };
         if matches!(change, Change::Truncate) && self.settings.skip_truncate {
             self.truncates_skipped += 1;
+            let skipped = self.truncates_skipped;
+            tracing::warn!(table = %table.name, skipped, "truncate not delivered: skip_truncate is on");
             out.reached(end);
             return Ok(());
         }
