@@ -3,6 +3,9 @@
 //! Authors see these types through [`crate::contract`] and [`crate::policy`].
 #![allow(missing_docs, reason = "generated from the contract, which is documented")]
 
+/// What the worlds share.
+pub use transform::wasmgate::transform as shared;
+
 /// World `transform`.
 pub mod transform {
     wit_bindgen::generate!({
@@ -25,10 +28,10 @@ pub mod policy {
         default_bindings_module: "wasmgate_sdk::bindings::policy",
         additional_derives: [PartialEq],
         with: {
-            "wasmgate:transform/types@0.1.0": crate::bindings::transform::wasmgate::transform::types,
-            "wasmgate:transform/log@0.1.0": crate::bindings::transform::wasmgate::transform::log,
-            "wasmgate:transform/metrics@0.1.0": crate::bindings::transform::wasmgate::transform::metrics,
-            "wasmgate:transform/clock@0.1.0": crate::bindings::transform::wasmgate::transform::clock,
+            "wasmgate:transform/types@0.1.0": crate::bindings::shared::types,
+            "wasmgate:transform/log@0.1.0": crate::bindings::shared::log,
+            "wasmgate:transform/metrics@0.1.0": crate::bindings::shared::metrics,
+            "wasmgate:transform/clock@0.1.0": crate::bindings::shared::clock,
         },
     });
 }

@@ -7,7 +7,13 @@
 //! struct Limits { max_amount: f64 }
 //!
 //! #[derive(Row)]
-//! struct Payment<'a> { amount: f64, country: &'a str, home_country: &'a str, #[write] fraud: bool }
+//! struct Payment<'a> {
+//!     amount: f64,
+//!     country: &'a str,
+//!     home_country: &'a str,
+//!     #[write]
+//!     fraud: bool,
+//! }
 //!
 //! /// Marks large payments made abroad.
 //! #[transform]

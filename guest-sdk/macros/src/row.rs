@@ -149,7 +149,8 @@ fn reading(members: &[Member], lifetime: &TokenStream) -> TokenStream {
     let steps = read.iter().enumerate().map(|(index, member)| {
         let (ident, ty, index) = (&member.ident, &member.ty, syn::Index::from(index));
         quote_spanned! { ty.span() =>
-            let #ident = <#ty as ::wasmgate_sdk::row::ReadField<#lifetime>>::take(&mut reads.#index);
+            let #ident =
+                <#ty as ::wasmgate_sdk::row::ReadField<#lifetime>>::take(&mut reads.#index);
         }
     });
     let checks = read.iter().map(|member| {
