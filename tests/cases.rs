@@ -1,5 +1,6 @@
 //! The cases, by what they are about; servers are started once and shared.
 
+mod capture;
 mod kill;
 mod orders;
 mod outage;

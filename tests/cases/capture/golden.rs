@@ -1,0 +1,101 @@
+//! A recorded scenario: what is set up, what happens, and the records that Debezium gave. The
+//! format is described in `tests/golden/debezium/README.md`.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::{Map, Value};
+use wasmgate_tests::root;
+
+/// One file of `tests/golden/debezium`.
+pub(super) struct Golden {
+    pub(super) name: String,
+    /// The database that the scenario runs in; it appears in the records.
+    pub(super) database: String,
+    /// Connector options that differ from Debezium's defaults.
+    pub(super) config: Map<String, Value>,
+    /// Scripts that run before the connector starts.
+    pub(super) setup: Vec<String>,
+    pub(super) steps: Vec<Step>,
+    pub(super) expected: Vec<Value>,
+    /// The whole file, for the normaliser's rules.
+    pub(super) rules: Value,
+}
+
+/// What happens while the connector streams.
+pub(super) enum Step {
+    Sql {
+        script: String,
+        /// The server refuses it.
+        fails: bool,
+    },
+    /// Everything written so far is to be captured first.
+    Settle,
+    Kill,
+    Start,
+}
+
+/// Folder of the recordings.
+pub(super) fn folder() -> PathBuf {
+    root().join("tests/golden/debezium")
+}
+
+impl Golden {
+    /// Reads a scenario. Where it was recorded with schemas, their payloads are what is expected.
+    pub(super) fn read(name: &str) -> Self {
+        let text = fs::read_to_string(folder().join(format!("postgres_{name}.json"))).unwrap();
+        let rules: Value = serde_json::from_str(&text).unwrap();
+        assert_ne!(rules["compare"], "distinct", "{name}: no such comparison here");
+        let list = |field: &str| rules[field].as_array().unwrap().clone();
+        Self {
+            name: name.to_owned(),
+            database: text_of(&rules["database_name"]),
+            config: rules["config"].as_object().unwrap().clone(),
+            setup: list("setup").iter().map(text_of).collect(),
+            steps: list("steps").iter().map(step).collect(),
+            expected: list("expected").into_iter().map(bare).collect(),
+            rules,
+        }
+    }
+
+    /// An option of the recorded connector, or its default.
+    pub(super) fn option<'a>(&'a self, name: &str, default: &'a str) -> &'a str {
+        self.config.get(name).map_or(default, |value| value.as_str().unwrap())
+    }
+}
+
+fn text_of(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
+}
+
+fn step(step: &Value) -> Step {
+    if let Some(script) = step["sql"].as_str() {
+        return Step::Sql { script: script.to_owned(), fails: step["fails"] == true };
+    }
+    match step["action"].as_str() {
+        Some("kill") => Step::Kill,
+        Some("start") => Step::Start,
+        // The recording had to wait for a time; here it is known when everything is captured.
+        Some("wait_idle") => Step::Settle,
+        None if step["wait_ms"].is_number() => Step::Settle,
+        _ => panic!("an unknown step: {step}"),
+    }
+}
+
+/// A record without the schemas around key, value and header values.
+fn bare(mut record: Value) -> Value {
+    for part in ["key", "value"] {
+        record[part] = payload(record[part].take());
+    }
+    for header in record["headers"].as_array_mut().into_iter().flatten() {
+        header[1] = payload(header[1].take());
+    }
+    record
+}
+
+fn payload(value: Value) -> Value {
+    match value {
+        Value::Object(mut o) if o.len() == 2 && o.contains_key("schema") => o["payload"].take(),
+        other => other,
+    }
+}
