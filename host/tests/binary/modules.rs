@@ -171,7 +171,7 @@ fn a_module_that_cannot_be_used_is_a_problem_of_the_configuration() {
     for (transforms, parts) in [
         (
             "{ module: quality, config: { requird: [a] } }",
-            ["w.yaml:7:43: pipelines.copy.transforms[0].config: ", "requird"],
+            ["w.yaml:7:37: pipelines.copy.transforms[0].config: ", "requird"],
         ),
         (
             "{ module: policy }",

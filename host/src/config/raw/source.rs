@@ -183,8 +183,8 @@ pub(crate) struct KafkaSource {
     #[serde(default)]
     pub(crate) format: Format,
     /// With `format: debezium-json`: an object without a schema is a change envelope too when it
-    /// has `op`, `source`, and `after` or `before`. Default false, as Debezium tells envelopes by their
-    /// schema: say true for topics that were written with `schemas.enable=false`.
+    /// has `op`, `source`, and `after` or `before`. Default false, as Debezium tells envelopes by
+    /// their schema: say true for topics that were written with `schemas.enable=false`.
     pub(crate) bare_envelopes: Option<bool>,
     /// Where to start in a partition for which the group has no committed offset. Default
     /// `earliest`.
@@ -230,8 +230,8 @@ pub(crate) struct FileSource {
     #[serde(default)]
     pub(crate) format: Format,
     /// With `format: debezium-json`: an object without a schema is a change envelope too when it
-    /// has `op`, `source`, and `after` or `before`. Default false, as Debezium tells envelopes by their
-    /// schema: say true for topics that were written with `schemas.enable=false`.
+    /// has `op`, `source`, and `after` or `before`. Default false, as Debezium tells envelopes by
+    /// their schema: say true for topics that were written with `schemas.enable=false`.
     pub(crate) bare_envelopes: Option<bool>,
     /// Given: every line is one bare document for this topic. Default: every line is an object
     /// with `topic`, `key`, `value`, `headers` and `timestamp`, as the file sink writes it.
