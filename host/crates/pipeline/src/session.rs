@@ -130,7 +130,9 @@ pub(crate) async fn run(parts: Parts<'_>) -> Result<End, Fault> {
     let stop = Arc::new(AtomicBool::new(false));
     let _stop = StopOnDrop(Arc::clone(&stop));
     let (processed_in, processed) = mpsc::channel(QUEUE);
-    let (accepted_in, accepted) = mpsc::channel(QUEUE);
+    // Room for all that may be in flight: the writer never waits here while the settler waits for it.
+    let (accepted_in, accepted) = mpsc::channel(IN_FLIGHT_MAX);
+    let (rewrites_in, rewrites) = mpsc::channel(1);
     let (progress_in, progress) = mpsc::unbounded_channel();
     let (fault_in, mut faults) = mpsc::channel(1);
     let lanes = lanes(spec, chain, &stop, &processed_in, &fault_in)?;
@@ -152,6 +154,7 @@ pub(crate) async fn run(parts: Parts<'_>) -> Result<End, Fault> {
         pool,
         shared: Arc::clone(shared),
         progress: progress_in.clone(),
+        rewrites: rewrites_in,
     };
     let checkpoints = progress::Checkpoints {
         pipeline: Arc::clone(&spec.name),
@@ -165,7 +168,7 @@ pub(crate) async fn run(parts: Parts<'_>) -> Result<End, Fault> {
 
     let mut tasks: JoinSet<Result<Option<End>, Fault>> = JoinSet::new();
     tasks.spawn(async move { reader.run().await.map(Some) });
-    tasks.spawn(async move { writer.run(processed, accepted_in).await.map(|()| None) });
+    tasks.spawn(async move { writer.run(processed, rewrites, accepted_in).await.map(|()| None) });
     tasks.spawn(async move { settler.run(accepted).await.map(|()| None) });
     tasks.spawn(async move { checkpoints.run(progress).await.map(|()| None) });
     join(&mut tasks, &mut faults).await

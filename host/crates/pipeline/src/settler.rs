@@ -2,21 +2,22 @@
 //! durable too. Then the watermark may move.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use wasmgate_connector::{
-    BatchPool, DeadLetter, DeadLetterContext, DeadLetters, Decision, Policy, RecordEncoder,
-    RefusedRow, Written,
+    BatchPool, DeadLetter, DeadLetterContext, DeadLetters, Decision, Failure, Policy,
+    RecordEncoder, RefusedRow, RowSet, WriteRequest,
 };
 use wasmgate_model::{Delivery, Fault, FaultKind, Retry};
 
 use crate::backoff::Backoff;
 use crate::letters::{failure, halted};
 use crate::session::{Progress, Shared};
-use crate::writer::Accepted;
+use crate::writer::{Accepted, Rewrite};
 
 /// What the settler needs.
 pub(crate) struct Settler {
@@ -27,12 +28,34 @@ pub(crate) struct Settler {
     pub(crate) pool: Arc<BatchPool>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) progress: mpsc::UnboundedSender<Progress>,
+    /// To the writer, which owns the sinks.
+    pub(crate) rewrites: mpsc::Sender<Rewrite>,
 }
 
 /// A delivery whose rows are durable or refused.
 struct Durably {
     accepted: Accepted,
-    written: Written,
+    records: u64,
+    bytes: u64,
+    refused: Vec<Refused>,
+}
+
+/// A row that the sink of this number refused.
+struct Refused {
+    sink: usize,
+    row: RefusedRow,
+}
+
+impl Refused {
+    fn payload_row(&self, delivery: &Delivery) -> u32 {
+        let batch = delivery.batches.get(self.row.batch);
+        batch.and_then(|b| b.sel.get(self.row.index as usize)).copied().unwrap_or_default()
+    }
+
+    fn letter(self, delivery: &Delivery, attempts: u32, topic: Option<String>) -> DeadLetter {
+        let row = self.payload_row(delivery);
+        DeadLetter { batch: self.row.batch, row, cause: self.row.cause, attempts, topic }
+    }
 }
 
 impl Settler {
@@ -56,17 +79,17 @@ impl Settler {
     }
 
     async fn settle(&mut self, done: Durably) -> Result<(), Fault> {
-        let Durably { accepted, written } = done;
+        let Durably { accepted, records: written, bytes, refused } = done;
         let Accepted { ticket, delivery, mut letters, records, permit, .. } = accepted;
-        if !written.refused.is_empty() {
-            letters.extend(self.refused(&delivery, written.refused).await?);
+        if !refused.is_empty() {
+            letters.extend(self.refused(&delivery, refused).await?);
         }
         if !letters.is_empty() {
             self.bury(&delivery, &letters).await?;
         }
         let metrics = &self.shared.metrics;
-        metrics.records_out.inc_by(written.records);
-        metrics.bytes_out.inc_by(written.bytes);
+        metrics.records_out.inc_by(written);
+        metrics.bytes_out.inc_by(bytes);
         metrics.in_flight.sub(records as i64);
         let deltas = self.shared.tracker().settle(&delivery.partition, ticket);
         for delta in deltas {
@@ -82,48 +105,78 @@ impl Settler {
         Ok(())
     }
 
-    /// What becomes of rows that a sink refused. A sink has tried what trying helps, so a policy's
-    /// retry means dead letter here.
+    /// What becomes of rows that a sink refused: the policy decides, as often as it says retry.
     async fn refused(
         &mut self,
-        delivery: &Delivery,
-        refused: Vec<RefusedRow>,
+        delivery: &Arc<Delivery>,
+        mut refused: Vec<Refused>,
     ) -> Result<Vec<DeadLetter>, Fault> {
-        let rows: Vec<(usize, u32, RefusedRow)> = refused
-            .into_iter()
-            .filter_map(|r| {
-                let row = *delivery.batches.get(r.batch)?.sel.get(r.index as usize)?;
-                Some((r.batch, row, r))
-            })
-            .collect();
-        let failures = rows.iter().filter_map(|(batch, row, r)| {
-            let batch = delivery.batches.get(*batch)?;
-            Some(failure(&*self.encoder, batch, *row, &r.cause, 1, 0))
-        });
-        let failures: Vec<_> = failures.collect();
-        let decisions = self.decide(failures).await?;
         let mut letters = Vec::new();
-        for ((batch, row, refused), decision) in rows.into_iter().zip(decisions) {
-            let cause = refused.cause;
-            let topic = match decision {
-                Decision::Drop => {
-                    self.shared.metrics.dropped("policy", 1);
-                    continue;
+        let (started, mut attempt) = (Instant::now(), 1);
+        while !refused.is_empty() {
+            let age_ms = started.elapsed().as_millis() as u64;
+            let failures = refused.iter().filter_map(|r| {
+                let batch = delivery.batches.get(r.row.batch)?;
+                let row = r.payload_row(delivery);
+                Some(failure(&*self.encoder, batch, row, &r.row.cause, attempt, age_ms))
+            });
+            let failures = failures.collect();
+            let decisions = self.decide(failures, refused.len()).await?;
+            let (mut again, mut pause) = (Vec::new(), 0);
+            for (refused, decision) in refused.into_iter().zip(decisions) {
+                match decision {
+                    Decision::Drop => self.shared.metrics.dropped("policy", 1),
+                    Decision::Halt => return Err(halted(&refused.row.cause)),
+                    Decision::DeadLetter(topic) => {
+                        letters.push(refused.letter(delivery, attempt, topic));
+                    }
+                    Decision::Retry(ms) => {
+                        pause = pause.max(ms);
+                        again.push(refused);
+                    }
                 }
-                Decision::Halt => return Err(halted(&cause)),
-                Decision::DeadLetter(topic) => topic,
-                Decision::Retry(_) => None,
-            };
-            letters.push(DeadLetter { batch, row, cause, attempts: 1, topic });
+            }
+            if !again.is_empty() {
+                tokio::time::sleep(Duration::from_millis(u64::from(pause))).await;
+            }
+            refused = Vec::new();
+            for row in again {
+                refused.extend(self.rewrite(delivery, row).await?);
+            }
+            attempt += 1;
         }
         Ok(letters)
     }
 
+    /// Writes a row once more; what is refused again is returned.
+    async fn rewrite(
+        &mut self,
+        delivery: &Arc<Delivery>,
+        refused: Refused,
+    ) -> Result<Vec<Refused>, Fault> {
+        let mut rows = vec![Vec::new(); delivery.batches.len()];
+        if let Some(rows) = rows.get_mut(refused.row.batch) {
+            rows.push(refused.row.index);
+        }
+        let request = WriteRequest { delivery: Arc::clone(delivery), rows: RowSet::Some(rows) };
+        let (answer, durable) = oneshot::channel();
+        let stopped = || Fault::new(FaultKind::Stopped, "the sink was closed before a retry");
+        let sink = refused.sink;
+        let rewrite = Rewrite { sink, request, answer };
+        self.rewrites.send(rewrite).await.map_err(|_| stopped())?;
+        let written = durable.await.map_err(|_| stopped())?.await?;
+        self.shared.metrics.retries.inc();
+        self.shared.metrics.records_out.inc_by(written.records);
+        self.shared.metrics.bytes_out.inc_by(written.bytes);
+        Ok(written.refused.into_iter().map(|row| Refused { sink, row }).collect())
+    }
+
     async fn decide(
         &mut self,
-        failures: Vec<wasmgate_connector::Failure>,
+        failures: Vec<Failure>,
+        count: usize,
     ) -> Result<Vec<Decision>, Fault> {
-        let dead = vec![Decision::DeadLetter(None); failures.len()];
+        let dead = vec![Decision::DeadLetter(None); count];
         let Some(mut policy) = self.policy.take() else {
             return Ok(dead);
         };
@@ -161,12 +214,12 @@ impl Settler {
 }
 
 async fn durable(mut accepted: Accepted) -> Result<Durably, Fault> {
-    let mut written = Written::default();
-    for durable in std::mem::take(&mut accepted.durables) {
+    let (mut records, mut bytes, mut refused) = (0, 0, Vec::new());
+    for (sink, durable) in std::mem::take(&mut accepted.durables) {
         let part = durable.await?;
-        written.records += part.records;
-        written.bytes += part.bytes;
-        written.refused.extend(part.refused);
+        records += part.records;
+        bytes += part.bytes;
+        refused.extend(part.refused.into_iter().map(|row| Refused { sink, row }));
     }
-    Ok(Durably { accepted, written })
+    Ok(Durably { accepted, records, bytes, refused })
 }

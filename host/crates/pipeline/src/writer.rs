@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use wasmgate_connector::{DeadLetter, Durable, RowSet, Sink, WriteRequest};
 use wasmgate_model::{Batch, DeadLetterCause, Delivery, Fault, FaultKind, Retry};
 
@@ -27,9 +27,17 @@ pub(crate) struct Accepted {
     pub(crate) delivery: Arc<Delivery>,
     pub(crate) letters: Vec<DeadLetter>,
     pub(crate) records: u64,
-    pub(crate) durables: Vec<Durable>,
+    /// With the number of the sink.
+    pub(crate) durables: Vec<(usize, Durable)>,
     /// Held until the delivery is settled: bounds what is in flight.
     pub(crate) permit: OwnedSemaphorePermit,
+}
+
+/// A row that a sink refused, to be written once more.
+pub(crate) struct Rewrite {
+    pub(crate) sink: usize,
+    pub(crate) request: WriteRequest,
+    pub(crate) answer: oneshot::Sender<Durable>,
 }
 
 pub(crate) struct Writer {
@@ -41,39 +49,75 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Writes until the lanes are done, then closes the sinks.
+    /// Writes until the lanes are done and everything is settled, then closes the sinks.
     pub(crate) async fn run(
         mut self,
         mut processed: mpsc::Receiver<Processed>,
+        mut rewrites: mpsc::Receiver<Rewrite>,
         accepted: mpsc::Sender<Accepted>,
     ) -> Result<(), Fault> {
-        while let Some(next) = processed.recv().await {
-            let permits = Arc::clone(&self.permits);
-            let Ok(permit) = permits.acquire_owned().await else {
-                break;
-            };
-            let delivery = Arc::new(next.delivery);
-            let mut letters = next.letters;
-            let sets = self.routes.split(&self.specs, &delivery, &mut letters);
-            let mut durables = Vec::with_capacity(sets.len());
-            for (sink, rows) in sets {
-                let request = WriteRequest { delivery: Arc::clone(&delivery), rows };
-                durables.push(self.write(sink, request).await?);
-            }
-            let (ticket, records) = (next.ticket, next.records);
-            let sent = Accepted { ticket, delivery, letters, records, durables, permit };
-            if accepted.send(sent).await.is_err() {
-                break;
+        loop {
+            tokio::select! {
+                biased;
+                Some(again) = rewrites.recv() => self.rewrite(again).await?,
+                next = processed.recv() => match next {
+                    Some(next) => {
+                        let Some(permit) = self.permit(&mut rewrites).await? else { break };
+                        let sent = self.accept(next, permit).await?;
+                        if accepted.send(sent).await.is_err() {
+                            break;
+                        }
+                    }
+                    None => break,
+                },
             }
         }
         drop(accepted);
-        // The settler has awaited every durable when all permits are back.
-        let all = crate::session::IN_FLIGHT_MAX as u32;
-        if self.permits.acquire_many(all).await.is_ok() {
-            for sink in &mut self.sinks {
-                sink.close().await;
+        // The settler has awaited every durable when it lets go of its end.
+        while let Some(again) = rewrites.recv().await {
+            self.rewrite(again).await?;
+        }
+        for sink in &mut self.sinks {
+            sink.close().await;
+        }
+        Ok(())
+    }
+
+    /// Room for one more delivery in flight. The settler may need a rewrite to make it.
+    async fn permit(
+        &mut self,
+        rewrites: &mut mpsc::Receiver<Rewrite>,
+    ) -> Result<Option<OwnedSemaphorePermit>, Fault> {
+        loop {
+            let permits = Arc::clone(&self.permits);
+            tokio::select! {
+                biased;
+                permit = permits.acquire_owned() => return Ok(permit.ok()),
+                Some(again) = rewrites.recv() => self.rewrite(again).await?,
             }
         }
+    }
+
+    async fn accept(
+        &mut self,
+        next: Processed,
+        permit: OwnedSemaphorePermit,
+    ) -> Result<Accepted, Fault> {
+        let Processed { ticket, delivery, mut letters, records } = next;
+        let delivery = Arc::new(delivery);
+        let sets = self.routes.split(&self.specs, &delivery, &mut letters);
+        let mut durables = Vec::with_capacity(sets.len());
+        for (sink, rows) in sets {
+            let request = WriteRequest { delivery: Arc::clone(&delivery), rows };
+            durables.push((sink, self.write(sink, request).await?));
+        }
+        Ok(Accepted { ticket, delivery, letters, records, durables, permit })
+    }
+
+    async fn rewrite(&mut self, again: Rewrite) -> Result<(), Fault> {
+        let durable = self.write(again.sink, again.request).await?;
+        // A settler that is gone has told its fault.
+        drop(again.answer.send(durable));
         Ok(())
     }
 

@@ -195,3 +195,27 @@ async fn a_revoked_partition_is_let_go_when_it_is_settled() {
     assert_eq!(rig.source.look(|log| log.let_go.clone()), [one]);
     assert_eq!(rig.durable_rows(), all(10));
 }
+
+#[tokio::test]
+async fn a_refused_row_is_written_again_as_often_as_the_policy_says() {
+    let refusals = std::sync::atomic::AtomicU32::new(0);
+    let mut rig = Rig::new(script(2, 5));
+    rig.sink = FakeSink::new().refusing(move |row| {
+        let first = refusals.load(std::sync::atomic::Ordering::Relaxed) < 2;
+        let refuse = row.position.major == 8 || (row.position.major == 3 && first);
+        refusals
+            .fetch_add(u32::from(row.position.major == 3), std::sync::atomic::Ordering::Relaxed);
+        refuse
+    });
+    rig.policy = Some(wasmgate_connector::fakes::FakePolicy::new(|f| match f.attempt {
+        1..4 => Decision::Retry(1),
+        _ => Decision::DeadLetter(None),
+    }));
+    rig.run().await;
+    let mut rows = rig.durable_rows();
+    rows.sort_unstable();
+    assert_eq!(rows, [1, 2, 3, 4, 5, 6, 7, 9, 10]);
+    let letters = rig.letters.look(|l| l.letters.clone());
+    assert_eq!(letters.len(), 1);
+    assert_eq!((letters[0].position.major, letters[0].attempts), (8, 4));
+}
