@@ -15,7 +15,8 @@ pub struct StageSpec {
     pub module: Arc<dyn Module>,
     /// JSON that fits the module's config schema.
     pub config: String,
-    /// The stage sees records whose source topic matches one of these as a whole; `None`: all.
+    /// The stage sees records whose source topic matches one of these; `None`: all. Whoever makes
+    /// the expressions anchors them at both ends.
     pub topics: Option<Arc<[Regex]>>,
 }
 
@@ -23,20 +24,14 @@ impl StageSpec {
     /// Whether the stage applies to records from this topic.
     #[must_use]
     pub fn applies(&self, topic: &str) -> bool {
-        self.topics.as_ref().is_none_or(|list| list.iter().any(|r| full_match(r, topic)))
+        self.topics.as_ref().is_none_or(|list| list.iter().any(|r| r.is_match(topic)))
     }
-}
-
-/// Whether the expression matches the whole text.
-#[must_use]
-pub(crate) fn full_match(regex: &Regex, text: &str) -> bool {
-    regex.find_iter(text).any(|m| m.start() == 0 && m.end() == text.len())
 }
 
 /// A sink and the topics it takes.
 #[derive(Clone)]
 pub struct SinkSpec {
-    /// Matches the record's final topic as a whole.
+    /// Matches the record's final topic; anchored at both ends by whoever makes it.
     pub topics: Regex,
     pub connector: Arc<dyn SinkConnector>,
 }

@@ -10,7 +10,7 @@ use wasmgate_model::{Batch, DeadLetterCause, Delivery, Fault, FaultKind, Retry};
 
 use crate::backoff::Backoff;
 use crate::session::Shared;
-use crate::spec::{SinkSpec, full_match};
+use crate::spec::SinkSpec;
 
 /// A delivery that went through the chain.
 pub(crate) struct Processed {
@@ -155,7 +155,7 @@ impl Routes {
         if let Some(found) = self.known.get(topic) {
             return *found;
         }
-        let found = specs.iter().position(|s| full_match(&s.topics, topic));
+        let found = specs.iter().position(|s| s.topics.is_match(topic));
         self.known.insert(topic.to_owned(), found);
         found
     }
