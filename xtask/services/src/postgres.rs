@@ -4,15 +4,16 @@
 //! `fsync` is off (the data is thrown away), `synchronous_commit` stays on: decoding sees only
 //! flushed log, so without it a committed row shows up late.
 
+mod binaries;
+
 use std::ffi::OsStr;
 use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Names the folder with `initdb`, `pg_ctl` and `postgres`; looked at first.
-const BIN_VARIABLE: &str = "WASMGATE_PG_BIN";
+use binaries::{Binaries, run, text_of};
 
 /// What a capture needs, and quick checks of silent connections.
 const SETTINGS: &[(&str, &str)] = &[
@@ -23,15 +24,6 @@ const SETTINGS: &[(&str, &str)] = &[
     ("full_page_writes", "off"),
     ("wal_sender_timeout", "5s"),
 ];
-
-/// Server binaries, found once.
-#[derive(Debug, Clone)]
-struct Binaries {
-    dir: PathBuf,
-    psql: PathBuf,
-    /// Postgres refuses to run as root: then its own user runs it.
-    as_postgres: bool,
-}
 
 /// How a server differs from the usual one.
 #[derive(Debug, Clone, Default)]
@@ -73,93 +65,13 @@ pub struct Postgres {
     port: u16,
     server_options: String,
     running: bool,
+    watchdog: Option<Child>,
 }
 
 /// Why no server can be started here; `None` when one can.
 #[must_use]
 pub fn missing() -> Option<String> {
     Binaries::find().err()
-}
-
-impl Binaries {
-    fn find() -> Result<Self, String> {
-        let dir = candidates()
-            .into_iter()
-            .find(|d| ["initdb", "pg_ctl", "postgres"].iter().all(|b| d.join(b).is_file()))
-            .ok_or_else(|| {
-                format!(
-                    "no Postgres server binaries found: install the package postgresql, or set \
-                     {BIN_VARIABLE} to the folder with initdb and pg_ctl"
-                )
-            })?;
-        let own = dir.join("psql");
-        let psql = if own.is_file() { own } else { PathBuf::from("psql") };
-        let as_postgres = is_root();
-        if as_postgres && !succeeds(Command::new("runuser").args(["-u", "postgres", "--", "true"]))
-        {
-            return Err("running as root, and `runuser -u postgres` does not work: Postgres \
-                        refuses to run as root; create a user named postgres"
-                .into());
-        }
-        Ok(Self { dir, psql, as_postgres })
-    }
-
-    /// A server program, run by a user that it accepts.
-    fn command(&self, program: &str) -> Command {
-        let path = self.dir.join(program);
-        if !self.as_postgres {
-            return Command::new(path);
-        }
-        let mut command = Command::new("runuser");
-        command.args(["-u", "postgres", "--"]).arg(path);
-        command
-    }
-}
-
-/// Folders that may hold the binaries, best first.
-fn candidates() -> Vec<PathBuf> {
-    let mut found: Vec<PathBuf> =
-        std::env::var_os(BIN_VARIABLE).into_iter().map(Into::into).collect();
-    if let Ok(output) = Command::new("pg_config").arg("--bindir").output()
-        && output.status.success()
-    {
-        found.push(String::from_utf8_lossy(&output.stdout).trim().into());
-    }
-    let mut packaged: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|e| Some((e.file_name().to_str()?.parse().ok()?, e.path().join("bin"))))
-        .collect();
-    packaged.sort_by(|a, b| b.cmp(a));
-    found.extend(packaged.into_iter().map(|(_, path)| path));
-    found.extend(std::env::var_os("PATH").iter().flat_map(std::env::split_paths));
-    found
-}
-
-fn is_root() -> bool {
-    run(Command::new("id").arg("-u")).is_ok_and(|uid| uid.trim() == "0")
-}
-
-fn succeeds(command: &mut Command) -> bool {
-    command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
-}
-
-/// Runs to the end; the output, or what it said when it failed.
-fn run(command: &mut Command) -> Result<String, String> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let output =
-        command.stdin(Stdio::null()).output().map_err(|e| format!("cannot run {program}: {e}"))?;
-    text_of(&program, &output)
-}
-
-fn text_of(program: &str, output: &Output) -> Result<String, String> {
-    let stdout = String::from_utf8_lossy(&output.stdout);
-    if output.status.success() {
-        return Ok(stdout.into_owned());
-    }
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    Err(format!("{program} failed ({}): {stdout}{stderr}", output.status))
 }
 
 impl Postgres {
@@ -170,9 +82,11 @@ impl Postgres {
     pub fn start(options: &Options) -> Result<Self, String> {
         let binaries = Binaries::find()?;
         let dir = fresh_dir(&binaries)?;
+        let server_options = String::new();
         let mut server =
-            Self { binaries, dir, port: 0, server_options: String::new(), running: false };
+            Self { binaries, dir, port: 0, server_options, running: false, watchdog: None };
         server.initialise(options)?;
+        server.watch()?;
         server.launch(options)?;
         Ok(server)
     }
@@ -194,8 +108,8 @@ impl Postgres {
     /// an authority's certificate as a server's.
     fn make_certificate(&self) -> Result<(), String> {
         let config = self.dir.join("openssl.cnf");
-        let text = "[req]\ndistinguished_name=dn\nx509_extensions=ext\nprompt=no\n[dn]\nCN=localhost\n\
-                    [ext]\nsubjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n";
+        let text = "[req]\ndistinguished_name=dn\nx509_extensions=ext\nprompt=no\n\
+                    [dn]\nCN=localhost\n[ext]\nsubjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n";
         std::fs::write(&config, text).map_err(|e| format!("cannot write {config:?}: {e}"))?;
         let key = self.dir.join("server.key");
         let mut openssl = Command::new("openssl");
@@ -212,6 +126,31 @@ impl Postgres {
             run(Command::new("chown").arg("postgres").arg(path))?;
         }
         Ok(())
+    }
+
+    /// Starts a process that ends the server when we die without doing so ourselves: it waits for
+    /// a word on a pipe that closes with us.
+    fn watch(&mut self) -> Result<(), String> {
+        let script = "trap '' INT TERM HUP; dir=$1; shift; read -r word
+                      [ \"$word\" = leave ] || { \"$@\"; rm -rf \"$dir\"; }";
+        let stop = self.binaries.command("pg_ctl");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script, "sh"]).arg(&self.dir).arg(stop.get_program());
+        shell.args(stop.get_args()).arg("-D").arg(self.data_dir());
+        shell.args(["-m", Mode::Immediate.name(), "-w", "stop"]).stdin(Stdio::piped());
+        let child = shell.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        self.watchdog = Some(child.map_err(|e| format!("cannot run sh: {e}"))?);
+        Ok(())
+    }
+
+    /// Sends the watchdog home.
+    fn unwatch(&mut self) {
+        if let Some(mut child) = self.watchdog.take() {
+            let told = child.stdin.take().map(|mut input| input.write_all(b"leave\n"));
+            if matches!(told, Some(Ok(()))) {
+                drop(child.wait());
+            }
+        }
     }
 
     /// Starts on a free port; another process may take the port in between, so it is tried again.
@@ -363,6 +302,7 @@ impl Postgres {
     /// Leaves the server running and answers its folder, for [`stop_detached`].
     #[must_use]
     pub fn detach(mut self) -> PathBuf {
+        self.unwatch();
         self.running = false;
         std::mem::take(&mut self.dir)
     }
@@ -377,6 +317,9 @@ impl Postgres {
 impl Drop for Postgres {
     fn drop(&mut self) {
         self.kill();
+        if !self.running {
+            self.unwatch();
+        }
         // A detached server has no folder here; a server that cannot be stopped keeps its own.
         if !self.running && !self.dir.as_os_str().is_empty() {
             drop(std::fs::remove_dir_all(&self.dir));
@@ -460,6 +403,22 @@ mod tests {
         assert!(server.psql("postgres", "select 1/0").unwrap_err().contains("division by zero"));
         let dir = server.socket_dir().to_owned();
         drop(server);
+        assert!(!dir.exists());
+    }
+
+    #[test]
+    fn a_handle_that_is_lost_takes_the_server_with_it() {
+        if let Some(reason) = missing() {
+            assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{reason}");
+            return eprintln!("skipped: {reason}");
+        }
+        let mut server = Postgres::start(&Options::default()).unwrap();
+        let dir = server.socket_dir().to_owned();
+        let mut watchdog = server.watchdog.take().unwrap();
+        std::mem::forget(server);
+        // what the kernel does when a process is killed
+        drop(watchdog.stdin.take());
+        assert!(watchdog.wait().unwrap().success());
         assert!(!dir.exists());
     }
 }
