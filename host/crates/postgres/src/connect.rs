@@ -23,7 +23,8 @@ use crate::wire::{Frame, Wire};
 /// pgoutput's text follows the session's settings; these win over those of role and database.
 const SESSION: &str = "-c datestyle=ISO -c timezone=UTC -c intervalstyle=postgres \
      -c bytea_output=hex -c extra_float_digits=3 -c lc_monetary=C -c statement_timeout=0 \
-     -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 -c default_transaction_read_only=off";
+     -c lock_timeout=0 -c idle_in_transaction_session_timeout=0 \
+     -c default_transaction_read_only=off";
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

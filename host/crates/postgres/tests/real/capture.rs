@@ -112,7 +112,8 @@ async fn the_source_block_and_topic_are_debeziums() {
     if skipped() {
         return;
     }
-    let db = Db::new("source_block", "CREATE SCHEMA s; CREATE TABLE s.\"T é\"(id int PRIMARY KEY)");
+    let setup = "CREATE SCHEMA s; CREATE TABLE s.\"T é\"(id int PRIMARY KEY)";
+    let db = Db::new("source_block", setup);
     let mut settings = db.settings(&["s.T é"]);
     settings.snapshot = Snapshot::Never;
     let mut run = Run::open(&settings, 10).await;
@@ -240,7 +241,8 @@ async fn an_idle_slot_moves_on_and_close_lets_go() {
     db.sql("INSERT INTO other SELECT generate_series(1, 1000)");
     let target = db.sql("SELECT pg_current_wal_lsn()");
     let moved = format!(
-        "SELECT confirmed_flush_lsn >= '{target}' FROM pg_replication_slots WHERE slot_name = 'idle'"
+        "SELECT confirmed_flush_lsn >= '{target}' FROM pg_replication_slots
+         WHERE slot_name = 'idle'"
     );
     while db.sql(&moved) != "t" {
         // an empty delivery carries the place; only when it is settled the server is told

@@ -135,7 +135,8 @@ async fn a_server_that_goes_away_is_a_timed_fault() {
     let mut run = Run::open(&settings, 10).await;
     db.sql("INSERT INTO t VALUES (1)");
     run.count(1).await;
-    let kill = "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = 'gone'";
+    let kill = "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots
+                WHERE slot_name = 'gone'";
     assert_eq!(db.sql(kill), "t");
     let fault = loop {
         if let Err(fault) = run.next().await {
