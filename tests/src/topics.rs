@@ -1,9 +1,13 @@
 //! Topics of a real broker, written and read back.
 
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -60,53 +64,120 @@ pub fn produce(bootstrap: &str, topic: &str, records: &[(Option<String>, Option<
     producer.flush(PATIENCE).unwrap();
 }
 
+/// Reads one topic as it grows. Keeps what it has read, so that looking again costs what is new.
+pub struct Reader {
+    consumer: BaseConsumer,
+    topic: String,
+    /// Next offset of each partition.
+    next: BTreeMap<i32, i64>,
+    records: Vec<Stored>,
+}
+
+impl Reader {
+    /// A reader from the start of a topic, which need not exist yet.
+    ///
+    /// # Panics
+    /// The client cannot be made.
+    #[must_use]
+    pub fn open(bootstrap: &str, topic: &str) -> Self {
+        let consumer: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", bootstrap)
+            .set("group.id", "read-back")
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
+            .set("isolation.level", "read_committed")
+            .set("fetch.queue.backoff.ms", "5")
+            .set("fetch.wait.max.ms", "10")
+            .create()
+            .unwrap();
+        Self { consumer, topic: topic.to_owned(), next: BTreeMap::new(), records: Vec::new() }
+    }
+
+    /// Everything that lies in the topic now, partition by partition.
+    ///
+    /// # Panics
+    /// The broker does not answer.
+    pub fn all(&mut self) -> &[Stored] {
+        // The topic may be growing: its end is where it was when this began.
+        let ends = self.ends();
+        let started = Instant::now();
+        while ends.iter().any(|(partition, end)| self.next[partition] < *end) {
+            assert!(started.elapsed() < PATIENCE, "{}: the end did not come", self.topic);
+            match self.consumer.poll(Duration::from_millis(200)) {
+                Some(Ok(message)) => {
+                    self.next.insert(message.partition(), message.offset() + 1);
+                    self.records.push(keep(&message));
+                }
+                // What lies between the last record and the end are a transaction's marks.
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    let end = ends.get(&partition).copied().unwrap_or_default();
+                    self.next.entry(partition).and_modify(|next| *next = end.max(*next));
+                }
+                _ => {}
+            }
+        }
+        self.records.sort_by_key(|s| (s.partition, s.offset));
+        &self.records
+    }
+
+    /// Ends of the partitions, each of which is assigned when it is first seen.
+    fn ends(&mut self) -> BTreeMap<i32, i64> {
+        let mut ends = BTreeMap::new();
+        for partition in partitions(&self.consumer, &self.topic) {
+            let marks = self.consumer.fetch_watermarks(&self.topic, partition, PATIENCE);
+            let Ok((low, high)) = marks else { continue };
+            ends.insert(partition, high);
+            if let Entry::Vacant(new) = self.next.entry(partition) {
+                new.insert(low);
+                let mut wanted = TopicPartitionList::new();
+                let at = Offset::Offset(low);
+                wanted.add_partition_offset(&self.topic, partition, at).unwrap();
+                self.consumer.incremental_assign(&wanted).unwrap();
+            }
+        }
+        ends
+    }
+
+    /// Waits until the topic holds at least so many records.
+    ///
+    /// # Panics
+    /// It does not in time.
+    pub fn wait(&mut self, count: usize, log: impl Fn() -> String) -> Vec<Stored> {
+        let (topic, what) = (self.topic.clone(), format!("{count} records in {}", self.topic));
+        let seen = Cell::new(0);
+        crate::wait_for(
+            &what,
+            || {
+                let records = self.all();
+                seen.set(records.len());
+                (records.len() >= count).then(|| records.to_vec())
+            },
+            || format!("{topic} has {}\n{}", seen.get(), log()),
+        )
+    }
+}
+
+fn partitions(consumer: &BaseConsumer, topic: &str) -> Vec<i32> {
+    let Ok(metadata) = consumer.fetch_metadata(Some(topic), PATIENCE) else { return Vec::new() };
+    metadata.topics().iter().flat_map(|t| t.partitions().iter().map(|p| p.id())).collect()
+}
+
 /// Everything that lies in a topic now, partition by partition. Empty where there is no topic.
 ///
 /// # Panics
 /// The broker does not answer.
 #[must_use]
 pub fn read_all(bootstrap: &str, topic: &str) -> Vec<Stored> {
-    let consumer: BaseConsumer = ClientConfig::new()
-        .set("bootstrap.servers", bootstrap)
-        .set("group.id", "read-back")
-        .set("enable.auto.commit", "false")
-        .set("enable.partition.eof", "true")
-        .set("isolation.level", "read_committed")
-        .set("fetch.queue.backoff.ms", "5")
-        .create()
-        .unwrap();
-    let Ok(metadata) = consumer.fetch_metadata(Some(topic), PATIENCE) else { return Vec::new() };
-    let partitions: Vec<i32> =
-        metadata.topics().iter().flat_map(|t| t.partitions().iter().map(|p| p.id())).collect();
-    let mut wanted = TopicPartitionList::new();
-    let mut open = 0;
-    for partition in partitions {
-        let Ok((low, high)) = consumer.fetch_watermarks(topic, partition, PATIENCE) else { continue };
-        if high > low {
-            wanted.add_partition_offset(topic, partition, Offset::Offset(low)).unwrap();
-            open += 1;
-        }
-    }
-    consumer.assign(&wanted).unwrap();
-    let mut stored = Vec::new();
-    let started = Instant::now();
-    while open > 0 {
-        assert!(started.elapsed() < PATIENCE, "{topic}: the end did not come");
-        match consumer.poll(Duration::from_millis(200)) {
-            Some(Ok(message)) => stored.push(keep(&message)),
-            Some(Err(rdkafka::error::KafkaError::PartitionEOF(_))) => open -= 1,
-            _ => {}
-        }
-    }
-    stored.sort_by_key(|s| (s.partition, s.offset));
-    stored
+    let mut reader = Reader::open(bootstrap, topic);
+    reader.all();
+    reader.records
 }
 
 fn keep(message: &impl Message) -> Stored {
     let text = |v: &[u8]| String::from_utf8_lossy(v).into_owned();
-    let headers = message.headers().map(|headers| {
-        headers.iter().map(|h| (h.key.to_owned(), h.value.map(text))).collect()
-    });
+    let headers = message
+        .headers()
+        .map(|headers| headers.iter().map(|h| (h.key.to_owned(), h.value.map(text))).collect());
     Stored {
         partition: message.partition(),
         offset: message.offset(),
@@ -122,10 +193,11 @@ fn keep(message: &impl Message) -> Stored {
 /// # Panics
 /// It does not in time.
 #[must_use]
-pub fn wait_count(bootstrap: &str, topic: &str, count: usize, log: impl Fn() -> String) -> Vec<Stored> {
-    crate::wait_for(
-        &format!("{count} records in {topic}"),
-        || Some(read_all(bootstrap, topic)).filter(|r| r.len() >= count),
-        || format!("{} records\n{}", read_all(bootstrap, topic).len(), log()),
-    )
+pub fn wait_count(
+    bootstrap: &str,
+    topic: &str,
+    count: usize,
+    log: impl Fn() -> String,
+) -> Vec<Stored> {
+    Reader::open(bootstrap, topic).wait(count, log)
 }

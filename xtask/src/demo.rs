@@ -29,7 +29,7 @@ const TRAFFIC: &[&str] = &[
 
 /// Runs the demonstration; with `keep` it stays up until Ctrl-C.
 pub(crate) fn run(keep: bool) -> Result<(), String> {
-    install::system()?;
+    install::system(false)?;
     println!("== building the gateway and the modules (the first time takes minutes)");
     run_program(cargo().args(["build", "--quiet", "--package", "wasmgate"]))?;
     modules::build(&[])?;
@@ -71,7 +71,7 @@ fn write_config(dir: &Path, database: Option<&Postgres>) -> Result<PathBuf, Stri
         Some(server) => format!(
             "postgres: {{ host: 127.0.0.1, port: {}, database: postgres, user: postgres, \
              topic_prefix: orders_db, tables: [public.orders], slot: demo, publication: demo, \
-             decimal: double }}",
+             decimals: double }}",
             server.port()
         ),
         None => "sample: { system: orders, rate: 20, seed: 7 }".to_owned(),
@@ -87,9 +87,12 @@ pipelines:
     source:
       {source}
     transforms:
-      - {{ module: unwrap, config: {{ delete.tombstone.handling.mode: rewrite, add.fields: op }} }}
-      - {{ module: quality-check, config: {{ required: [order_id], ranges: {{ quantity: {{ min: 0 }} }} }} }}
-      - {{ module: route, config: {{ fields: [{{ field: status, equals: shipped, topic: orders_db.shipped }}] }} }}
+      - module: unwrap
+        config: {{ delete.tombstone.handling.mode: rewrite, add.fields: op }}
+      - module: quality-check
+        config: {{ required: [order_id], ranges: {{ quantity: {{ min: 0 }} }} }}
+      - module: route
+        config: {{ fields: [ {{ field: status, equals: shipped, topic: orders_db.shipped }} ] }}
     sinks:
       - {{ topics: '.*', file: {{ dir: {dir}/out }} }}
     dead_letters: {{ file: {{ dir: {dir}/dead-letters }} }}
@@ -192,14 +195,14 @@ impl Drop for Gateway {
     }
 }
 
-/// Copies the log to a file and finds `listening ... address=127.0.0.1:PORT` in it.
+/// Copies the log to a file and finds `listens address=127.0.0.1:PORT` in it.
 fn listen_address(log: impl Read + Send + 'static, path: &Path) -> Option<String> {
     let mut file = fs::File::create(path).ok()?;
     let (found, address) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         for line in BufReader::new(log).lines().map_while(Result::ok) {
             drop(writeln!(file, "{line}"));
-            let Some((_, rest)) = line.split_once("http://") else { continue };
+            let Some((_, rest)) = line.split_once("listens address=") else { continue };
             let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == ':'));
             let address = rest.get(..end.unwrap_or(rest.len())).unwrap_or(rest);
             drop(found.send(address.to_owned()));

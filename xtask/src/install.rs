@@ -5,33 +5,51 @@ use crate::run::{cargo, found, is_ci, program, run};
 
 /// A Debian package and the program that shows it is there.
 struct Need {
+    /// The demonstration needs it too, or it does not build.
+    always: bool,
     program: &'static str,
     package: &'static str,
     why: &'static str,
 }
 
 const NEEDS: &[Need] = &[
-    Need { program: "cc", package: "build-essential", why: "builds librdkafka" },
-    Need { program: "pkg-config", package: "pkg-config", why: "builds librdkafka" },
+    Need { always: true, program: "cc", package: "build-essential", why: "builds librdkafka" },
+    Need { always: true, program: "pkg-config", package: "pkg-config", why: "builds librdkafka" },
     Need {
+        always: false,
         program: "java",
         package: "default-jre-headless",
         why: "runs a real Kafka in the tests",
     },
-    Need { program: "mvn", package: "maven", why: "fetches Kafka's jars" },
-    Need { program: "psql", package: "postgresql", why: "the real Postgres of the tests" },
-    Need { program: "openssl", package: "openssl", why: "certificates for the TLS tests" },
-    Need { program: "promtool", package: "prometheus", why: "checks metrics and alert rules" },
+    Need { always: false, program: "mvn", package: "maven", why: "fetches Kafka's jars" },
+    Need {
+        always: false,
+        program: "psql",
+        package: "postgresql",
+        why: "the real Postgres of the tests",
+    },
+    Need {
+        always: false,
+        program: "openssl",
+        package: "openssl",
+        why: "certificates for the TLS tests",
+    },
+    Need {
+        always: false,
+        program: "promtool",
+        package: "prometheus",
+        why: "checks metrics and alert rules",
+    },
 ];
 
 /// Development files that have no program: (file, package).
 const FILES: &[(&str, &str)] =
     &[("/usr/include/openssl/ssl.h", "libssl-dev"), ("/usr/include/zlib.h", "zlib1g-dev")];
 
-/// Installs, or names, what is missing.
-pub(crate) fn system() -> Result<(), String> {
+/// Installs, or names, what is missing: for the whole suite, or to build and show it.
+pub(crate) fn system(suite: bool) -> Result<(), String> {
     let mut missing: Vec<&str> = Vec::new();
-    for need in NEEDS.iter().filter(|n| !found(n.program)) {
+    for need in NEEDS.iter().filter(|n| (suite || n.always) && !found(n.program)) {
         eprintln!("{} is not here ({}): Debian package {}", need.program, need.why, need.package);
         missing.push(need.package);
     }

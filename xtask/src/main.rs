@@ -16,8 +16,9 @@ mod tidy;
 use std::process::ExitCode;
 
 const HELP: &str = "\
-cargo xtask demo [--keep]          build all, start a throw-away Postgres and the gateway, show records
-                                   going in, through the modules and out; --keep stays until Ctrl-C
+cargo xtask demo [--keep]          build all, start a throw-away Postgres and the gateway, show
+                                   records going in, through the modules and out; --keep stays
+                                   until Ctrl-C
 cargo xtask test [FILTER]          the whole suite: format, lints, tidy, dependencies, tests, checks
 cargo xtask modules [NAME...]      build transforms/NAME.wasm from transforms/NAME/
 cargo xtask services up|down postgres|kafka

@@ -7,7 +7,7 @@ use crate::{install, modules, tidy};
 
 /// Runs every step; stops at the first that fails. A filter runs the matching tests only.
 pub(crate) fn run(filter: Option<&str>) -> Result<(), String> {
-    install::system()?;
+    install::system(true)?;
     if let Some(filter) = filter {
         step("modules", || modules::build(&[]))?;
         step("build", || run_program(cargo().args(["build", "--workspace"])))?;

@@ -1,4 +1,5 @@
-//! Call detail records: as JSON documents of 20 fields and about 600 bytes, and as pgoutput inserts.
+//! Call detail records: as JSON documents of 20 fields and about 600 bytes, and as pgoutput
+//! inserts.
 
 use std::sync::Arc;
 

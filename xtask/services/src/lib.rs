@@ -1,5 +1,6 @@
 //! Starts real servers for tests, the demo and `cargo xtask services`. Standard library only, so
-//! that xtask stays light. Each server gets a fresh data folder and free ports, and dies with its handle.
+//! that xtask stays light. Each server gets a fresh data folder and free ports, and dies with its
+//! handle.
 
 pub mod kafka;
 pub mod postgres;

@@ -1,5 +1,6 @@
 //! F1: bytes to columns and back, without I/O. Sources fill batches through [`document`] (JSON) or
-//! [`pgoutput`] and [`pgvalue`] (Postgres), then call [`project`]; sinks write rows through [`encode`].
+//! [`pgoutput`] and [`pgvalue`] (Postgres), then call [`project`]; sinks write rows through
+//! [`encode`].
 //! Nothing here panics on any bytes.
 
 pub mod document;

@@ -54,7 +54,7 @@ pub struct WrittenColumn {
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Edits {
     pub shape: Shape,
-    /// Fields added or replaced, in order of first writing. An absent value leaves the record's own.
+    /// Fields added or replaced, in order of first writing. An absent value leaves the record's.
     pub written: Vec<WrittenColumn>,
     /// Fields of the row image that are left out of every row, by their names in the payload.
     pub removed: Vec<Arc<str>>,

@@ -83,8 +83,12 @@ pub enum Logical {
     Interval,
     /// A document that the source keeps as text: written as a JSON string, as Debezium does.
     JsonText,
-    /// JSON that stands for itself (arrays, structs): written unquoted.
+    /// Pairs of texts (`hstore`) as a JSON object: written as a JSON string, as Debezium does.
+    TextMap,
+    /// JSON that stands for itself (structs): written unquoted.
     JsonValue,
+    /// A JSON array, written unquoted; what its elements are.
+    Array(Kind),
     /// One of these labels, in the server's order.
     Enum(std::sync::Arc<[String]>),
     /// XML text.

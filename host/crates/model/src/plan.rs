@@ -65,7 +65,7 @@ impl FieldPath {
 pub struct PlanRead {
     pub path: FieldPath,
     pub kind: Kind,
-    /// False: a record without the field is dead-lettered (documents only; rows are checked at bind).
+    /// False: a document without the field is dead-lettered (rows are checked at bind).
     pub optional: bool,
     /// The stage that asked first; named in the dead letter when a value does not fit.
     pub stage: Arc<str>,

@@ -130,7 +130,7 @@ pub(crate) async fn run(parts: Parts<'_>) -> Result<End, Fault> {
     let stop = Arc::new(AtomicBool::new(false));
     let _stop = StopOnDrop(Arc::clone(&stop));
     let (processed_in, processed) = mpsc::channel(QUEUE);
-    // Room for all that may be in flight: the writer never waits here while the settler waits for it.
+    // Room for all in flight: the writer never waits here while the settler waits for it.
     let (accepted_in, accepted) = mpsc::channel(IN_FLIGHT_MAX);
     let (rewrites_in, rewrites) = mpsc::channel(1);
     let (progress_in, progress) = mpsc::unbounded_channel();
@@ -162,6 +162,7 @@ pub(crate) async fn run(parts: Parts<'_>) -> Result<End, Fault> {
         acker,
         checkpoint,
         shared: Arc::clone(shared),
+        assigned: Vec::new(),
     };
     let lanes = reader::LaneQueues { queues: lanes, shared: Arc::clone(shared) };
     let reader = reader::Reading { reader, lanes, progress: progress_in, command };

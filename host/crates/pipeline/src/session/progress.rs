@@ -12,8 +12,17 @@ use super::Shared;
 /// Something that moves or guards the checkpoint.
 pub(crate) enum Progress {
     Settled(Delta),
-    Assigned { partition: Partition, at: Position, state: Option<Arc<[u8]>> },
-    Revoked { partition: Partition, done: oneshot::Sender<()> },
+    /// Answered when it is on disk: before the first record of the partition is read.
+    Assigned {
+        partition: Partition,
+        at: Position,
+        state: Option<Arc<[u8]>>,
+        saved: oneshot::Sender<()>,
+    },
+    Revoked {
+        partition: Partition,
+        done: oneshot::Sender<()>,
+    },
 }
 
 pub(super) struct Checkpoints {
@@ -22,6 +31,8 @@ pub(super) struct Checkpoints {
     pub(super) acker: Box<dyn SourceAcker>,
     pub(super) checkpoint: Checkpoint,
     pub(super) shared: Arc<Shared>,
+    /// Readers that wait for the save of an assignment.
+    pub(super) assigned: Vec<oneshot::Sender<()>>,
 }
 
 impl Checkpoints {
@@ -41,6 +52,10 @@ impl Checkpoints {
                 self.save().await?;
                 self.acker.settled(&self.checkpoint).await?;
             }
+            for saved in self.assigned.drain(..) {
+                // A reader that is gone does not wait.
+                saved.send(()).ok();
+            }
             let tracker = self.shared.tracker();
             revoked.retain(|(partition, _)| !tracker.is_idle(partition));
         }
@@ -58,9 +73,11 @@ impl Checkpoints {
                 let what = "the source's deliveries do not follow each other; please report it";
                 Fault::new(FaultKind::Internal, what).because(e)
             }),
-            Progress::Assigned { partition, at, state } => {
+            Progress::Assigned { partition, at, state, saved } => {
+                let same = self.checkpoint.get(&partition) == Some((at, state.as_ref()));
                 self.checkpoint.assign(partition, at, state);
-                Ok(false)
+                self.assigned.push(saved);
+                Ok(!same)
             }
             Progress::Revoked { partition, done } => {
                 revoked.push((partition, done));

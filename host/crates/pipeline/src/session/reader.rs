@@ -4,7 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use wasmgate_connector::{SourceEvent, SourceReader};
 use wasmgate_model::{Delivery, Delta, Fault, Partition};
 
@@ -53,7 +53,10 @@ impl Reading {
                         }
                     }
                     SourceEvent::Assigned { partition, at, state } => {
-                        self.tell(Progress::Assigned { partition, at, state });
+                        let (saved, wait) = oneshot::channel();
+                        self.tell(Progress::Assigned { partition, at, state, saved });
+                        // An error means that the session is ending; the next send will tell.
+                        drop(wait.await);
                     }
                     SourceEvent::Revoked { partition, done } => {
                         self.tell(Progress::Revoked { partition, done });

@@ -44,7 +44,7 @@ async fn a_sink_that_is_down_holds_the_source_back() {
     let rig = Rig::new(script(500, 4));
     rig.sink.hold_writes();
     let pipeline = rig.start();
-    // Full queues: one in the writer's hands, one in the lane's, one on the way, two queues of four.
+    // One in the writer's hands, one in the lane's, one on the way, two queues of four.
     rig.source.wait_until(|log| log.delivered >= 10).await;
     for _ in 0..1000 {
         tokio::task::yield_now().await;
@@ -218,4 +218,15 @@ async fn a_refused_row_is_written_again_as_often_as_the_policy_says() {
     let letters = rig.letters.look(|l| l.letters.clone());
     assert_eq!(letters.len(), 1);
     assert_eq!((letters[0].position.major, letters[0].attempts), (8, 4));
+}
+
+#[tokio::test]
+async fn an_assignment_is_saved_before_the_first_record_is_read() {
+    let one = Partition("one".into());
+    let rig = Rig::new(vec![Step::Assigned(one, Position::new(7, 0)), Step::Gate]);
+    let pipeline = rig.start();
+    rig.store.wait_until(|log| log.at("p", "one") == Some(Position::new(7, 0))).await;
+    assert_eq!(rig.source.look(|log| log.delivered), 0);
+    rig.source.release();
+    pipeline.stop().await;
 }
