@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::topic_partition_list::TopicPartitionList;
 use wasmgate_connector::{SourceContext, SourceEvent};
 use wasmgate_model::{Checkpoint, Fault, FaultKind};
 
@@ -218,14 +219,27 @@ impl Worker {
         Ok(false)
     }
 
+    /// Pauses or resumes everything that is assigned.
     fn pause(&mut self, pause: bool) {
-        let list = self.consumer.assignment().and_then(|list| match pause {
-            true => self.consumer.pause(&list),
-            false => self.consumer.resume(&list),
-        });
-        match list {
-            Ok(()) => self.paused = pause,
-            Err(error) => tracing::warn!(error = %error, pause, "cannot pause or resume"),
+        match self.consumer.assignment() {
+            Ok(list) => self.paused = self.mark_paused(&list, pause) == pause,
+            Err(error) => tracing::warn!(error = %error, "cannot list the assigned partitions"),
+        }
+    }
+
+    /// Pauses or resumes partitions; answers whether they are paused now. Only what is paused may
+    /// be resumed: resuming another drops the records that librdkafka holds, unread.
+    fn mark_paused(&self, list: &TopicPartitionList, pause: bool) -> bool {
+        let done = match pause {
+            true => self.consumer.pause(list),
+            false => self.consumer.resume(list),
+        };
+        match done {
+            Ok(()) => pause,
+            Err(error) => {
+                tracing::warn!(error = %error, pause, "cannot pause or resume");
+                !pause
+            }
         }
     }
 

@@ -38,7 +38,6 @@ pub(crate) fn context(checkpoint: Checkpoint, limits: BatchLimits) -> SourceCont
 pub(crate) struct Pipe {
     pub(crate) reader: Box<dyn SourceReader>,
     pub(crate) acker: Box<dyn SourceAcker>,
-    pub(crate) status: Arc<SourceStatus>,
     pub(crate) checkpoint: Checkpoint,
     /// Where each owned partition stands.
     pub(crate) owned: BTreeMap<Partition, Position>,
@@ -58,15 +57,18 @@ impl Pipe {
         limits: BatchLimits,
     ) -> Self {
         let context = context(checkpoint.clone(), limits);
-        let status = Arc::clone(&context.status);
         let (reader, acker) = KafkaSource::new(settings).unwrap().open(context).await.unwrap();
         let (owned, rows) = (BTreeMap::new(), Vec::new());
-        Self { reader, acker, status, checkpoint, owned, rows, revoked: 0 }
+        Self { reader, acker, checkpoint, owned, rows, revoked: 0 }
     }
 
     /// Takes the next event, settles it, and gives the delivery back if it was one.
     pub(crate) async fn step(&mut self) -> Option<Delivery> {
-        let event = timeout(PATIENCE, self.reader.next()).await.expect("an event").unwrap();
+        let event = timeout(PATIENCE, self.reader.next()).await;
+        let event = event.unwrap_or_else(|_| {
+            panic!("no event after {} rows; owned {:?}", self.rows.len(), self.owned)
+        });
+        let event = event.unwrap();
         self.take(event).await
     }
 

@@ -1,7 +1,7 @@
 //! The source: resuming, the group, a pipeline that does not read, topics that are not there.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wasmgate_connector::{BatchLimits, Source as _};
 use wasmgate_kafka::{Format, KafkaSource, SourceSettings, Start};
@@ -22,6 +22,28 @@ fn together(pipes: &[&Pipe]) -> (usize, usize) {
     let all: Vec<_> = pipes.iter().flat_map(|pipe| &pipe.rows).collect();
     let distinct: BTreeSet<_> = all.iter().map(|(partition, at, _)| (partition, at)).collect();
     (distinct.len(), all.len() - distinct.len())
+}
+
+/// Both read until they have so many distinct records together.
+async fn read_on(one: &mut Pipe, two: &mut Pipe, records: usize) {
+    let deadline = Instant::now() + broker::PATIENCE;
+    while together(&[one, two]).0 < records {
+        let found = (together(&[one, two]), &one.owned, &two.owned);
+        if Instant::now() > deadline {
+            for p in ["moving-0", "moving-1", "moving-2", "moving-3"] {
+                for (who, pipe) in [("one", &*one), ("two", &*two)] {
+                    let mut at: Vec<u64> = pipe.rows.iter().filter(|r| &*r.0.0 == p).map(|r| r.1).collect();
+                    at.sort_unstable();
+                    let mut runs: Vec<(u64, u64)> = Vec::new();
+                    for a in at { match runs.last_mut() { Some(r) if r.1 + 1 == a => r.1 = a, _ => runs.push((a, a)) } }
+                    eprintln!("{p} {who} {runs:?}");
+                }
+            }
+        }
+        assert!(Instant::now() < deadline, "{found:?} of {records}");
+        one.step_if_any().await;
+        two.step_if_any().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,7 +115,9 @@ async fn partitions_move_between_two_gateways_without_loss_or_repeat() {
     assert_eq!(one.owned.len(), 4);
     let mut two = Pipe::open(settings(&servers, "moving", "moving"), Checkpoint::default()).await;
     let mut next = 400;
+    let deadline = Instant::now() + broker::PATIENCE;
     while two.owned.len() < 2 {
+        assert!(Instant::now() < deadline, "one {:?}, two {:?}", one.owned, two.owned);
         broker::produce(&servers, "moving", &numbered(next..next + 4, 4));
         next += 4;
         one.step_if_any().await;
@@ -102,10 +126,7 @@ async fn partitions_move_between_two_gateways_without_loss_or_repeat() {
     assert_eq!(one.revoked, 2, "cooperative: the partitions that stay are not touched");
     broker::produce(&servers, "moving", &numbered(next..next + 40, 4));
     next += 40;
-    while together(&[&one, &two]).0 < next as usize {
-        one.step_if_any().await;
-        two.step_if_any().await;
-    }
+    read_on(&mut one, &mut two, next as usize).await;
     assert_eq!(together(&[&one, &two]), (next as usize, 0));
     // The second leaves: what it had comes back, from where it stood.
     let gone = two.rows.len();
@@ -132,10 +153,7 @@ async fn a_pipeline_that_does_not_read_does_not_hold_up_the_group() {
         other.step().await;
     }
     // It wakes up and reads on where it was, without a gap; what it lost, the other reads.
-    while together(&[&stuck, &other]).0 < 2000 {
-        stuck.step_if_any().await;
-        other.step_if_any().await;
-    }
+    read_on(&mut stuck, &mut other, 2000).await;
     assert_eq!(stuck.revoked, 1);
     stuck.close().await;
     other.close().await;

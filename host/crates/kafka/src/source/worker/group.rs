@@ -107,17 +107,14 @@ impl Worker {
         }
         context::assign(&self.consumer, &list).map_err(|error| not_answered(&error))?;
         if self.paused {
-            self.pause(true);
+            self.mark_paused(&list, true);
         }
         self.context.status.phase("streaming");
         Ok(None)
     }
 
-    /// Stops reading partitions and tells the pipeline.
+    /// Stops reading partitions and tells the pipeline. librdkafka fetches nothing meanwhile.
     fn revoke(&mut self, list: TopicPartitionList, lost: bool) -> Duty {
-        if let Err(error) = self.consumer.pause(&list) {
-            tracing::debug!(error = %error, "cannot pause revoked partitions");
-        }
         let mut waits = Vec::new();
         for element in list.elements() {
             let partition = place::partition(element.topic(), element.partition());
@@ -166,6 +163,10 @@ impl Worker {
         }
         self.partitions.retain(|reading| !given_up(reading));
         self.last = 0;
+        if self.paused {
+            // A pause outlives the loss of a partition: it would come back paused.
+            self.mark_paused(&revoking.list, false);
+        }
         context::unassign(&self.consumer, &revoking.list).map_err(|error| not_answered(&error))?;
         Ok(None)
     }
