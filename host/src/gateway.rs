@@ -84,7 +84,7 @@ impl Gateway for Process {
     }
 
     fn metrics(&self) -> String {
-        self.telemetry.render()
+        self.telemetry.render(&self.modules.samples())
     }
 
     fn pipelines(&self) -> Vec<PipelineView> {

@@ -8,9 +8,10 @@ use std::time::Duration;
 use wasmgate_connector::{Module, PolicyModule};
 use wasmgate_model::{Fault, FaultKind};
 use wasmgate_pipeline::Pipeline;
-use wasmgate_telemetry::Telemetry;
+use wasmgate_telemetry::{ModuleSample, OwnMetric, Telemetry};
 use wasmgate_wasm::{
-    Change, ChangeKind, Library, Loaded, ModuleState, PolicyComponent, TransformComponent,
+    Change, ChangeKind, Library, Loaded, MetricValue, ModuleState, PolicyComponent,
+    TransformComponent,
 };
 
 use crate::assemble::FindModule;
@@ -90,6 +91,15 @@ pub(crate) struct Modules {
     turn: Mutex<()>,
 }
 
+fn own_metrics(metrics: BTreeMap<String, MetricValue>) -> Vec<(String, OwnMetric)> {
+    let own = |value| match value {
+        MetricValue::Counter(value) => OwnMetric::Counter(value),
+        MetricValue::Gauge(value) => OwnMetric::Gauge(value),
+        MetricValue::Histogram(h) => OwnMetric::Histogram(h.count, h.sum, h.buckets),
+    };
+    metrics.into_iter().map(|(name, value)| (name, own(value))).collect()
+}
+
 impl Modules {
     pub(crate) fn new(library: Arc<Library>, users: Vec<User>, telemetry: Arc<Telemetry>) -> Self {
         Self { library, users, telemetry, turn: Mutex::new(()) }
@@ -97,6 +107,25 @@ impl Modules {
 
     pub(crate) fn library(&self) -> &Library {
         &self.library
+    }
+
+    /// What every active module cost and measured so far.
+    pub(crate) fn samples(&self) -> Vec<ModuleSample> {
+        let own = self.library.runtime().metrics();
+        let active = self.library.list().into_iter().filter(|m| m.state == ModuleState::Active);
+        let sample = |m: wasmgate_wasm::ModuleStatus| ModuleSample {
+            own: own.get(&m.name).map(|own| own_metrics(own.snapshot())).unwrap_or_default(),
+            module: m.name,
+            version: m.version,
+            calls: m.stats.calls,
+            rows: m.stats.rows,
+            traps: m.stats.traps,
+            deadlines: m.stats.deadlines,
+            errors: m.stats.errors + m.stats.limits,
+            cpu_seconds: m.stats.cpu_ns as f64 / 1e9,
+            memory_bytes: m.stats.memory_bytes_max,
+        };
+        active.map(sample).collect()
     }
 
     /// Names of the pipelines that use a module.

@@ -1,6 +1,7 @@
 //! F1: every metric and label name of the gateway, once. Handles are made when a pipeline starts
 //! and counted per batch: nothing looks a label up per record.
 
+mod module;
 mod pipeline;
 mod process;
 
@@ -8,6 +9,7 @@ use std::sync::Arc;
 
 use prometheus::{Encoder, Registry, TextEncoder};
 
+pub use module::{ModuleSample, OwnMetric};
 pub use pipeline::{PipelineMetrics, Seconds};
 pub use process::ProcessMetrics;
 
@@ -31,11 +33,7 @@ impl Telemetry {
         let registry = Registry::new();
         let families = pipeline::Families::new(&registry);
         let process = ProcessMetrics::new(&registry);
-        Self {
-            registry,
-            families,
-            process,
-        }
+        Self { registry, families, process }
     }
 
     /// The handles of one pipeline.
@@ -50,18 +48,17 @@ impl Telemetry {
         &self.process
     }
 
-    /// Prometheus text exposition, format 0.0.4.
+    /// Prometheus text exposition, format 0.0.4, with these modules as they stand.
     #[must_use]
-    pub fn render(&self) -> String {
+    pub fn render(&self, modules: &[ModuleSample]) -> String {
         self.process.refresh();
         let mut text = Vec::new();
-        match TextEncoder::new().encode(&self.registry.gather(), &mut text) {
-            Ok(()) => String::from_utf8(text).unwrap_or_default(),
-            Err(error) => {
-                tracing::error!(%error, "metrics cannot be rendered");
-                String::new()
-            }
+        if let Err(error) = TextEncoder::new().encode(&self.registry.gather(), &mut text) {
+            tracing::error!(%error, "metrics cannot be rendered");
         }
+        let mut text = String::from_utf8(text).unwrap_or_default();
+        module::write(modules, &mut text);
+        text
     }
 }
 
@@ -75,7 +72,7 @@ mod tests {
         let p = telemetry.pipeline("orders");
         p.records_in.inc_by(3);
         p.dead_letter("quality-check", "missing-field", 2);
-        let text = telemetry.render();
+        let text = telemetry.render(&[]);
         for line in [
             "wasmgate_records_in_total{pipeline=\"orders\"} 3",
             "wasmgate_dead_letters_total{code=\"missing-field\",pipeline=\"orders\",stage=\"quality-check\"} 2",
@@ -92,12 +89,9 @@ mod tests {
         for i in 0..1000 {
             p.dead_letter("s", &format!("code-{i}"), 1);
         }
-        let lines = telemetry
-            .render()
-            .lines()
-            .filter(|l| l.contains("dead_letters_total{"))
-            .count();
+        let lines =
+            telemetry.render(&[]).lines().filter(|l| l.contains("dead_letters_total{")).count();
         assert!(lines < 100, "{lines} series");
-        assert!(telemetry.render().contains("code=\"other\""));
+        assert!(telemetry.render(&[]).contains("code=\"other\""));
     }
 }

@@ -17,10 +17,7 @@ pub(crate) fn register<T: Collector + Clone + 'static>(
     registry: &Registry,
     family: prometheus::Result<T>,
 ) -> T {
-    #[expect(
-        clippy::expect_used,
-        reason = "names are constants; the test renders them all"
-    )]
+    #[expect(clippy::expect_used, reason = "names are constants; the test renders them all")]
     let family = family.expect("metric definition");
     if let Err(error) = registry.register(Box::new(family.clone())) {
         tracing::error!(%error, "metric registered twice");
@@ -64,11 +61,7 @@ impl Families {
         let p = &["pipeline"][..];
         Self {
             records_in: counter("wasmgate_records_in_total", "Records read.", p),
-            records_out: counter(
-                "wasmgate_records_out_total",
-                "Records durable in a sink.",
-                p,
-            ),
+            records_out: counter("wasmgate_records_out_total", "Records durable in a sink.", p),
             bytes_out: counter("wasmgate_bytes_out_total", "Bytes durable in a sink.", p),
             batches: counter("wasmgate_batches_total", "Batches processed.", p),
             dropped: counter(
@@ -89,18 +82,12 @@ impl Families {
             ),
             swaps: counter("wasmgate_module_swaps_total", "Modules swapped.", p),
             checkpoints: counter("wasmgate_checkpoints_total", "Checkpoints written.", p),
-            in_flight: gauge(
-                "wasmgate_in_flight_records",
-                "Records read and not settled.",
-            ),
+            in_flight: gauge("wasmgate_in_flight_records", "Records read and not settled."),
             lag_ms: gauge(
                 "wasmgate_source_lag_milliseconds",
                 "Event time to hand-over; -1 unknown.",
             ),
-            retained_bytes: gauge(
-                "wasmgate_source_retained_bytes",
-                "Log kept for us; -1 unknown.",
-            ),
+            retained_bytes: gauge("wasmgate_source_retained_bytes", "Log kept for us; -1 unknown."),
             running: gauge("wasmgate_pipeline_running", "1 while running, else 0."),
             stage_seconds: histogram(
                 "wasmgate_stage_seconds",
@@ -180,9 +167,7 @@ impl PipelineMetrics {
 
     /// Counts records that a stage dropped.
     pub fn dropped(&self, stage: &str, records: u64) {
-        self.dropped
-            .with_label_values(&[self.pipeline.as_str(), stage])
-            .inc_by(records);
+        self.dropped.with_label_values(&[self.pipeline.as_str(), stage]).inc_by(records);
         self.dropped_all.inc_by(records);
     }
 
@@ -192,26 +177,19 @@ impl PipelineMetrics {
         let pair = (stage.to_owned(), code.to_owned());
         let known = codes.contains(&pair) || (codes.len() < CODES_MAX && codes.insert(pair));
         let code = if known { code } else { "other" };
-        self.dead_letters
-            .with_label_values(&[self.pipeline.as_str(), stage, code])
-            .inc_by(records);
+        self.dead_letters.with_label_values(&[self.pipeline.as_str(), stage, code]).inc_by(records);
         self.dead_letters_all.inc_by(records);
     }
 
     /// Counts a restart of the pipeline.
     pub fn restart(&self, fault: &str) {
-        self.restarts
-            .with_label_values(&[self.pipeline.as_str(), fault])
-            .inc();
+        self.restarts.with_label_values(&[self.pipeline.as_str(), fault]).inc();
     }
 
     /// Handles of one stage: seconds per call, records given.
     #[must_use]
     pub fn stage(&self, stage: &str) -> Seconds {
         let labels = &[self.pipeline.as_str(), stage];
-        (
-            self.stage_seconds.with_label_values(labels),
-            self.stage_rows.with_label_values(labels),
-        )
+        (self.stage_seconds.with_label_values(labels), self.stage_rows.with_label_values(labels))
     }
 }

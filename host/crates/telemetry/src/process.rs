@@ -16,10 +16,7 @@ impl ProcessMetrics {
     pub(crate) fn new(registry: &Registry) -> Self {
         let resident = register(
             registry,
-            IntGauge::new(
-                "process_resident_memory_bytes",
-                "Resident memory of the process.",
-            ),
+            IntGauge::new("process_resident_memory_bytes", "Resident memory of the process."),
         );
         let build = register(
             registry,
@@ -32,24 +29,15 @@ impl ProcessMetrics {
         let module_loads = register(
             registry,
             IntCounterVec::new(
-                Opts::new(
-                    "wasmgate_module_loads_total",
-                    "Module files and uploads seen.",
-                ),
+                Opts::new("wasmgate_module_loads_total", "Module files and uploads seen."),
                 &["module", "outcome"],
             ),
         );
-        Self {
-            resident,
-            build,
-            module_loads,
-        }
+        Self { resident, build, module_loads }
     }
 
     pub(crate) fn refresh(&self) {
-        self.build
-            .with_label_values(&[env!("CARGO_PKG_VERSION")])
-            .set(1);
+        self.build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         if let Some(bytes) = resident_bytes() {
             self.resident.set(bytes);
         }

@@ -79,6 +79,12 @@ impl Library {
         Ok(library)
     }
 
+    /// What runs the modules.
+    #[must_use]
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
     /// The active version of a module.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<Loaded> {

@@ -63,7 +63,7 @@ async fn writes_that_fail_for_a_while_are_tried_again_in_order() {
     rig.run().await;
     assert_eq!(rig.durable_rows(), all(20));
     assert_eq!(rig.source.look(|log| log.opens), 1);
-    assert!(rig.telemetry.render().contains("wasmgate_sink_retries_total{pipeline=\"p\"} 3"));
+    assert!(rig.telemetry.render(&[]).contains("wasmgate_sink_retries_total{pipeline=\"p\"} 3"));
 }
 
 #[tokio::test]

@@ -79,7 +79,7 @@ async fn rejects_leave_and_later_stages_see_the_rest() {
     let letters: Vec<u64> =
         rig.letters.look(|log| log.letters.iter().map(|l| l.position.major - 1).collect());
     assert_eq!(letters, [3, 9, 15]);
-    let metrics = rig.telemetry.render();
+    let metrics = rig.telemetry.render(&[]);
     for line in [
         "wasmgate_records_dropped_total{pipeline=\"p\",stage=\"odd-out\"} 7",
         "wasmgate_dead_letters_total{code=\"three\",pipeline=\"p\",stage=\"odd-out\"} 3",
