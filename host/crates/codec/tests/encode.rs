@@ -194,6 +194,61 @@ fn edits_apply_to_the_current_image_of_selected_rows() {
 }
 
 #[test]
+fn absent_values_have_debeziums_placeholders() {
+    let array = |of| (Kind::Json, Logical::Array(of));
+    let text = "\"__debezium_unavailable_value\"";
+    let map = r#""{\"__debezium_unavailable_value\":\"__debezium_unavailable_value\"}""#;
+    let numbers = format!("{:?}", b"__debezium_unavailable_value").replace(' ', "");
+    let cases = [
+        ((Kind::Text, Logical::Plain), text),
+        ((Kind::Json, Logical::JsonText), text),
+        ((Kind::Json, Logical::TextMap), map),
+        ((Kind::Decimal, Logical::Plain), text),
+        ((Kind::Decimal, Logical::Decimal { precision: 0, scale: 0 }), "null"),
+        ((Kind::Bytes, Logical::Plain), "\"X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==\""),
+        ((Kind::Bytes, Logical::BitString(9)), "null"),
+        ((Kind::Integer, Logical::Plain), "null"),
+        (array(Kind::Text), "[\"__debezium_unavailable_value\"]"),
+        (array(Kind::Integer), &numbers),
+        (array(Kind::DateDays), &numbers),
+        (array(Kind::Uuid), "[\"b68a35a7-17ad-35b3-af2a-ae46edb4545a\"]"),
+        (array(Kind::Float), "null"),
+    ];
+    for ((kind, logical), want) in cases {
+        let schema = Schema {
+            fields: vec![field("f", kind, logical.clone(), true)],
+            open: false,
+            ..Schema::open(8, "t".into(), false)
+        };
+        let mut batch = Batch::rows(Arc::new(schema), Arc::new(Plan::default()), Vec::new());
+        let Payload::Rows(rows) = &mut batch.payload else { unreachable!() };
+        rows.current[0].push_absent();
+        batch.ops.push(Op::Update);
+        batch.positions.push(Position::new(1, 1));
+        batch.times_us.push(0);
+        batch.select_all();
+        assert_eq!(value(&batch, 0), Some(format!("{{\"f\":{want}}}")), "{kind:?} {logical:?}");
+    }
+}
+
+#[test]
+fn json_that_a_stage_writes_into_an_array_is_checked() {
+    let mut schema = (*schema()).clone();
+    schema.fields[1] = field("name", Kind::Json, Logical::Array(Kind::Integer), true);
+    let mut batch = batch(Plan::default());
+    batch.schema = Arc::new(schema);
+    batch.edits.shape = Shape::Row;
+    batch.edits.written = vec![written("name", Kind::Json, &[Some("[1"), Some("[1]")])];
+    batch.sel = vec![0, 1];
+    let (mut writer, mut out) = (ValueWriter::new(), Vec::new());
+    let writer = writer.begin(&batch);
+    let error = writer.value(0, &mut out).unwrap_err();
+    assert!(error.to_string().contains("`name` is not valid JSON"), "{error}");
+    assert!(writer.value(1, &mut out).unwrap());
+    assert!(String::from_utf8(out).unwrap().contains("\"name\":[1],"));
+}
+
+#[test]
 fn edits_of_an_envelope_leave_the_old_image() {
     let mut batch = batch(Plan::default());
     batch.edits.removed = ["name", "price", "at", "blob"].map(Into::into).to_vec();

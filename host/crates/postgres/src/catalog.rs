@@ -4,14 +4,18 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use postgres_protocol::escape::escape_literal;
 use wasmgate_codec::pgvalue::{PgTypeKind, TypeInfo};
 use wasmgate_model::Fault;
 
 use crate::connect::{Connector, Purpose};
+use crate::literal::constant;
 use crate::session::{Row, Session, number, text};
 
+/// How long a commit may take to become visible.
+const VISIBLE_WAIT: Duration = Duration::from_secs(1);
 /// Types below are built in; the codec knows them by number.
 const FIRST_USER_OID: u32 = 16384;
 
@@ -65,6 +69,8 @@ pub(crate) struct CatalogColumn {
     pub type_modifier: i32,
     /// Computed from others: the stream leaves it out.
     pub generated: bool,
+    /// The default, where it is a constant, as text of the type.
+    pub default: Option<String>,
 }
 
 /// A table as the catalog has it now. Empty where the table is gone.
@@ -104,20 +110,40 @@ impl Catalog {
         answer
     }
 
-    /// A table's columns, keys and types.
-    pub(crate) async fn table(&mut self, oid: u32) -> Result<TableInfo, Fault> {
+    /// Waits until what a committed transaction did to the catalog is seen. The stream may be
+    /// ahead: the server sends a commit as soon as it is on disk, and its effects become visible
+    /// a moment later, or, where it waits for a synchronous standby, much later.
+    pub(crate) async fn wait_visible(&mut self, xid: i64) -> Result<(), Fault> {
+        let sql = format!(
+            "SELECT 1 FROM pg_catalog.pg_locks \
+             WHERE locktype = 'transactionid' AND transactionid = '{xid}'"
+        );
+        let since = tokio::time::Instant::now();
+        while !self.query("cannot read the locks", &sql).await?.is_empty() {
+            if since.elapsed() > VISIBLE_WAIT {
+                tracing::warn!(xid, "the server does not show what a committed transaction did");
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        Ok(())
+    }
+
+    /// A table's columns and keys, their types and those of `type_oids`: what the stream sends may
+    /// be older than the table.
+    pub(crate) async fn table(&mut self, oid: u32, type_oids: &[u32]) -> Result<TableInfo, Fault> {
         let doing = "cannot read the table's columns";
         let sql = format!(
-            "SELECT attname, attnotnull, atttypid, atttypmod, attgenerated <> '' \
-             FROM pg_catalog.pg_attribute \
+            "SELECT attname, attnotnull, atttypid, atttypmod, attgenerated <> '', \
+             pg_catalog.pg_get_expr(adbin, adrelid) FROM pg_catalog.pg_attribute \
+             LEFT JOIN pg_catalog.pg_attrdef ON adrelid = attrelid AND adnum = attnum \
              WHERE attrelid = {oid} AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
         );
         let rows = self.query(doing, &sql).await?;
         let columns: Vec<CatalogColumn> = rows.iter().map(column).collect();
         let (key, identity) = self.keys(oid).await?;
         let mut types = HashMap::new();
-        for column in &columns {
-            let oid = column.type_oid;
+        for oid in columns.iter().map(|c| c.type_oid).chain(type_oids.iter().copied()) {
             if oid >= FIRST_USER_OID && !types.contains_key(&oid) {
                 types.insert(oid, self.type_info(oid).await?);
             }
@@ -179,7 +205,8 @@ impl Catalog {
 
     async fn labels(&mut self, oid: u32) -> Result<Arc<[String]>, Fault> {
         let sql = format!(
-            "SELECT enumlabel FROM pg_catalog.pg_enum WHERE enumtypid = {oid} ORDER BY enumsortorder"
+            "SELECT enumlabel FROM pg_catalog.pg_enum WHERE enumtypid = {oid} \
+             ORDER BY enumsortorder"
         );
         let rows = self.query("cannot read an enum's labels", &sql).await?;
         Ok(rows.iter().map(|r| text(r, 0).to_owned()).collect())
@@ -197,7 +224,8 @@ impl Catalog {
             return Ok(None);
         }
         let sql = format!(
-            "SELECT p.schemaname, p.tablename, c.oid, c.relkind = 'p' FROM pg_catalog.pg_publication_tables p \
+            "SELECT p.schemaname, p.tablename, c.oid, c.relkind = 'p' \
+             FROM pg_catalog.pg_publication_tables p \
              JOIN pg_catalog.pg_namespace n ON n.nspname = p.schemaname \
              JOIN pg_catalog.pg_class c ON c.relnamespace = n.oid AND c.relname = p.tablename \
              WHERE p.pubname = {name} ORDER BY 1, 2"
@@ -221,5 +249,6 @@ fn column(row: &Row) -> CatalogColumn {
         type_oid: number(row, 2),
         type_modifier: number(row, 3),
         generated: text(row, 4) == "t",
+        default: constant(text(row, 5)),
     }
 }

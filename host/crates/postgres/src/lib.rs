@@ -3,7 +3,8 @@
 //! connector contract. Snapshot and stream meet at the slot's consistent point, without a gap.
 //!
 //! From the socket up: `wire` (frames) → `connect` (TLS, authentication) → `session` (queries,
-//! COPY) and `replication` (the stream) → `stream`, `snapshot` (rows) → `driver` → [`PostgresSource`].
+//! COPY) and `replication` (the stream) → `stream`, `snapshot` (rows) → `driver` →
+//! [`PostgresSource`].
 
 mod assemble;
 mod catalog;
@@ -11,6 +12,7 @@ mod check;
 mod connect;
 mod driver;
 mod fault;
+mod literal;
 mod lsn;
 mod prepare;
 mod pump;

@@ -107,7 +107,7 @@ async fn check_server(catalog: &mut Catalog) -> Result<u32, Fault> {
     Ok(number(row, 0))
 }
 
-/// The tables that the settings name.
+/// The tables that the settings name, in their order.
 pub(crate) fn named_tables(settings: &Settings) -> Result<Vec<TableName>, Fault> {
     let parse = |text: &String| {
         TableName::parse(text).ok_or_else(|| {
@@ -115,9 +115,13 @@ pub(crate) fn named_tables(settings: &Settings) -> Result<Vec<TableName>, Fault>
             Fault::new(FaultKind::Config, message)
         })
     };
-    let mut tables = settings.tables.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
-    tables.sort();
-    tables.dedup();
+    let mut tables = Vec::with_capacity(settings.tables.len());
+    for table in settings.tables.iter().map(parse) {
+        let table = table?;
+        if !tables.contains(&table) {
+            tables.push(table);
+        }
+    }
     Ok(tables)
 }
 
@@ -127,7 +131,8 @@ pub(crate) fn create_publication(settings: &Settings, tables: &[TableName]) -> S
     format!("CREATE PUBLICATION {} FOR TABLE {list}", quote(&settings.publication))
 }
 
-/// The tables to read, in name order; creates the publication where it is missing.
+/// The tables to read, as the settings order them, else by name: as with Debezium the snapshot
+/// reads them in this order. Creates the publication where it is missing.
 async fn publication(catalog: &mut Catalog, settings: &Settings) -> Result<Vec<Published>, Fault> {
     let named = named_tables(settings)?;
     let name = &settings.publication;
@@ -150,8 +155,11 @@ async fn publication(catalog: &mut Catalog, settings: &Settings) -> Result<Vec<P
     if let Some(fix) = missing_tables(settings, &named, &published) {
         return Err(refused(fix));
     }
-    let wanted = |p: &Published| named.is_empty() || named.contains(&p.name);
-    Ok(published.into_iter().filter(wanted).collect())
+    let place = |p: &Published| named.iter().position(|name| *name == p.name);
+    let mut tables = published;
+    tables.retain(|p| named.is_empty() || place(p).is_some());
+    tables.sort_by_key(place);
+    Ok(tables)
 }
 
 /// What a publication lacks, with the statement that adds it.

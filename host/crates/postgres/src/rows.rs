@@ -19,6 +19,8 @@ pub(crate) struct Origin<'a> {
     pub sequence: &'a [u8],
     pub transaction: i64,
     pub lsn: u64,
+    /// Name of the replication origin that the transaction came by, and its place there.
+    pub replicated: Option<(&'a str, u64)>,
 }
 
 /// Which columns of a tuple are real.
@@ -202,9 +204,12 @@ fn fill_columns<'v>(
 
 /// A value that the server did not send with a delete.
 fn push_unknown(field: &mut Column, column: &TableColumn) {
-    match &column.ty {
-        Some(ty) if !column.nullable => push_zero(field, ty),
-        _ => field.push_null(),
+    let Some(ty) = column.ty.as_ref().filter(|_| !column.nullable) else {
+        return field.push_null();
+    };
+    let default = column.default.as_ref().map(|text| push_text(field, ty, text.as_bytes()));
+    if !matches!(default, Some(Ok(()))) {
+        push_zero(field, ty);
     }
 }
 
@@ -214,7 +219,7 @@ fn end_row(batch: &mut Batch, op: Op, at: Position, origin: &Origin<'_>, failed:
     batch.times_us.push(origin.time_us);
     batch.positions.push(at);
     if let Payload::Rows(rows) = &mut batch.payload {
-        use source_column::{LSN, SEQUENCE, SNAPSHOT, TIME_US, TRANSACTION};
+        use source_column::{LSN, ORIGIN, ORIGIN_LSN, SEQUENCE, SNAPSHOT, TIME_US, TRANSACTION};
         let mut column = |i: usize, push: &dyn Fn(&mut Column)| {
             if let Some(column) = rows.source.get_mut(i) {
                 push(column);
@@ -225,6 +230,13 @@ fn end_row(batch: &mut Batch, op: Op, at: Position, origin: &Origin<'_>, failed:
         column(SEQUENCE, &|c| c.push_bytes(origin.sequence));
         column(TRANSACTION, &|c| c.push_int(origin.transaction));
         column(LSN, &|c| c.push_int(origin.lsn as i64));
+        match origin.replicated {
+            None => [ORIGIN, ORIGIN_LSN].map(|i| column(i, &Column::push_null)),
+            Some((name, lsn)) => [
+                column(ORIGIN, &|c| c.push_bytes(name.as_bytes())),
+                column(ORIGIN_LSN, &|c| c.push_int(lsn as i64)),
+            ],
+        };
     }
     if let Some((field, error)) = failed {
         let name = batch.schema.fields.get(field).map_or("?", |f| &f.name);

@@ -120,7 +120,7 @@ impl<'a> Snapshot<'a> {
         let mut held: Option<(Table, Held)> = None;
         for published in tables {
             let (only, filter) = self.lists(published, publication, lists).await?;
-            let info = self.catalog.table(published.oid).await?;
+            let info = self.catalog.table(published.oid, &[]).await?;
             let described = described_by_catalog(&info, only.as_deref());
             let names = described.iter().map(|c| quote(&c.name)).collect::<Vec<_>>().join(", ");
             let table = self.naming.table(published.name.clone(), &described, &info, None);
@@ -175,7 +175,7 @@ impl<'a> Snapshot<'a> {
         // Without a list the catalog names every column that the stream sends; generated columns
         // are in the snapshot alone, as with Debezium.
         let listed: Vec<String> = rows.iter().map(|r| text(r, 0).to_owned()).collect();
-        let info = self.catalog.table(published.oid).await?;
+        let info = self.catalog.table(published.oid, &[]).await?;
         let plain = info.columns.iter().filter(|c| !c.generated);
         let all = plain.into_iter().all(|c| listed.contains(&c.name));
         Ok(((!all).then_some(listed), filter))
@@ -199,6 +199,7 @@ impl<'a> Snapshot<'a> {
             sequence: &self.sequence,
             transaction: self.transaction,
             lsn: self.lsn,
+            replicated: None,
         };
         let mut from = 0;
         let values = self.ends.iter().map(|(end, null)| {

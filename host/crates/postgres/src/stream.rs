@@ -28,6 +28,8 @@ struct Transaction {
     commit_lsn: u64,
     commit_us: i64,
     xid: i64,
+    /// The replication origin that it came by: name, place there.
+    origin: Option<(String, u64)>,
     /// Number of the last record.
     minor: u64,
     /// Records up to this number were settled before a restart.
@@ -140,7 +142,12 @@ impl Stream {
                     self.change(relation, &Change::Truncate, lsn, body.len(), out)?;
                 }
             }
-            Message::Origin { .. } | Message::Type { .. } | Message::Logical { .. } => {}
+            Message::Origin { lsn, name } => {
+                if let Some(transaction) = &mut self.transaction {
+                    transaction.origin = Some((name.to_owned(), lsn));
+                }
+            }
+            Message::Type { .. } | Message::Logical { .. } => {}
         }
         Ok(())
     }
@@ -152,7 +159,9 @@ impl Stream {
             std::cmp::Ordering::Greater => 0,
         };
         let xid = i64::from(xid);
-        self.transaction = Some(Transaction { commit_lsn, commit_us, xid, minor: 0, settled });
+        let origin = None;
+        self.transaction =
+            Some(Transaction { commit_lsn, commit_us, xid, origin, minor: 0, settled });
     }
 
     fn commit(&mut self, end_lsn: u64, out: &mut Assembler) {
@@ -176,7 +185,11 @@ impl Stream {
             self.tables.insert(relation.id, None);
             return Ok(());
         }
-        let info = self.catalog.table(relation.id).await?;
+        if let Some(transaction) = &self.transaction {
+            self.catalog.wait_visible(transaction.xid).await?;
+        }
+        let types: Vec<u32> = relation.columns.iter().map(|c| c.type_oid).collect();
+        let info = self.catalog.table(relation.id, &types).await?;
         let before = self.tables.get(&relation.id).and_then(Option::as_ref);
         let before = before.filter(|t| t.name == name);
         let table = self.naming.table(name, &described(relation), &info, before);
@@ -213,7 +226,8 @@ impl Stream {
         if matches!(change, Change::Truncate) && self.settings.skip_truncate {
             self.truncates_skipped += 1;
             let skipped = self.truncates_skipped;
-            tracing::warn!(table = %table.name, skipped, "truncate not delivered: skip_truncate is on");
+            let why = "truncate not delivered: skip_truncate is on";
+            tracing::warn!(table = %table.name, skipped, "{why}");
             out.reached(end);
             return Ok(());
         }
@@ -224,6 +238,7 @@ impl Stream {
             sequence: &self.sequence,
             transaction: transaction.xid,
             lsn,
+            replicated: transaction.origin.as_ref().map(|(name, lsn)| (name.as_str(), *lsn)),
         };
         let tombstone = self.settings.tombstones_on_delete;
         let batch = out.batch(table)?;

@@ -18,12 +18,14 @@ pub(crate) mod source_column {
     pub(crate) const SEQUENCE: usize = 2;
     pub(crate) const TRANSACTION: usize = 3;
     pub(crate) const LSN: usize = 4;
+    pub(crate) const ORIGIN: usize = 5;
+    pub(crate) const ORIGIN_LSN: usize = 6;
 }
 
 /// Empty columns for the source block.
 pub(crate) fn source_columns() -> Vec<Column> {
     use Kind::{Integer, Text};
-    [Integer, Text, Text, Integer, Integer].map(Column::new).into()
+    [Integer, Text, Text, Integer, Integer, Text, Integer].map(Column::new).into()
 }
 
 /// A column of the server's tuples.
@@ -32,6 +34,8 @@ pub(crate) struct TableColumn {
     /// `None`: the type is left out of the records.
     pub ty: Option<ColumnType>,
     pub nullable: bool,
+    /// Text of the constant that stands in the column by default.
+    pub default: Option<String>,
     /// Part of the replica identity: old key tuples carry it.
     pub identity: bool,
     /// Part of the record's key.
@@ -124,7 +128,8 @@ impl Naming {
                 ),
             }
             let key = key.contains(&column.name);
-            columns.push(TableColumn { ty, nullable, identity: column.identity, key });
+            let default = known.and_then(|c| c.default.clone());
+            columns.push(TableColumn { ty, nullable, default, identity: column.identity, key });
         }
         let key = key.iter().map(|k| k.as_str().into());
         let key = key.filter(|k: &Arc<str>| fields.iter().any(|f| f.name == *k)).collect();
@@ -171,13 +176,12 @@ impl Naming {
 
     /// The source block in Debezium's order, as literal text between the values that differ.
     fn source_parts(&self, name: &TableName) -> (Vec<SourcePart>, Vec<(Arc<str>, SourcePart)>) {
-        use source_column::{LSN, SEQUENCE, SNAPSHOT, TIME_US, TRANSACTION};
+        use source_column::{LSN, ORIGIN, ORIGIN_LSN, SEQUENCE, SNAPSHOT, TIME_US, TRANSACTION};
         let text = |value: &str| {
             let mut quoted = Vec::new();
             write_string(value, &mut quoted);
             SourcePart::Literal(String::from_utf8_lossy(&quoted).into())
         };
-        let null = || SourcePart::Literal("null".into());
         let members = [
             ("version", text(concat!("wasmgate-", env!("CARGO_PKG_VERSION")))),
             ("connector", text("postgresql")),
@@ -192,9 +196,9 @@ impl Naming {
             ("table", text(&name.table)),
             ("txId", SourcePart::Int(TRANSACTION)),
             ("lsn", SourcePart::Int(LSN)),
-            ("xmin", null()),
-            ("origin", null()),
-            ("origin_lsn", null()),
+            ("xmin", SourcePart::Literal("null".into())),
+            ("origin", SourcePart::Text(ORIGIN)),
+            ("origin_lsn", SourcePart::Int(ORIGIN_LSN)),
         ];
         let mut parts = Vec::new();
         let mut literal = String::from("{");

@@ -54,7 +54,7 @@ impl<'a> Cell<'a> {
             Values::Floats(v) => Self::Float(v),
             Values::Blobs(b) => Self::Base64(b),
             Values::Texts(b) => match (kind, logical) {
-                (Kind::Json, Logical::JsonValue) => Self::Json(b),
+                (Kind::Json, Logical::JsonValue | Logical::Array(_)) => Self::Json(b),
                 (Kind::Json, Logical::Plain) => Self::ForeignJson(b),
                 (Kind::Decimal, Logical::Decimal { precision: 0, .. }) => Self::VariableScale(b),
                 (Kind::Decimal, Logical::Decimal { scale, .. }) => Self::Scaled(b, *scale),
@@ -132,15 +132,33 @@ pub(crate) struct Lane<'a> {
 /// What Debezium writes for a large value that the server did not send.
 const UNAVAILABLE: &[u8] = b"\"__debezium_unavailable_value\"";
 const UNAVAILABLE_BYTES: &[u8] = b"\"X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==\"";
+const UNAVAILABLE_MAP: &[u8] =
+    br#""{\"__debezium_unavailable_value\":\"__debezium_unavailable_value\"}""#;
+const UNAVAILABLE_TEXTS: &[u8] = b"[\"__debezium_unavailable_value\"]";
+/// The bytes of the text, as numbers.
+const UNAVAILABLE_NUMBERS: &[u8] = b"[95,95,100,101,98,101,122,105,117,109,95,117,110,97,118,97,\
+    105,108,97,98,108,101,95,118,97,108,117,101]";
+/// The UUID (version 3) that has the text for its name.
+const UNAVAILABLE_UUIDS: &[u8] = b"[\"b68a35a7-17ad-35b3-af2a-ae46edb4545a\"]";
+
+/// The form of [`UNAVAILABLE`] in a column, as recorded; null where Debezium has none.
+fn placeholder(cell: &Cell<'_>, logical: &Logical) -> &'static [u8] {
+    match (cell, logical) {
+        (Cell::Text(_), Logical::TextMap) => UNAVAILABLE_MAP,
+        (Cell::Text(_) | Cell::DecimalText(_), _) => UNAVAILABLE,
+        (Cell::Base64(_), Logical::BitString(_)) => b"null",
+        (Cell::Base64(_), _) => UNAVAILABLE_BYTES,
+        (_, Logical::Array(Kind::Text | Kind::Json)) => UNAVAILABLE_TEXTS,
+        (_, Logical::Array(Kind::Integer | Kind::DateDays)) => UNAVAILABLE_NUMBERS,
+        (_, Logical::Array(Kind::Uuid)) => UNAVAILABLE_UUIDS,
+        _ => b"null",
+    }
+}
 
 impl<'a> Lane<'a> {
     pub(crate) fn new(column: &'a Column, kind: Kind, logical: &Logical) -> Self {
         let cell = Cell::new(column, kind, logical);
-        let placeholder = match cell {
-            Cell::Text(_) | Cell::DecimalText(_) => UNAVAILABLE,
-            Cell::Base64(_) if !matches!(logical, Logical::BitString(_)) => UNAVAILABLE_BYTES,
-            _ => b"null",
-        };
+        let placeholder = placeholder(&cell, logical);
         let bits = |marks: &[u32]| (!marks.is_empty()).then(|| Bits::new(marks));
         Self { cell, nulls: bits(&column.nulls), absent: bits(&column.absent), placeholder }
     }

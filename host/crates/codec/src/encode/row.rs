@@ -256,7 +256,11 @@ fn add_written<'a>(
     let (name, new) = payload_name(edits, &written.name);
     // a field keeps its declared form where the stage kept its kind
     let field = batch.schema.field(name).map(|(_, f)| f).filter(|f| f.kind == written.kind);
-    let logical = field.map_or(&Logical::Plain, |f| &f.logical);
+    let logical = match field.map(|f| &f.logical) {
+        // JSON of a stage is checked before it is written unquoted
+        None | Some(Logical::JsonValue | Logical::Array(_)) => &Logical::Plain,
+        Some(logical) => logical,
+    };
     let lane = Some(Lane::new(&written.column, written.kind, logical));
     match slots.iter_mut().find(|slot| slot.name == name) {
         Some(slot) => slot.written = lane,

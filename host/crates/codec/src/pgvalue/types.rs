@@ -46,7 +46,7 @@ fn extension(name: &str) -> Option<ColumnType> {
     match name {
         "citext" | "ltree" | "lquery" | "isbn" | "isbn13" | "issn" | "issn13" | "ismn"
         | "ismn13" | "ean13" | "upc" => Some(typed(Kind::Text, Logical::Plain, Form::Text)),
-        "hstore" => Some(typed(Kind::Json, Logical::JsonText, Form::Hstore)),
+        "hstore" => Some(typed(Kind::Json, Logical::TextMap, Form::Hstore)),
         _ => None,
     }
 }
@@ -130,7 +130,7 @@ fn money(decimal: DecimalMode) -> ColumnType {
 }
 
 fn array(element: ColumnType) -> Option<ColumnType> {
-    Some(typed(Kind::Json, Logical::JsonValue, Form::Array(Box::new(element))))
+    Some(typed(Kind::Json, Logical::Array(element.kind), Form::Array(Box::new(element))))
 }
 
 /// The element of a built-in array type. Arrays that Debezium leaves out (interval, money, point,

@@ -202,6 +202,26 @@ async fn a_table_that_changes_gets_a_new_schema_in_place() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn columns_that_are_gone_when_their_rows_are_read_keep_their_values() {
+    if skipped() {
+        return;
+    }
+    let setup = "CREATE TYPE mood AS ENUM ('sad', 'ok');
+        CREATE TABLE t(id int PRIMARY KEY, m mood, e int NOT NULL)";
+    let db = Db::new("lagging", setup);
+    let mut settings = db.settings(&["public.t"]);
+    settings.snapshot = Snapshot::Never;
+    let mut run = Run::open(&settings, 100).await;
+    run.acker.close().await;
+    let checkpoint = run.checkpoint.clone();
+    drop(run);
+    db.sql("INSERT INTO t VALUES (1, 'ok', 2); ALTER TABLE t DROP m, DROP e");
+    let mut run = Run::resume(&settings, 100, checkpoint).await.unwrap();
+    let got = run.count(1).await;
+    assert_eq!(got[0].after().to_string(), r#"{"id":1,"m":"ok","e":2}"#);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_server_is_answered_while_the_consumer_stalls() {
     if skipped() {
         return;

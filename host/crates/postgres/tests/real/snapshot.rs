@@ -91,15 +91,16 @@ async fn rows_carry_the_recorded_markers() {
             format!("{}{} {}", source["table"], e.key["id"], source["snapshot"]).replace('"', "")
         })
         .collect();
+    // in the order of the settings
     let want = [
-        "a1 first",
-        "a2 true",
-        "a3 last_in_data_collection",
+        "d1 first",
+        "d2 last_in_data_collection",
         "b1 first_in_data_collection",
         "b2 true",
         "b3 last_in_data_collection",
-        "d1 first_in_data_collection",
-        "d2 last",
+        "a1 first_in_data_collection",
+        "a2 true",
+        "a3 last",
     ];
     assert_eq!(got, want);
     // and again: it is done
