@@ -128,7 +128,10 @@ fn capture_comparison_finds_each_kind_of_difference() {
         (changed("/value/after/point", json!({"y": 2, "x": 1.0})), None),
         (changed("/value/after/n", json!("1")), Some("value.after.n")),
         (changed("/value/after/n", json!(true)), Some("value.after.n")),
-        (changed("/value/after/big", json!(9_223_372_036_854_775_806_i64)), Some("value.after.big")),
+        (
+            changed("/value/after/big", json!(9_223_372_036_854_775_806_i64)),
+            Some("value.after.big"),
+        ),
         (changed("/value/after/point", json!({"x": 1})), Some("value.after.point")),
         (changed("/key", json!({"b": 2, "a": 1})), Some("key")),
         (changed("/key", json!({"a": 1})), Some("key.b")),

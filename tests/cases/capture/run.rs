@@ -2,16 +2,21 @@
 //! same, its steps, and the records that came out.
 
 use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::{Map, Value};
 use wasmgate_services::postgres::Postgres;
 use wasmgate_tests::gateway::{Gateway, lines};
-use wasmgate_tests::wait_for;
+use wasmgate_tests::{root, wait_for};
 
 use super::golden::{Golden, Step};
 
 const PIPELINE: &str = "capture";
+
+/// A module and its configuration.
+type Stage = (&'static str, Value);
 
 /// Scenarios share names of databases, and one drops what the other had.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -25,7 +30,9 @@ pub(super) fn run(server: &Postgres, golden: &Golden) -> Vec<Value> {
     }
     database.publish(golden);
     let dir = tempfile::tempdir().unwrap();
-    let config = config(server, golden, &database.tables(golden));
+    let stages = stages(golden);
+    copy_modules(&stages, &dir.path().join("modules"));
+    let config = config(server, golden, &database.tables(golden), &stages);
     let mut gateway = Some(Gateway::start(dir.path(), &config));
     for step in &golden.steps {
         match step {
@@ -96,17 +103,20 @@ impl<'a> Database<'a> {
         self.sql(&sql).unwrap();
     }
 
-    /// The tables that `table.include.list` means; none: all of the database, also later ones.
+    /// The tables that `table.include.list` means, in its order; none: all of the database, also
+    /// later ones.
     fn tables(&self, golden: &Golden) -> Vec<String> {
         let Some(patterns) = golden.config.get("table.include.list") else { return Vec::new() };
-        let pattern = patterns.as_str().unwrap().replace(',', "|");
-        let sql = format!(
-            "select schemaname || '.' || tablename from pg_tables \
-             where schemaname || '.' || tablename ~ '^({pattern})$' order by 1"
-        );
-        let tables: Vec<String> = self.sql(&sql).unwrap().lines().map(str::to_owned).collect();
-        assert!(!tables.is_empty(), "{pattern} means no table");
-        tables
+        let means = |pattern: &str| {
+            let sql = format!(
+                "select schemaname || '.' || tablename from pg_tables \
+                 where schemaname || '.' || tablename ~ '^({pattern})$' order by 1"
+            );
+            let tables = self.sql(&sql).unwrap();
+            assert!(!tables.is_empty(), "{pattern} means no table");
+            tables.lines().map(str::to_owned).collect::<Vec<_>>()
+        };
+        patterns.as_str().unwrap().split(',').flat_map(means).collect()
     }
 
     /// Waits until everything that is committed now is in the sink and the slot knows it.
@@ -132,10 +142,19 @@ impl Drop for Database<'_> {
     }
 }
 
-fn config(server: &Postgres, golden: &Golden, tables: &[String]) -> String {
+/// Only what a scenario uses, so that nothing else is compiled.
+fn copy_modules(stages: &[Stage], dir: &Path) {
+    fs::create_dir(dir).unwrap();
+    for (module, _) in stages {
+        let file = format!("{module}.wasm");
+        fs::copy(root().join("transforms").join(&file), dir.join(&file)).unwrap();
+    }
+}
+
+fn config(server: &Postgres, golden: &Golden, tables: &[String], stages: &[Stage]) -> String {
     let database = &golden.database;
     let mut text = format!(
-        "data_dir: {{dir}}/data\nhttp: {{ listen: 127.0.0.1:0 }}\nmodules: {{ dir: '{{modules}}' }}\n\
+        "data_dir: {{dir}}/data\nhttp: {{ listen: 127.0.0.1:0 }}\nmodules: {{ dir: '{{dir}}/modules' }}\n\
          pipelines:\n  {PIPELINE}:\n    source:\n      postgres:\n        port: {}\n        \
          database: {database}\n        user: postgres\n        slot: capture_{database}\n        \
          publication: capture\n        heartbeat: 100ms\n        status_interval: 100ms\n",
@@ -149,10 +168,12 @@ fn config(server: &Postgres, golden: &Golden, tables: &[String]) -> String {
             writeln!(text, "        {ours}: {value}").unwrap();
         }
     }
-    text.push_str("    transforms: ");
-    text.push_str(&transforms(golden));
+    text.push_str(if stages.is_empty() { "" } else { "    transforms:\n" });
+    for (module, config) in stages {
+        writeln!(text, "      - {{ module: {module}, config: {config} }}").unwrap();
+    }
     text.push_str(
-        "\n    sinks: [ { topics: '.*', file: { path: '{dir}/out.jsonl' } } ]\n    \
+        "    sinks: [ { topics: '.*', file: { path: '{dir}/out.jsonl' } } ]\n    \
          dead_letters: { file: { dir: '{dir}/dlq' } }\n",
     );
     text
@@ -186,7 +207,7 @@ fn source_option<'a>(name: &str, value: &'a str) -> Option<(&'static str, &'a st
 }
 
 /// The connector's transforms as stages.
-fn transforms(golden: &Golden) -> String {
+fn stages(golden: &Golden) -> Vec<Stage> {
     let names = golden.option("transforms", "").split(',').filter(|name| !name.is_empty());
     let stage = |name: &str| {
         let prefix = format!("transforms.{name}.");
@@ -198,7 +219,8 @@ fn transforms(golden: &Golden) -> String {
         let (module, config) = match class.as_str().unwrap() {
             "io.debezium.transforms.ExtractNewRecordState" => {
                 // Options of older versions, which Debezium ignores by now.
-                options.retain(|name, _| name != "drop.tombstones" && name != "delete.handling.mode");
+                options
+                    .retain(|name, _| name != "drop.tombstones" && name != "delete.handling.mode");
                 ("unwrap", Value::from(options))
             }
             "org.apache.kafka.connect.transforms.RegexRouter" => {
@@ -208,7 +230,7 @@ fn transforms(golden: &Golden) -> String {
             }
             class => panic!("no module does what {class} does"),
         };
-        format!("{{ module: {module}, config: {config} }}")
+        (module, config)
     };
-    format!("[ {} ]", names.map(stage).collect::<Vec<_>>().join(", "))
+    names.map(stage).collect()
 }
