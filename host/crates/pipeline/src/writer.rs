@@ -144,6 +144,9 @@ impl Writer {
     }
 }
 
+/// Topics remembered at most: a rule may make one per record.
+const TOPICS_MAX: usize = 10_000;
+
 /// Which sink a topic goes to; remembered.
 #[derive(Default)]
 pub(crate) struct Routes {
@@ -156,6 +159,9 @@ impl Routes {
             return *found;
         }
         let found = specs.iter().position(|s| s.topics.is_match(topic));
+        if self.known.len() >= TOPICS_MAX {
+            self.known.clear();
+        }
         self.known.insert(topic.to_owned(), found);
         found
     }
@@ -189,8 +195,11 @@ impl Routes {
         chosen.filter_map(|(sink, rows)| Some((sink, RowSet::Some(rows?)))).collect()
     }
 
-    /// The sink that takes every row, where no row changes its topic.
+    /// The sink that takes every row: it takes all topics, or no row changes its topic.
     fn single(&mut self, specs: &[SinkSpec], delivery: &Delivery) -> Option<usize> {
+        if specs.first().is_some_and(|s| matches!(s.topics.as_str(), ".*" | r"\A(?:.*)\z")) {
+            return Some(0);
+        }
         let mut chosen = None;
         for batch in delivery.batches.iter().filter(|b| !b.sel.is_empty()) {
             if batch.edits.topic.is_some() {
