@@ -8,10 +8,13 @@ use wasmgate_model::{
     Batch, Block, Field, Kind, Logical, Op, Payload, Plan, Position, Rows, Schema, Values,
 };
 
+/// Topic and fields of an emission.
+type Form = (String, Vec<(String, Kind)>);
+
 /// Schemas made for emissions, by topic and fields.
 #[derive(Default)]
 pub(crate) struct Emissions {
-    schemas: HashMap<(String, Vec<(String, Kind)>), Arc<Schema>>,
+    schemas: HashMap<Form, Arc<Schema>>,
     plan: Arc<Plan>,
 }
 

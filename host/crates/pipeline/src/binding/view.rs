@@ -7,6 +7,9 @@ use wasmgate_model::{Field, FieldPath, Kind, Logical, Schema};
 
 use super::Slot;
 
+/// (payload name, new name).
+pub(super) type Renames = Vec<(Arc<str>, Arc<str>)>;
+
 /// Where a field of the view comes from.
 #[derive(Debug, Clone)]
 enum Origin {
@@ -177,7 +180,7 @@ impl View {
     }
 
     /// (payload fields to leave out, payload fields under a new name).
-    pub(super) fn edits(&self) -> (Vec<Arc<str>>, Vec<(Arc<str>, Arc<str>)>) {
+    pub(super) fn edits(&self) -> (Vec<Arc<str>>, Renames) {
         let renamed_away = |name: &Arc<str>| self.renamed.iter().any(|(from, _)| from == name);
         let mut removed: Vec<Arc<str>> =
             self.removed.iter().filter(|n| !renamed_away(n)).cloned().collect();
