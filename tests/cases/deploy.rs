@@ -34,6 +34,8 @@ fn deploy_examples_are_valid() {
         let said = String::from_utf8_lossy(&done.stderr);
         assert!(done.status.success(), "{}: {said}", file.display());
     }
+    let calls = wasmgate(&["validate", "-c", "examples/calls.yaml"], Vec::new());
+    assert!(calls.status.success(), "{}", String::from_utf8_lossy(&calls.stderr));
 }
 
 #[test]
@@ -68,10 +70,13 @@ fn deploy_init_scripts_run_and_capture_needs_no_more_rights() {
         let sql = fs::read_to_string(&script).unwrap();
         server.psql("postgres", &sql).unwrap_or_else(|e| panic!("{}: {e}", script.display()));
     }
-    for (database, publication, tables) in
-        [("telecom", "telecom_pub", 5), ("billing", "billing_pub", 3), ("sourcedb", "orders_pub", 1)]
-    {
-        let count = format!("select count(*) from pg_publication_tables where pubname = '{publication}'");
+    for (database, publication, tables) in [
+        ("telecom", "telecom_pub", 5),
+        ("billing", "billing_pub", 3),
+        ("sourcedb", "orders_pub", 1),
+    ] {
+        let count =
+            format!("select count(*) from pg_publication_tables where pubname = '{publication}'");
         assert_eq!(server.psql(database, &count), Ok(tables.to_string()), "{publication}");
     }
     let rows = server.psql("telecom", "select count(*) from crm_schema.customer_profiles").unwrap();
@@ -153,7 +158,8 @@ fn deploy_topics_of_the_examples_are_created() {
     // Brokers of the compose file create no topic by themselves.
     for example in examples() {
         let text = fs::read_to_string(example.join("pipeline.yaml")).unwrap();
-        let values = text.split(['{', '}', ',', '\n']).filter_map(|part| part.trim().split_once(": "));
+        let values =
+            text.split(['{', '}', ',', '\n']).filter_map(|part| part.trim().split_once(": "));
         for (name, topic) in values.filter(|(n, _)| n.ends_with("topic") || *n == "default") {
             assert!(script.contains(topic), "{topic} ({name}) is not created");
         }
@@ -177,7 +183,7 @@ fn exposition() -> String {
     pipeline.stage("s").0.observe(0.001);
     pipeline.checkpoint_seconds.observe(0.001);
     telemetry.process().module_loads.with_label_values(&["m", "accepted"]).inc();
-    telemetry.render()
+    telemetry.render(&[])
 }
 
 #[test]
@@ -205,6 +211,11 @@ fn deploy_alerts_dashboard_and_docs_name_real_metrics() {
                 assert!(text.contains(&family), "{file} does not tell of {family}");
             }
         }
+    }
+    let alerts = fs::read_to_string(root().join("init-scripts/prometheus/alerts.yml")).unwrap();
+    let page = fs::read_to_string(root().join("docs/operations.md")).unwrap();
+    for alert in alerts.lines().filter_map(|l| l.trim().strip_prefix("- alert: ")) {
+        assert!(page.contains(alert), "docs/operations.md does not say what to do about {alert}");
     }
     let dashboard = root().join("init-scripts/grafana/dashboards/wasmgate.json");
     let dashboard: Value = serde_json::from_str(&fs::read_to_string(dashboard).unwrap()).unwrap();

@@ -31,8 +31,12 @@ impl<'s> Page<'s> {
         let Some(options) = mapping["properties"].as_object().filter(|o| !o.is_empty()) else {
             return;
         };
-        let required: Vec<&str> =
-            mapping["required"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let required: Vec<&str> = mapping["required"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
         self.text.push_str("| option | value | meaning |\n|---|---|---|\n");
         let mut nested = Vec::new();
         for (name, option) in options {
@@ -104,7 +108,8 @@ impl<'s> Page<'s> {
     /// Mappings that an option holds, with their paths.
     fn nested(&self, path: &str, option: &'s Value) -> Vec<(String, &'s Value)> {
         let target = self.target(option);
-        let has_options = |m: &Value| m["properties"].as_object().is_some_and(|p: &Map<_, _>| !p.is_empty());
+        let has_options =
+            |m: &Value| m["properties"].as_object().is_some_and(|p: &Map<_, _>| !p.is_empty());
         if has_options(target) {
             return vec![(path.to_owned(), target)];
         }
