@@ -17,6 +17,8 @@ pub const VERSION: &str = "4.3.1";
 const FOLDER: &str = "wasmgate-kafka-";
 /// A free port may be taken between the look and the start: so often it is tried again.
 const ATTEMPTS: usize = 4;
+/// Records with an old timestamp would be deleted half a minute after the start.
+const PROPERTIES: &str = "log.retention.ms=-1";
 
 /// A running cluster. Dropping it stops the brokers and deletes their data.
 #[derive(Debug)]
@@ -199,6 +201,7 @@ fn script(command: &str, folder: &Path, arguments: &[&str]) -> Result<String, St
         .args([command.as_ref(), folder.as_os_str()])
         .args(arguments)
         .env("KAFKA_LIB", jars())
+        .env("KAFKA_PROPS", PROPERTIES)
         .stdin(Stdio::null())
         .output()
         .map_err(|e| format!("cannot run {}: {e}", path.display()))?;

@@ -42,8 +42,8 @@ pub(crate) fn consumer(settings: &SourceSettings) -> Result<ClientConfig, Fault>
         .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
         // Where a group starts is decided at assignment. What is left is a place that retention
-        // took away under a running reader: the oldest record is the least loss.
-        .set("auto.offset.reset", "earliest")
+        // took away under a running reader: that must be said, not skipped.
+        .set("auto.offset.reset", "error")
         .set("isolation.level", "read_committed")
         // The default of 1000 makes the next fetch wait a second whenever the queue was full.
         .set("fetch.queue.backoff.ms", "5")
@@ -139,6 +139,42 @@ pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
         }
         RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => {
             tracing::debug!(facility, line, "librdkafka reports");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::settings::Format;
+
+    /// The promises and the measured throughput rest on these.
+    #[test]
+    fn what_must_not_change_by_accident() {
+        let topics = vec!["t".to_owned()];
+        let source = consumer(&SourceSettings::new("a:1", topics, "g", Format::Json)).unwrap();
+        for (name, value) in [
+            ("enable.auto.commit", "false"),
+            ("enable.auto.offset.store", "false"),
+            ("isolation.level", "read_committed"),
+            ("partition.assignment.strategy", "cooperative-sticky"),
+            ("fetch.queue.backoff.ms", "5"),
+            ("auto.offset.reset", "error"),
+        ] {
+            assert_eq!(source.get(name), Some(value), "{name}");
+        }
+        let sink = producer(&SinkSettings::new("a:1")).unwrap();
+        for (name, value) in [
+            ("enable.idempotence", "true"),
+            ("acks", "all"),
+            ("partitioner", "murmur2_random"),
+            ("message.timeout.ms", "0"),
+            ("compression.type", "lz4"),
+            ("linger.ms", "5"),
+        ] {
+            assert_eq!(sink.get(name), Some(value), "{name}");
         }
     }
 }

@@ -258,6 +258,10 @@ impl Worker {
                 // Opening again looks whether it is really gone.
                 fault(format!("a topic has gone ({reason})"))
             }
+            // Opening again starts at the oldest record and warns of what was lost.
+            Code::AutoOffsetReset | Code::OffsetOutOfRange => {
+                fault(format!("retention deleted records before they were read ({reason})"))
+            }
             // Wrong credentials at the first contact are found by opening; later ones may be a
             // broker that is not ready yet.
             Code::Authentication | Code::SaslAuthenticationFailed => Err(Fault::new(

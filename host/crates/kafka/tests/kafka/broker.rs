@@ -14,7 +14,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use wasmgate_services::kafka::{Kafka, missing};
 
 /// How long anything may take that has to happen.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Whether a real Kafka can be started here. In CI it must be.
 fn is_there() -> bool {
@@ -86,6 +86,14 @@ pub(crate) async fn create(
     }
     let made = admin.create_topics(&[new], &AdminOptions::new()).await.unwrap();
     made.into_iter().for_each(|one| drop(one.unwrap()));
+}
+
+/// Deletes the records before an offset.
+pub(crate) async fn delete_before(bootstrap: &str, topic: &str, partition: i32, offset: i64) {
+    let admin: AdminClient<DefaultClientContext> = client(bootstrap).create().unwrap();
+    let mut list = TopicPartitionList::new();
+    list.add_partition_offset(topic, partition, Offset::Offset(offset)).unwrap();
+    admin.delete_records(&list, &AdminOptions::new()).await.unwrap();
 }
 
 /// Writes records and waits until they are durable. A partition of -1 leaves it to the client.
