@@ -154,8 +154,8 @@ fn copy_modules(stages: &[Stage], dir: &Path) {
 fn config(server: &Postgres, golden: &Golden, tables: &[String], stages: &[Stage]) -> String {
     let database = &golden.database;
     let mut text = format!(
-        "data_dir: {{dir}}/data\nhttp: {{ listen: 127.0.0.1:0 }}\nmodules: {{ dir: '{{dir}}/modules' }}\n\
-         pipelines:\n  {PIPELINE}:\n    source:\n      postgres:\n        port: {}\n        \
+        "data_dir: {{dir}}/data\nhttp: {{ listen: 127.0.0.1:0 }}\n\
+         modules: {{ dir: '{{dir}}/modules' }}\npipelines:\n  {PIPELINE}:\n    source:\n      postgres:\n        port: {}\n        \
          database: {database}\n        user: postgres\n        slot: capture_{database}\n        \
          publication: capture\n        heartbeat: 100ms\n        status_interval: 100ms\n",
         server.port()
@@ -198,9 +198,9 @@ fn source_option<'a>(name: &str, value: &'a str) -> Option<(&'static str, &'a st
         // The scenarios have no column whose null would stop the connector.
         | ("event.processing.failure.handling.mode", "warn")
         // The publication is made here.
-        | ("table.include.list" | "publication.autocreate.mode" | "publish.via.partition.root", _) => {
-            None
-        }
+        | ("table.include.list", _)
+        | ("publication.autocreate.mode", _)
+        | ("publish.via.partition.root", _) => None,
         _ if name == "transforms" || name.starts_with("transforms.") => None,
         _ => panic!("no option means {name}={value}"),
     }
