@@ -63,7 +63,7 @@ impl SinkConnector for KafkaSink {
     async fn open(&self) -> Result<Box<dyn Sink>, Fault> {
         let producer = Producer::connect(self.limits.config()).await?;
         Ok(Box::new(Writer {
-            producer: Some(producer),
+            producer: Some(Arc::new(producer)),
             settings: Arc::clone(&self.settings),
             limits: Arc::clone(&self.limits),
             writers: Vec::new(),
@@ -85,7 +85,7 @@ type Row = (usize, usize);
 /// An open sink.
 struct Writer {
     /// Taken by `close`.
-    producer: Option<Producer>,
+    producer: Option<Arc<Producer>>,
     settings: Arc<SinkSettings>,
     limits: Arc<Limits>,
     /// One per batch of a delivery: rows of several topics interleave.
@@ -107,12 +107,10 @@ struct Progress {
 #[async_trait]
 impl Sink for Writer {
     async fn write(&mut self, request: WriteRequest) -> Result<Durable, Fault> {
-        let Some(producer) = self.producer.take() else {
+        let Some(producer) = self.producer.as_ref().map(Arc::clone) else {
             return Err(Fault::new(FaultKind::Stopped, "the sink was closed"));
         };
-        let written = self.write_to(&producer, request).await;
-        self.producer = Some(producer);
-        written
+        self.write_to(&producer, request).await
     }
 
     async fn close(&mut self) {

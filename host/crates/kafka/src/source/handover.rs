@@ -28,9 +28,8 @@ struct State {
     events: VecDeque<(SourceEvent, usize)>,
     deliveries: usize,
     bytes: usize,
+    /// Why nothing is pushed any more; comes after all events.
     fault: Option<Fault>,
-    /// Nothing is pushed any more.
-    ended: bool,
 }
 
 impl Handover {
@@ -53,10 +52,7 @@ impl Handover {
 
     /// The consumer's thread has ended; with a fault, or because it was told to.
     pub(super) fn end(&self, fault: Option<Fault>) {
-        let mut state = self.state();
-        state.ended = true;
-        state.fault = fault;
-        drop(state);
+        self.state().fault = fault;
         self.ready.notify_one();
     }
 
@@ -149,6 +145,5 @@ mod tests {
         }
         assert!(handover.is_drained() && handover.wait_for_room(Duration::ZERO));
         assert_eq!(handover.next().await.unwrap_err().to_string(), "gone");
-        assert!(handover.state().ended);
     }
 }
