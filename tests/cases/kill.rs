@@ -1,5 +1,6 @@
 //! SIGKILL under load, Postgres → modules → Kafka, checked with a ledger.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -8,8 +9,8 @@ use std::time::{Duration, Instant};
 use wasmgate_services::postgres::Postgres;
 use wasmgate_tests::gateway::Gateway;
 use wasmgate_tests::ledger::{Ledger, checksum};
-use wasmgate_tests::topics::{Stored, read_all};
-use wasmgate_tests::{topics, wait_for};
+use wasmgate_tests::topics::{Reader, Stored};
+use wasmgate_tests::wait_for;
 
 use super::servers::{database, kafka, postgres, unique};
 
@@ -108,14 +109,19 @@ fn kill_nothing_is_missing_and_order_holds() {
     let bootstrap = broker.bootstrap();
     let config = config(&server, &database, &bootstrap, &prefix);
     let dir = tempfile::tempdir().unwrap();
+    // The slot is there before the first row, so that every seq has to arrive.
+    let first = Gateway::start(dir.path(), &config);
+    first.wait_pipeline("ledger", "the stream", |status| status["phase"] == "streaming");
+    assert!(first.signal_and_wait("TERM").0.success());
     let load = Load::start(Arc::clone(&server), database);
+    let mut reader = Reader::open(&bootstrap, &topic);
     let (started, mut kills) = (Instant::now(), 0);
     let mut random = 0x9E37_79B9_7F4A_7C15_u64;
     while !enough(kills, started) {
-        let before = read_all(&bootstrap, &topic).len();
+        let before = reader.all().len();
         let gateway = Gateway::start(dir.path(), &config);
         // It has to get somewhere, then some random while further.
-        let _some = topics::wait_count(&bootstrap, &topic, before + 1, || gateway.log());
+        reader.wait(before + 1, || gateway.log());
         random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         std::thread::park_timeout(Duration::from_millis(random >> 40 & 0xff));
         gateway.kill();
@@ -124,24 +130,32 @@ fn kill_nothing_is_missing_and_order_holds() {
     let written = load.finish();
     let total: i64 = written.values().sum();
     let gateway = Gateway::start(dir.path(), &config);
+    let behind = Cell::new(0);
     wait_for(
         "the last row of every key",
         || {
-            let records = read_all(&bootstrap, &topic);
             let mut last = BTreeMap::new();
-            for r in &records {
+            for r in reader.all() {
                 let row = r.json();
                 last.insert(row["key"].as_i64().unwrap(), row["seq"].as_i64().unwrap());
             }
-            (last == written).then_some(())
+            behind.set(written.iter().filter(|(key, seq)| last.get(key) != Some(seq)).count());
+            (behind.get() == 0).then_some(())
         },
-        || gateway.log(),
+        || {
+            let slots = "select *, pg_current_wal_lsn() from pg_replication_slots";
+            let slots = server.psql("postgres", slots).unwrap();
+            format!("{} keys are behind; {slots}\n{}", behind.get(), gateway.describe("ledger"))
+        },
     );
     let (status, log) = gateway.signal_and_wait("TERM");
     assert!(status.success(), "{log}");
-    let duplicates = arrived(&read_all(&bootstrap, &topic)).check(&written) as u64;
+    let duplicates = arrived(reader.all()).check(&written) as u64;
     println!("{kills} kills, {total} changes, {duplicates} duplicates");
-    assert!(duplicates <= kills * BATCH_ROWS * IN_FLIGHT, "{duplicates} duplicates in {kills} kills");
+    assert!(
+        duplicates <= kills * BATCH_ROWS * IN_FLIGHT,
+        "{duplicates} duplicates in {kills} kills"
+    );
     let letters = wasmgate_tests::gateway::lines(&dir.path().join("dlq/ledger.jsonl"));
     assert!(letters.is_empty(), "{letters:?}");
 }
@@ -159,14 +173,19 @@ fn a_snapshot_with_concurrent_writers_equals_the_table() {
     let bootstrap = broker.bootstrap();
     let gateway = Gateway::start(dir.path(), &config(&server, &database, &bootstrap, &prefix));
     let seen = load.written.load(Ordering::Relaxed);
-    wait_for("load", || (load.written.load(Ordering::Relaxed) > seen + 2000).then_some(()), String::new);
+    wait_for(
+        "load",
+        || (load.written.load(Ordering::Relaxed) > seen + 2000).then_some(()),
+        String::new,
+    );
     let written = load.finish();
+    let mut reader = Reader::open(&bootstrap, &topic);
     let state = wait_for(
         "the table's state",
         || {
             let mut state: BTreeMap<i64, i64> = BTreeMap::new();
             let mut snapshot = 0;
-            for record in read_all(&bootstrap, &topic) {
+            for record in reader.all() {
                 let row = record.json();
                 snapshot += usize::from(row["__op"] == "r");
                 let (key, seq) = (row["key"].as_i64().unwrap(), row["seq"].as_i64().unwrap());

@@ -39,7 +39,7 @@ impl Gateway {
             "the listener",
             || {
                 let log = gateway.log();
-                let at = log.find("http://")? + "http://".len();
+                let at = log.find("address=")? + "address=".len();
                 let rest = &log[at..];
                 let end = rest.find(|c: char| !(c.is_ascii_digit() || c == '.' || c == ':'))?;
                 Some(rest[..end].to_owned())
@@ -105,15 +105,27 @@ impl Gateway {
         http::json(&self.address, &format!("/api/v1/pipelines/{name}"))
     }
 
+    /// Where a pipeline stands and what was logged, for the message of a test that fails.
+    #[must_use]
+    pub fn describe(&self, name: &str) -> String {
+        let status = self.pipeline(name).map_or_else(|| "no answer".into(), |s| s.to_string());
+        format!("{status}\n{}", self.log())
+    }
+
     /// Waits until a pipeline's status fulfils a condition.
     ///
     /// # Panics
     /// It does not in time.
-    pub fn wait_pipeline(&self, name: &str, what: &str, mut holds: impl FnMut(&Value) -> bool) -> Value {
+    pub fn wait_pipeline(
+        &self,
+        name: &str,
+        what: &str,
+        mut holds: impl FnMut(&Value) -> bool,
+    ) -> Value {
         wait_for(
             what,
             || self.pipeline(name).filter(|status| holds(status)),
-            || format!("{:?}\n{}", self.pipeline(name), self.log()),
+            || self.describe(name),
         )
     }
 
@@ -148,7 +160,9 @@ impl Gateway {
     /// It does not end in time.
     pub fn signal_and_wait(mut self, signal: &str) -> (ExitStatus, String) {
         let pid = self.pid().to_string();
-        assert!(Command::new("kill").args([&format!("-{signal}"), &pid]).status().unwrap().success());
+        assert!(
+            Command::new("kill").args([&format!("-{signal}"), &pid]).status().unwrap().success()
+        );
         let status = self.wait();
         (status, self.log())
     }
@@ -175,9 +189,7 @@ impl Drop for Gateway {
 #[must_use]
 pub fn expand(dir: &Path, config: &str) -> String {
     let modules = root().join("transforms");
-    config
-        .replace("{dir}", &dir.to_string_lossy())
-        .replace("{modules}", &modules.to_string_lossy())
+    config.replace("{dir}", &dir.to_string_lossy()).replace("{modules}", &modules.to_string_lossy())
 }
 
 /// The records of a file sink: every line of every file of a folder, or of one file.

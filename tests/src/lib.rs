@@ -1,7 +1,13 @@
 //! What the end-to-end tests share: a gateway as a child process, its HTTP, topics read back,
 //! the ledger. Everything waits on a condition and says what it saw when that does not come.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, clippy::print_stderr, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::print_stderr,
+    reason = "tests"
+)]
 
 pub mod gateway;
 pub mod http;
@@ -24,7 +30,11 @@ pub fn root() -> PathBuf {
 ///
 /// # Panics
 /// Nothing came within [`PATIENCE`]; the text is what `describe` says then.
-pub fn wait_for<T>(what: &str, mut found: impl FnMut() -> Option<T>, describe: impl Fn() -> String) -> T {
+pub fn wait_for<T>(
+    what: &str,
+    mut found: impl FnMut() -> Option<T>,
+    describe: impl Fn() -> String,
+) -> T {
     let started = Instant::now();
     loop {
         if let Some(found) = found() {

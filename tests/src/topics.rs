@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
 use rdkafka::message::{Headers, Message};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -84,7 +83,6 @@ impl Reader {
             .set("bootstrap.servers", bootstrap)
             .set("group.id", "read-back")
             .set("enable.auto.commit", "false")
-            .set("enable.partition.eof", "true")
             .set("isolation.level", "read_committed")
             .set("fetch.queue.backoff.ms", "5")
             .set("fetch.wait.max.ms", "10")
@@ -103,17 +101,9 @@ impl Reader {
         let started = Instant::now();
         while ends.iter().any(|(partition, end)| self.next[partition] < *end) {
             assert!(started.elapsed() < PATIENCE, "{}: the end did not come", self.topic);
-            match self.consumer.poll(Duration::from_millis(200)) {
-                Some(Ok(message)) => {
-                    self.next.insert(message.partition(), message.offset() + 1);
-                    self.records.push(keep(&message));
-                }
-                // What lies between the last record and the end are a transaction's marks.
-                Some(Err(KafkaError::PartitionEOF(partition))) => {
-                    let end = ends.get(&partition).copied().unwrap_or_default();
-                    self.next.entry(partition).and_modify(|next| *next = end.max(*next));
-                }
-                _ => {}
+            if let Some(Ok(message)) = self.consumer.poll(Duration::from_millis(200)) {
+                self.next.insert(message.partition(), message.offset() + 1);
+                self.records.push(keep(&message));
             }
         }
         self.records.sort_by_key(|s| (s.partition, s.offset));
