@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -162,6 +163,48 @@ fn deploy_topics_of_the_examples_are_created() {
             text.split(['{', '}', ',', '\n']).filter_map(|part| part.trim().split_once(": "));
         for (name, topic) in values.filter(|(n, _)| n.ends_with("topic") || *n == "default") {
             assert!(script.contains(topic), "{topic} ({name}) is not created");
+        }
+    }
+}
+
+/// What create-topics.sh asks Kafka's own script to do, one command a line.
+fn topic_commands(dir: &Path, bootstrap: &str) -> Vec<String> {
+    let (bin, asked) = (dir.join("bin"), dir.join("asked"));
+    fs::create_dir(&bin).unwrap();
+    let stand_in = bin.join("kafka-topics.sh");
+    fs::write(&stand_in, format!("#!/bin/sh\necho \"$*\" >> {}\n", asked.display())).unwrap();
+    fs::set_permissions(&stand_in, fs::Permissions::from_mode(0o755)).unwrap();
+    let done = Command::new("bash")
+        .arg(root().join("init-scripts/kafka/create-topics.sh"))
+        .envs([("BOOTSTRAP", bootstrap), ("REPLICATION", "1"), ("PARTITIONS", "2")])
+        .env("KAFKA_HOME", dir)
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    fs::read_to_string(asked).unwrap().lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn deploy_topic_script_is_taken_by_a_real_broker() {
+    if wasmgate_tests::skipped(wasmgate_services::kafka::missing()) {
+        return;
+    }
+    // Other tests may use the same names: a broker of its own.
+    let broker = wasmgate_services::kafka::Kafka::start(1).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let commands = topic_commands(dir.path(), &broker.bootstrap());
+    // Each start of Kafka's tool takes a second: one topic of each kind.
+    let named = |name: &str| {
+        let command = commands.iter().find(|c| c.contains(&format!("--topic {name} ")));
+        command.unwrap_or_else(|| panic!("{name} is not created: {commands:?}"))
+    };
+    let topics = ["orders_db.public.orders", "telecom-cdr", "telecom-cdr-dlq"];
+    for command in topics.iter().map(|t| named(t)).chain(commands.last()) {
+        let words: Vec<&str> = command.split(' ').collect();
+        let said = broker.tool("org.apache.kafka.tools.TopicCommand", &words).unwrap();
+        if words.contains(&"--list") {
+            let listed: BTreeSet<&str> = said.lines().collect();
+            assert!(topics.iter().all(|t| listed.contains(t)), "{said}");
         }
     }
 }
