@@ -155,7 +155,8 @@ fn config(server: &Postgres, golden: &Golden, tables: &[String], stages: &[Stage
     let database = &golden.database;
     let mut text = format!(
         "data_dir: {{dir}}/data\nhttp: {{ listen: 127.0.0.1:0 }}\n\
-         modules: {{ dir: '{{dir}}/modules' }}\npipelines:\n  {PIPELINE}:\n    source:\n      postgres:\n        port: {}\n        \
+         modules: {{ dir: '{{dir}}/modules' }}\npipelines:\n  {PIPELINE}:\n    \
+         source:\n      postgres:\n        port: {}\n        \
          database: {database}\n        user: postgres\n        slot: capture_{database}\n        \
          publication: capture\n        heartbeat: 100ms\n        status_interval: 100ms\n",
         server.port()

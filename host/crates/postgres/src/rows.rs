@@ -2,9 +2,11 @@
 //! sent less than a row. Source of the shapes: Debezium's connector, as recorded (replica
 //! identities, key changes, unchanged large values).
 
+use std::sync::atomic::Ordering;
+
 use wasmgate_codec::encode::original;
 use wasmgate_codec::pgoutput::{OldKind, Tuple, TupleValue};
-use wasmgate_codec::pgvalue::{ValueError, push_text, push_zero};
+use wasmgate_codec::pgvalue::{ColumnType, ValueError, push_text, push_zero};
 use wasmgate_model::{
     Batch, Column, DeadLetterCause, Op, Payload, Position, Reject, Rows, Verdict,
 };
@@ -180,7 +182,7 @@ fn fill_columns<'v>(
                 push_unknown(field, column);
                 Ok(())
             }
-            Some(TupleValue::Text(text)) => push_text(field, ty, text),
+            Some(TupleValue::Text(text)) => push_value(table, number, field, column, ty, text),
             Some(TupleValue::Unchanged) => {
                 field.push_absent();
                 Ok(())
@@ -200,6 +202,35 @@ fn fill_columns<'v>(
         }
     }
     failed
+}
+
+/// A value that the server sent. NaN and infinite `numeric`s have no form as Connect's Decimal:
+/// where the column may be null they are null, and the log says so once per version of a table.
+fn push_value(
+    table: &Table,
+    number: usize,
+    field: &mut Column,
+    column: &TableColumn,
+    ty: &ColumnType,
+    text: &[u8],
+) -> Result<(), ValueError> {
+    let row = field.len() as u32;
+    push_text(field, ty, text)?;
+    if field.nulls.last() != Some(&row) {
+        return Ok(());
+    }
+    if !column.nullable {
+        let expected = "finite, as NOT NULL columns have to be in decimal mode `precise`";
+        return Err(ValueError { expected });
+    }
+    if !table.not_finite.swap(true, Ordering::Relaxed) {
+        let name = table.schema.fields.get(number).map_or("?", |f| &f.name);
+        tracing::warn!(
+            table = %table.name, column = name,
+            "NaN and infinity are null in decimal mode `precise`; `string` and `double` keep them"
+        );
+    }
+    Ok(())
 }
 
 /// A value that the server did not send with a delete.

@@ -2,7 +2,7 @@
 //! tuples becomes a field.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use wasmgate_codec::json::write_string;
 use wasmgate_codec::pgoutput::Relation;
@@ -58,6 +58,8 @@ pub(crate) struct Table {
     pub schema: Arc<Schema>,
     /// In the order of the tuples.
     pub columns: Vec<TableColumn>,
+    /// Whether a number without a form in records was met; it is said once.
+    pub not_finite: Arc<AtomicBool>,
 }
 
 /// What is the same for every table of a source.
@@ -134,7 +136,7 @@ impl Naming {
         let key = key.iter().map(|k| k.as_str().into());
         let key = key.filter(|k: &Arc<str>| fields.iter().any(|f| f.name == *k)).collect();
         let schema = self.schema(&name, fields, key, before);
-        Table { name, schema, columns }
+        Table { name, schema, columns, not_finite: Arc::default() }
     }
 
     fn schema(

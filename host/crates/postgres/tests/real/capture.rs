@@ -215,10 +215,43 @@ async fn columns_that_are_gone_when_their_rows_are_read_keep_their_values() {
     run.acker.close().await;
     let checkpoint = run.checkpoint.clone();
     drop(run);
-    db.sql("INSERT INTO t VALUES (1, 'ok', 2); ALTER TABLE t DROP m, DROP e");
+    db.sql(
+        "INSERT INTO t VALUES (1, 'ok', 2);
+         ALTER TABLE t DROP CONSTRAINT t_pkey, ADD PRIMARY KEY (e); INSERT INTO t VALUES (2, 'ok', 3);
+         ALTER TABLE t DROP m, DROP e",
+    );
     let mut run = Run::resume(&settings, 100, checkpoint).await.unwrap();
-    let got = run.count(1).await;
+    let got = run.count(2).await;
     assert_eq!(got[0].after().to_string(), r#"{"id":1,"m":"ok","e":2}"#);
+    // the key is that of the row's time, too
+    let keys: Vec<String> = got.iter().map(|e| e.key.to_string()).collect();
+    assert_eq!(keys, [r#"{"id":1}"#, r#"{"e":3}"#]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_number_without_a_form_is_rejected_where_null_is_not_allowed() {
+    if skipped() {
+        return;
+    }
+    let setup = "CREATE TABLE t(id int PRIMARY KEY, n numeric, m numeric NOT NULL)";
+    let db = Db::new("notfinite", setup);
+    let mut settings = db.settings(&["public.t"]);
+    settings.snapshot = Snapshot::Never;
+    let mut run = Run::open(&settings, 3).await;
+    db.sql("INSERT INTO t VALUES (1, 'NaN', 1), (2, 1, 'NaN'), (3, 1, 1)");
+    let (mut rows, mut rejects) = (0, Vec::new());
+    while rows < 3 {
+        let delivery = run.next().await.unwrap().unwrap();
+        rows += delivery.rows();
+        for batch in &delivery.batches {
+            rejects.extend(batch.rejects.iter().map(|r| format!("{r:?}")));
+        }
+        run.settle(&delivery).await;
+    }
+    let [reject] = &rejects[..] else { panic!("{rejects:?}") };
+    for said in ["row: 1", "public.t", "field m", "`precise`"] {
+        assert!(reject.contains(said), "{said}: {reject}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
