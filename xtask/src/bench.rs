@@ -1,32 +1,43 @@
 //! `cargo xtask bench`: measurements against a baseline run beside them.
 
-use crate::run::{cargo, run as run_program};
+use std::process::Command;
 
-/// (name, package, example or test, what it measures).
-const BENCHES: &[(&str, &str, &str)] = &[
-    ("documents", "wasmgate-codec", "document_speed"),
-    ("postgres-codec", "wasmgate-codec", "pg_speed"),
+use crate::modules;
+use crate::run::{cargo, run as run_program, target};
+
+/// Measures in memory.
+const MEMORY: &str = "wasmgate-bench";
+/// Measures the release binary on real servers.
+const SERVERS: &str = "wasmgate-bench-servers";
+
+/// (name, program that measures it).
+const BENCHES: &[(&str, &str)] = &[
+    ("memory", MEMORY),
+    ("postgres", SERVERS),
+    ("kafka", SERVERS),
+    ("latency", SERVERS),
+    ("startup", SERVERS),
 ];
 
-/// Runs the named benches, or all.
+/// Builds what is needed once, then runs the named benches, or all.
 pub(crate) fn run(names: &[&str]) -> Result<(), String> {
     let known: Vec<&str> = BENCHES.iter().map(|b| b.0).collect();
     if let Some(unknown) = names.iter().find(|n| !known.contains(n)) {
         return Err(format!("no bench {unknown}; there are {}", known.join(", ")));
     }
-    for (name, package, example) in
-        BENCHES.iter().filter(|b| names.is_empty() || names.contains(&b.0))
-    {
+    let chosen = || BENCHES.iter().filter(|b| names.is_empty() || names.contains(&b.0));
+    modules::build(&[])?;
+    // Always the same packages in one call: with others, cargo would choose other features and
+    // compile every dependency again.
+    let mut build = cargo();
+    build.args(["build", "--release", "--package", "wasmgate", "--bin", "wasmgate"]);
+    for program in [MEMORY, SERVERS].iter().filter(|p| chosen().any(|b| b.1 == **p)) {
+        build.args(["--package", program, "--bin", program]);
+    }
+    run_program(&mut build)?;
+    for (name, program) in chosen() {
         println!("== {name}");
-        run_program(cargo().args([
-            "run",
-            "--quiet",
-            "--release",
-            "-p",
-            package,
-            "--example",
-            example,
-        ]))?;
+        run_program(Command::new(target().join("release").join(program)).arg(name))?;
     }
     Ok(())
 }

@@ -10,10 +10,11 @@ use wasmgate_codec::pgvalue::{ColumnType, push_text};
 use wasmgate_codec::project;
 use wasmgate_connector::Planner;
 use wasmgate_model::{Batch, Column, Edits, Kind, Op, Payload, Position, Schema};
+use wasmgate_bench_servers::records::{FRAUD, QUALITY, ROUTE, UNWRAP, document};
 use wasmgate_wasm::Runtime;
 
 use crate::rounds::{median, time};
-use crate::workload::{self, FRAUD, QUALITY, ROUTE, UNWRAP, document, insert};
+use crate::workload::{self, insert};
 use crate::{Problem, chain};
 
 /// The five stages alone, on rows that are there.

@@ -6,38 +6,6 @@ use std::sync::Arc;
 use wasmgate_codec::pgvalue::{ColumnType, DecimalMode, column_type};
 use wasmgate_model::{Field, Schema, SourcePart};
 
-/// A flat JSON record.
-pub(crate) fn document(n: usize) -> String {
-    format!(
-        concat!(
-            r#"{{"call_id":"CDR{n:012}","customer_id":"CUST{c:06}","caller_number":"+49150{n4:08}","#,
-            r#""callee_number":"+49178{n4:08}","call_type":"voice","call_start_ms":17672256{n4:05},"#,
-            r#""call_end_ms":17672257{n4:05},"call_duration_seconds":{s},"imei":"357158450{n4:06}","#,
-            r#""plan_type":"Premium Plus","payment_method":"credit_card","monthly_spending":{m}.25,"#,
-            r#""credit_score":{k},"monthly_call_duration":{d},"avg_payment_delay":{y},"#,
-            r#""credit_limit":3500,"cell_id":"CELL-{n4:05}","network_type":"5G","roaming":false,"#,
-            r#""termination_reason":"normal_clearing after a handover at the border"}}"#
-        ),
-        n = n,
-        c = n % 100_000,
-        n4 = n % 10_000,
-        s = n % 3600,
-        m = n % 700,
-        k = 300 + n % 550,
-        d = n % 900,
-        y = n % 40,
-    )
-}
-
-pub(crate) const QUALITY: &str = r#"{"required":["call_id","customer_id"],
-    "ranges":{"call_duration_seconds":{"min":0},"monthly_spending":{"min":0}},
-    "allowed":{"network_type":["4G","5G"]}}"#;
-pub(crate) const FRAUD: &str = r#"{"conditions":[
-    {"field":"monthly_spending","op":">","value":400},{"field":"credit_score","op":"<","value":600},
-    {"field":"monthly_call_duration","op":">","value":500}],"write":"is_fraud"}"#;
-pub(crate) const ROUTE: &str = r#"{"fields":[{"field":"payment_method","equals":"prepaid","topic":"cdr.prepaid"}],"default":"cdr"}"#;
-pub(crate) const UNWRAP: &str = r#"{"delete.tombstone.handling.mode":"rewrite","add.fields":"op"}"#;
-
 /// Name, type, modifier and text of a column; `#` is the number of the row.
 const COLUMNS: [(&str, u32, i32, &str); 14] = [
     ("call_id", 1043, 54, "CDR00000000#"),

@@ -1,0 +1,3 @@
+//! What both benches share: the records.
+
+pub mod records;

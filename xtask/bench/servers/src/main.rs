@@ -1,0 +1,48 @@
+//! What the gateway costs on real servers, each time beside a baseline in the same run: Postgres
+//! against `pg_recvlogical`, Kafka against a bare librdkafka copy and rules written by hand;
+//! added latency; start-up. Started by `cargo xtask bench`, which builds what this needs.
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the result is what is printed")]
+
+mod baseline;
+mod gateway;
+mod kafka;
+mod latency;
+mod measure;
+mod postgres;
+mod startup;
+
+use std::process::ExitCode;
+
+type Problem = Box<dyn std::error::Error + Send + Sync>;
+
+/// Records of the throughput runs, a million each: `WASMGATE_BENCH_ROWS`.
+fn rows() -> u64 {
+    let wanted = std::env::var("WASMGATE_BENCH_ROWS").ok();
+    wanted.and_then(|text| text.parse().ok()).unwrap_or(1_000_000)
+}
+
+fn run(words: &[&str]) -> Result<(), Problem> {
+    match words {
+        ["postgres"] => postgres::run(rows()),
+        ["kafka"] => kafka::run(rows()),
+        ["latency"] => latency::run(),
+        ["startup"] => startup::run(),
+        ["baseline", rules, bootstrap, from, to, records] => {
+            baseline::run(rules, bootstrap, from, to, records.parse()?)
+        }
+        _ => Err("name one of postgres, kafka, latency, startup".into()),
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    match run(&words) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("{}: {problem}", words.join(" "));
+            ExitCode::FAILURE
+        }
+    }
+}
