@@ -1,8 +1,10 @@
 //! The cases, by what they are about; servers are started once and shared.
 
+mod badinput;
 mod capture;
 mod deploy;
 mod kill;
+mod load;
 mod orders;
 mod outage;
 mod reload;

@@ -3,67 +3,19 @@
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use wasmgate_services::postgres::Postgres;
 use wasmgate_tests::gateway::Gateway;
-use wasmgate_tests::ledger::{Ledger, checksum};
-use wasmgate_tests::topics::{Reader, Stored};
+use wasmgate_tests::topics::Reader;
 use wasmgate_tests::wait_for;
 
+use super::load::{Load, TABLE, arrived};
 use super::servers::{database, kafka, postgres, unique};
 
-const KEYS: i64 = 40;
 /// Rows of one delivery times deliveries in flight bounds what a kill repeats.
 const BATCH_ROWS: u64 = 64;
 const IN_FLIGHT: u64 = 48;
-
-/// Changes rows until it is told to stop: each key's seq counts up from 1.
-struct Load {
-    stop: Arc<AtomicBool>,
-    written: Arc<AtomicU64>,
-    thread: std::thread::JoinHandle<BTreeMap<i64, i64>>,
-}
-
-impl Load {
-    fn start(server: Arc<Postgres>, database: String) -> Self {
-        let (stop, written) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let (told, counted) = (Arc::clone(&stop), Arc::clone(&written));
-        let thread = std::thread::spawn(move || {
-            let mut last: BTreeMap<i64, i64> = BTreeMap::new();
-            let mut random = 0x2545_F491_4F6C_DD1D_u64;
-            while !told.load(Ordering::Relaxed) {
-                let mut sql = String::new();
-                for _ in 0..20 {
-                    sql.push_str("begin;");
-                    for _ in 0..5 {
-                        random ^= random << 13;
-                        random ^= random >> 7;
-                        random ^= random << 17;
-                        let key = (random % KEYS as u64) as i64;
-                        let seq = last.entry(key).and_modify(|s| *s += 1).or_insert(1);
-                        let sum = checksum(key, *seq);
-                        sql.push_str(&format!(
-                            "insert into ledger values ({key},{seq},{sum}) on conflict (key) do \
-                             update set seq={seq}, checksum={sum};"
-                        ));
-                    }
-                    sql.push_str("commit;");
-                }
-                server.psql(&database, &sql).unwrap();
-                counted.fetch_add(100, Ordering::Relaxed);
-            }
-            last
-        });
-        Self { stop, written, thread }
-    }
-
-    fn finish(self) -> BTreeMap<i64, i64> {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread.join().unwrap()
-    }
-}
 
 fn config(server: &Postgres, database: &str, bootstrap: &str, prefix: &str) -> String {
     format!(
@@ -81,16 +33,6 @@ fn config(server: &Postgres, database: &str, bootstrap: &str, prefix: &str) -> S
     )
 }
 
-fn arrived(records: &[Stored]) -> Ledger {
-    let mut ledger = Ledger::default();
-    for record in records {
-        let row = record.json();
-        let field = |name: &str| row[name].as_i64().unwrap();
-        ledger.arrived(field("key"), field("seq"), field("checksum"));
-    }
-    ledger
-}
-
 /// How long the loop runs: `WASMGATE_SOAK_MINUTES`, else 20 kills.
 fn enough(kills: u64, started: Instant) -> bool {
     match std::env::var("WASMGATE_SOAK_MINUTES").ok().and_then(|m| m.parse::<u64>().ok()) {
@@ -102,8 +44,7 @@ fn enough(kills: u64, started: Instant) -> bool {
 #[test]
 fn kill_nothing_is_missing_and_order_holds() {
     let (Some(server), Some(broker)) = (postgres(), kafka()) else { return };
-    let table = "create table ledger (key bigint primary key, seq bigint not null, checksum bigint not null)";
-    let database = database(&server, "kill", table);
+    let database = database(&server, "kill", TABLE);
     let prefix = unique("killed");
     let topic = format!("{prefix}.public.ledger");
     let bootstrap = broker.bootstrap();
@@ -163,19 +104,18 @@ fn kill_nothing_is_missing_and_order_holds() {
 #[test]
 fn a_snapshot_with_concurrent_writers_equals_the_table() {
     let (Some(server), Some(broker)) = (postgres(), kafka()) else { return };
-    let table = "create table ledger (key bigint primary key, seq bigint not null, checksum bigint not null)";
-    let database = database(&server, "snap", table);
+    let database = database(&server, "snap", TABLE);
     let prefix = unique("snapped");
     let topic = format!("{prefix}.public.ledger");
     let load = Load::start(Arc::clone(&server), database.clone());
-    wait_for("load", || (load.written.load(Ordering::Relaxed) > 1000).then_some(()), String::new);
+    wait_for("load", || (load.written() > 1000).then_some(()), String::new);
     let dir = tempfile::tempdir().unwrap();
     let bootstrap = broker.bootstrap();
     let gateway = Gateway::start(dir.path(), &config(&server, &database, &bootstrap, &prefix));
-    let seen = load.written.load(Ordering::Relaxed);
+    let seen = load.written();
     wait_for(
         "load",
-        || (load.written.load(Ordering::Relaxed) > seen + 2000).then_some(()),
+        || (load.written() > seen + 2000).then_some(()),
         String::new,
     );
     let written = load.finish();

@@ -1,13 +1,13 @@
 //! Topics of a real broker, written and read back.
 
 use std::cell::Cell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::collections::btree_map::Entry;
 use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::{Headers, Message};
+use rdkafka::message::{Header, Headers, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 
@@ -41,26 +41,60 @@ impl Stored {
     }
 }
 
-/// Writes records (key, value) and waits for the broker.
+/// A record to write.
+#[derive(Debug, Clone, Default)]
+pub struct Record {
+    pub key: Option<Vec<u8>>,
+    /// `None` is a tombstone.
+    pub value: Option<Vec<u8>>,
+    pub headers: Vec<(String, String)>,
+}
+
+impl Record {
+    /// A key and a value, without headers.
+    #[must_use]
+    pub fn new(key: &str, value: impl Into<Vec<u8>>) -> Self {
+        Self { key: Some(key.into()), value: Some(value.into()), headers: Vec::new() }
+    }
+}
+
+/// Writes records and waits for the broker.
 ///
 /// # Panics
 /// The broker does not take them.
-pub fn produce(bootstrap: &str, topic: &str, records: &[(Option<String>, Option<String>)]) {
+pub fn produce(bootstrap: &str, topic: &str, records: &[Record]) {
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", bootstrap)
         .set("partitioner", "murmur2_random")
         .create()
         .unwrap();
-    for (key, value) in records {
-        let mut record: BaseRecord<'_, str, str> = BaseRecord::to(topic);
+    for Record { key, value, headers } in records {
+        let mut record: BaseRecord<'_, [u8], [u8]> = BaseRecord::to(topic);
         record.key = key.as_deref();
         record.payload = value.as_deref();
+        let header = |list: OwnedHeaders, (key, value): &(String, String)| {
+            list.insert(Header { key, value: Some(value) })
+        };
+        record.headers =
+            (!headers.is_empty()).then(|| headers.iter().fold(OwnedHeaders::new(), header));
         while let Err((_, back)) = producer.send(record) {
             producer.poll(Duration::from_millis(10));
             record = back;
         }
     }
     producer.flush(PATIENCE).unwrap();
+}
+
+/// Names of the topics that there are.
+///
+/// # Panics
+/// The broker does not answer.
+#[must_use]
+pub fn names(bootstrap: &str) -> BTreeSet<String> {
+    let consumer: BaseConsumer =
+        ClientConfig::new().set("bootstrap.servers", bootstrap).create().unwrap();
+    let metadata = consumer.fetch_metadata(None, PATIENCE).unwrap();
+    metadata.topics().iter().map(|t| t.name().to_owned()).collect()
 }
 
 /// Reads one topic as it grows. Keeps what it has read, so that looking again costs what is new.
