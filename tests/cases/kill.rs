@@ -113,11 +113,7 @@ fn a_snapshot_with_concurrent_writers_equals_the_table() {
     let bootstrap = broker.bootstrap();
     let gateway = Gateway::start(dir.path(), &config(&server, &database, &bootstrap, &prefix));
     let seen = load.written();
-    wait_for(
-        "load",
-        || (load.written() > seen + 2000).then_some(()),
-        String::new,
-    );
+    wait_for("load", || (load.written() > seen + 2000).then_some(()), String::new);
     let written = load.finish();
     let mut reader = Reader::open(&bootstrap, &topic);
     let state = wait_for(

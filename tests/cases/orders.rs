@@ -72,7 +72,8 @@ fn orders_change_by_change_under_a_second() {
     let records = reader.all();
     let (tombstone, envelopes) = records.split_last().unwrap();
     assert_eq!(tombstone.value, None, "a delete is followed by a tombstone");
-    let ops: String = envelopes.iter().map(|r| r.json()["op"].as_str().unwrap().to_owned()).collect();
+    let ops: String =
+        envelopes.iter().map(|r| r.json()["op"].as_str().unwrap().to_owned()).collect();
     assert_eq!(ops, format!("rc{}d", "u".repeat(17)));
     for record in &records[1..] {
         let key: Value = serde_json::from_slice(record.key.as_ref().unwrap()).unwrap();

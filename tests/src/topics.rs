@@ -1,8 +1,8 @@
 //! Topics of a real broker, written and read back.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, BTreeSet};
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
