@@ -230,6 +230,37 @@ fn exposition() -> String {
 }
 
 #[test]
+fn deploy_metrics_pass_promtool() {
+    let promtool = std::process::Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn();
+    let missing = promtool.as_ref().err().map(|e| format!("promtool: {e}"));
+    if wasmgate_tests::skipped(missing) {
+        return;
+    }
+    let mut promtool = promtool.unwrap();
+    let own = vec![
+        ("a".to_owned(), wasmgate_telemetry::OwnMetric::Counter(1)),
+        ("b".to_owned(), wasmgate_telemetry::OwnMetric::Gauge(1.0)),
+        ("c".to_owned(), wasmgate_telemetry::OwnMetric::Histogram(1, 1.0, vec![(1.0, 1)])),
+    ];
+    let sample = wasmgate_telemetry::ModuleSample {
+        module: "m".to_owned(),
+        version: "1".to_owned(),
+        own,
+        ..wasmgate_telemetry::ModuleSample::default()
+    };
+    let telemetry = wasmgate_telemetry::Telemetry::new();
+    telemetry.pipeline("p").dead_letter("s", "c", 1);
+    let text = telemetry.render(&[sample]);
+    std::io::Write::write_all(&mut promtool.stdin.take().unwrap(), text.as_bytes()).unwrap();
+    let done = promtool.wait_with_output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+#[test]
 fn deploy_alerts_dashboard_and_docs_name_real_metrics() {
     let exposition = exposition();
     let known: BTreeSet<&str> =

@@ -17,7 +17,7 @@ pub use policy::{Decision, Failure, Policy, PolicyModule};
 pub use pool::BatchPool;
 pub use sink::{
     DeadLetter, DeadLetterConnector, DeadLetterContext, DeadLetters, Durable, RecordEncoder,
-    RefusedRow, RowSet, Sink, SinkConnector, WriteRequest, Written,
+    RefusedRow, RowSet, Sink, SinkConnector, SinkHealth, WriteRequest, Written,
 };
 pub use source::{
     BatchLimits, Finding, Source, SourceAcker, SourceContext, SourceEvent, SourceHalves,

@@ -8,7 +8,8 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use wasmgate_model::{Batch, DeadLetterCause, Delivery, Fault};
@@ -100,6 +101,34 @@ pub struct Written {
 /// Resolves when what was accepted is durable.
 pub type Durable = Pin<Box<dyn Future<Output = Result<Written, Fault>> + Send>>;
 
+/// What a sink knows about why accepted rows do not become durable: written by it, read by status.
+#[derive(Debug, Default)]
+pub struct SinkHealth {
+    troubled: AtomicBool,
+    trouble: Mutex<String>,
+}
+
+impl SinkHealth {
+    /// Something is wrong; true if it was not before.
+    pub fn trouble(&self, reason: &str) -> bool {
+        let mut held = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        reason.clone_into(&mut held);
+        !self.troubled.swap(true, Ordering::Relaxed)
+    }
+
+    /// Rows become durable again; true if they did not before. Cheap while all is well.
+    pub fn well(&self) -> bool {
+        self.troubled.load(Ordering::Relaxed) && self.troubled.swap(false, Ordering::Relaxed)
+    }
+
+    /// What is wrong now.
+    #[must_use]
+    pub fn reason(&self) -> Option<String> {
+        let troubled = self.troubled.load(Ordering::Relaxed);
+        troubled.then(|| self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+}
+
 /// An open sink. Writes are called one after the other, in order; their durables are awaited side
 /// by side while later writes go on.
 #[async_trait]
@@ -113,6 +142,11 @@ pub trait Sink: Send {
 
     /// No more writes will come, and every durable was awaited or given up.
     async fn close(&mut self) {}
+
+    /// Where the sink tells that it waits for its server. Sinks that never wait need none.
+    fn health(&self) -> Arc<SinkHealth> {
+        Arc::default()
+    }
 }
 
 /// A configured sink.

@@ -129,6 +129,10 @@ impl LastError {
 
 /// Passes librdkafka's own log lines on. They name brokers and errors, never records.
 pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, line: &str) {
+    // A broker that is away: the error callback says it too, and says it once.
+    if matches!(facility, "FAIL" | "ERROR") {
+        return tracing::debug!(facility, line, "librdkafka reports an error");
+    }
     match level {
         RDKafkaLogLevel::Emerg
         | RDKafkaLogLevel::Alert

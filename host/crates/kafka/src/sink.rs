@@ -16,7 +16,7 @@ use rdkafka::message::{Header, OwnedHeaders};
 use tokio::sync::oneshot;
 use wasmgate_codec::encode::{BatchWriter, EncodeError, ValueWriter};
 use wasmgate_connector::{
-    Durable, Finding, RefusedRow, Sink, SinkConnector, WriteRequest, Written,
+    Durable, Finding, RefusedRow, Sink, SinkConnector, SinkHealth, WriteRequest, Written,
 };
 use wasmgate_model::{DeadLetterCause, Fault, FaultKind};
 
@@ -111,6 +111,10 @@ impl Sink for Writer {
             return Err(Fault::new(FaultKind::Stopped, "the sink was closed"));
         };
         self.write_to(&producer, request).await
+    }
+
+    fn health(&self) -> Arc<SinkHealth> {
+        self.producer.as_ref().map(|producer| producer.health()).unwrap_or_default()
     }
 
     async fn close(&mut self) {

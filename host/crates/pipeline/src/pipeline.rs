@@ -67,7 +67,7 @@ impl Pipeline {
     /// A snapshot of the pipeline.
     #[must_use]
     pub fn status(&self) -> PipelineStatus {
-        let (mut state, reason) = self.shared.state();
+        let (mut state, reason) = self.shared.shown();
         if state == State::Running && *self.command.borrow() == Command::Pause {
             state = State::Paused;
         }

@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use wasmgate_connector::{
-    BatchPool, DeadLetterContext, Policy, Sink, SourceContext, SourceHalves, SourceStatus,
+    BatchPool, DeadLetterContext, Policy, Sink, SinkHealth, SourceContext, SourceHalves,
+    SourceStatus,
 };
 use wasmgate_model::{Checkpoint, Delivery, Fault, FaultKind};
 use wasmgate_telemetry::PipelineMetrics;
@@ -41,6 +42,7 @@ pub(crate) struct Shared {
     state: Mutex<(State, Option<String>)>,
     pub(crate) checkpoint: Mutex<Checkpoint>,
     tracker: Mutex<Tracker>,
+    sinks: Mutex<Vec<Arc<SinkHealth>>>,
     pub(crate) changed: tokio::sync::Notify,
 }
 
@@ -52,6 +54,7 @@ impl Shared {
             state: Mutex::new((State::Starting, None)),
             checkpoint: Mutex::default(),
             tracker: Mutex::default(),
+            sinks: Mutex::default(),
             changed: tokio::sync::Notify::new(),
         }
     }
@@ -64,6 +67,20 @@ impl Shared {
 
     pub(crate) fn state(&self) -> (State, Option<String>) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The state as an operator sees it: a sink that waits for its server is being retried.
+    pub(crate) fn shown(&self) -> (State, Option<String>) {
+        let (state, reason) = self.state();
+        let sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
+        match sinks.iter().find_map(|s| s.reason()).filter(|_| state == State::Running) {
+            Some(trouble) => (State::Retrying, Some(trouble)),
+            None => (state, reason),
+        }
+    }
+
+    fn opening(&self, what: &str) {
+        self.set(State::Starting, Some(format!("opening {what}")));
     }
 
     /// A write is being tried again.
@@ -112,8 +129,12 @@ pub(crate) async fn run(parts: Parts<'_>) -> Result<End, Fault> {
     shared.metrics.in_flight.set(0);
     let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
     for sink in &spec.sinks {
+        shared.opening(sink.connector.kind());
         sinks.push(sink.connector.open().await?);
     }
+    *shared.sinks.lock().unwrap_or_else(PoisonError::into_inner) =
+        sinks.iter().map(|s| s.health()).collect();
+    shared.opening(spec.dead_letters.kind());
     let dead_letters = spec.dead_letters.open().await?;
     let pool = Arc::new(BatchPool::default());
     let context = SourceContext {
@@ -124,6 +145,7 @@ pub(crate) async fn run(parts: Parts<'_>) -> Result<End, Fault> {
         limits: spec.limits,
         status: Arc::clone(&shared.source),
     };
+    shared.opening(spec.source.kind());
     let (reader, acker): SourceHalves = spec.source.open(context).await?;
     shared.set(State::Running, None);
 

@@ -55,9 +55,9 @@ pub(crate) fn write(modules: &[ModuleSample], out: &mut String) {
             line(name, &labels, read(m), out);
         }
     }
-    own(modules, "wasmgate_module_counter_total", "Counters that modules keep.", "counter", out);
-    own(modules, "wasmgate_module_gauge", "Gauges that modules keep.", "gauge", out);
-    own(modules, "wasmgate_module_histogram", "Histograms that modules keep.", "histogram", out);
+    own(modules, "wasmgate_module_own_total", "Counters that modules keep.", "counter", out);
+    own(modules, "wasmgate_module_own_value", "Gauges that modules keep.", "gauge", out);
+    own(modules, "wasmgate_module_own_samples", "Histograms that modules keep.", "histogram", out);
 }
 
 fn own(modules: &[ModuleSample], family: &str, help: &str, kind: &str, out: &mut String) {
@@ -114,10 +114,10 @@ mod tests {
         write(&[sample], &mut text);
         for want in [
             "wasmgate_module_records_total{module=\"a\\\"b\",version=\"1\"} 7\n",
-            "wasmgate_module_counter_total{module=\"a\\\"b\",name=\"seen\"} 3\n",
-            "wasmgate_module_gauge{module=\"a\\\"b\",name=\"level\"} 0.5\n",
-            "wasmgate_module_histogram_bucket{module=\"a\\\"b\",name=\"size\",le=\"4\"} 2\n",
-            "wasmgate_module_histogram_count{module=\"a\\\"b\",name=\"size\"} 2\n",
+            "wasmgate_module_own_total{module=\"a\\\"b\",name=\"seen\"} 3\n",
+            "wasmgate_module_own_value{module=\"a\\\"b\",name=\"level\"} 0.5\n",
+            "wasmgate_module_own_samples_bucket{module=\"a\\\"b\",name=\"size\",le=\"4\"} 2\n",
+            "wasmgate_module_own_samples_count{module=\"a\\\"b\",name=\"size\"} 2\n",
         ] {
             assert!(text.contains(want), "{want} is not in\n{text}");
         }

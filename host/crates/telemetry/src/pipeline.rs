@@ -5,8 +5,8 @@ use std::sync::{Mutex, PoisonError};
 
 use prometheus::core::Collector;
 use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry,
 };
 
 /// Distinct (stage, code) pairs of dead letters per pipeline; further codes count as `other`.
@@ -37,7 +37,7 @@ pub(crate) struct Families {
     swaps: IntCounterVec,
     checkpoints: IntCounterVec,
     in_flight: IntGaugeVec,
-    lag_ms: IntGaugeVec,
+    lag_seconds: GaugeVec,
     retained_bytes: IntGaugeVec,
     running: IntGaugeVec,
     stage_seconds: HistogramVec,
@@ -83,9 +83,15 @@ impl Families {
             swaps: counter("wasmgate_module_swaps_total", "Modules swapped.", p),
             checkpoints: counter("wasmgate_checkpoints_total", "Checkpoints written.", p),
             in_flight: gauge("wasmgate_in_flight_records", "Records read and not settled."),
-            lag_ms: gauge(
-                "wasmgate_source_lag_milliseconds",
-                "Event time to hand-over; -1 unknown.",
+            lag_seconds: register(
+                r,
+                GaugeVec::new(
+                    Opts::new(
+                        "wasmgate_source_lag_seconds",
+                        "Event time to hand-over; -1 unknown.",
+                    ),
+                    p,
+                ),
             ),
             retained_bytes: gauge("wasmgate_source_retained_bytes", "Log kept for us; -1 unknown."),
             running: gauge("wasmgate_pipeline_running", "1 while running, else 0."),
@@ -124,7 +130,7 @@ pub struct PipelineMetrics {
     pub swaps: IntCounter,
     pub checkpoints: IntCounter,
     pub in_flight: IntGauge,
-    pub lag_ms: IntGauge,
+    pub lag_seconds: Gauge,
     pub retained_bytes: IntGauge,
     pub running: IntGauge,
     pub checkpoint_seconds: Histogram,
@@ -156,7 +162,7 @@ impl PipelineMetrics {
             swaps: f.swaps.with_label_values(p),
             checkpoints: f.checkpoints.with_label_values(p),
             in_flight: f.in_flight.with_label_values(p),
-            lag_ms: f.lag_ms.with_label_values(p),
+            lag_seconds: f.lag_seconds.with_label_values(p),
             retained_bytes: f.retained_bytes.with_label_values(p),
             running: f.running.with_label_values(p),
             checkpoint_seconds: f.checkpoint_seconds.with_label_values(p),

@@ -19,7 +19,7 @@ pub(crate) struct Sink {
     pub(crate) kafka: Option<KafkaSink>,
     /// Files of JSON lines.
     pub(crate) file: Option<FileSink>,
-    /// Standard output, one JSON object a line.
+    /// Standard output: topic, key and value with tabs between, one record a line.
     pub(crate) console: Option<Nothing>,
     /// Nowhere; records are counted.
     pub(crate) blackhole: Option<Nothing>,

@@ -11,6 +11,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use rdkafka::message::{DeliveryResult, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 use tokio::sync::oneshot;
+use wasmgate_connector::SinkHealth;
 use wasmgate_model::{Fault, FaultKind};
 
 use super::ledger::{Entry, Failures, Ledger};
@@ -26,6 +27,7 @@ const POLL: Duration = Duration::from_millis(100);
 pub(crate) struct Context {
     ledger: Ledger,
     last: LastError,
+    pub(crate) health: Arc<SinkHealth>,
     /// A fatal error: this producer sends nothing any more.
     dead: AtomicBool,
 }
@@ -39,7 +41,12 @@ impl ClientContext for Context {
         if fault::code(&error) == Code::Fatal {
             self.dead.store(true, Ordering::Relaxed);
         }
-        tracing::warn!(reason, "the producer reports an error");
+        // librdkafka repeats itself many times a second while brokers are away.
+        if self.health.trouble(reason) {
+            tracing::warn!(reason, "the producer reports an error");
+        } else {
+            tracing::debug!(reason, "the producer reports an error");
+        }
         self.last.keep(&error, reason);
     }
 }
@@ -49,6 +56,9 @@ impl ProducerContext for Context {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, ticket: usize) {
+        if result.is_ok() && self.health.well() {
+            tracing::info!("the producer delivers again");
+        }
         self.ledger.answer(ticket, result.as_ref().err().map(|(error, _)| fault::code(error)));
     }
 }
@@ -98,6 +108,7 @@ impl Producer {
         let context = Context {
             ledger: Ledger::new(),
             last: LastError::default(),
+            health: Arc::default(),
             dead: AtomicBool::new(false),
         };
         let inner: BaseProducer<Context> = config
@@ -105,7 +116,10 @@ impl Producer {
             .map_err(|error| fault::config("cannot create a producer").because(error))?;
         let producer = Self::start(Arc::new(inner))?;
         match producer.inner.client().fetch_metadata(None, CONNECT) {
-            Ok(_) => Ok(producer),
+            Ok(_) => {
+                producer.inner.context().health.well();
+                Ok(producer)
+            }
             Err(error) => Err(producer.unreachable(config, &error)),
         }
     }
@@ -125,6 +139,11 @@ impl Producer {
                 Err(Fault::new(FaultKind::Internal, "cannot start a thread").because(error))
             }
         }
+    }
+
+    /// What it tells about its brokers.
+    pub(crate) fn health(&self) -> Arc<SinkHealth> {
+        Arc::clone(&self.inner.context().health)
     }
 
     /// The callback's last error says more than the time-out of the call.

@@ -5,11 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Duration, MissedTickBehavior};
 use wasmgate_connector::{SourceEvent, SourceReader};
 use wasmgate_model::{Delivery, Delta, Fault, Partition};
 
 use super::{End, Progress, Queued, Shared};
 use crate::pipeline::Command;
+
+/// How often the source's own figures are shown.
+const REFRESH: Duration = Duration::from_secs(1);
 
 pub(super) struct Reading {
     pub(super) reader: Box<dyn SourceReader>,
@@ -27,6 +31,8 @@ pub(super) struct LaneQueues {
 impl Reading {
     /// Reads until the source ends or a stop is asked for. Dropping `self` lets the lanes drain.
     pub(super) async fn run(mut self) -> Result<End, Fault> {
+        let mut tick = tokio::time::interval(REFRESH);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let now = *self.command.borrow_and_update();
             match now {
@@ -46,6 +52,7 @@ impl Reading {
                         return Ok(End::Stopped);
                     }
                 }
+                _ = tick.tick() => self.lanes.refresh(),
                 event = self.reader.next() => match event? {
                     SourceEvent::Delivery(delivery) => {
                         if !self.lanes.deliver(delivery).await {
@@ -74,13 +81,19 @@ impl Reading {
 }
 
 impl LaneQueues {
+    /// Shows what the source says about itself.
+    fn refresh(&self) {
+        let (metrics, source) = (&self.shared.metrics, &self.shared.source);
+        let lag_ms = source.lag_ms.load(Ordering::Relaxed);
+        metrics.lag_seconds.set(if lag_ms < 0 { -1.0 } else { lag_ms as f64 / 1000.0 });
+        metrics.retained_bytes.set(source.retained_bytes.load(Ordering::Relaxed));
+    }
+
     async fn deliver(&self, delivery: Delivery) -> bool {
         let records = delivery.rows() as i64;
         let metrics = &self.shared.metrics;
         metrics.records_in.inc_by(records as u64);
         metrics.in_flight.add(records);
-        metrics.lag_ms.set(self.shared.source.lag_ms.load(Ordering::Relaxed));
-        metrics.retained_bytes.set(self.shared.source.retained_bytes.load(Ordering::Relaxed));
         let delta = Delta {
             partition: delivery.partition.clone(),
             from: delivery.from,
