@@ -127,13 +127,7 @@ pub(crate) async fn run(parts: Parts<'_>) -> Result<End, Fault> {
     shared.checkpoint.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&checkpoint);
     *shared.tracker() = Tracker::default();
     shared.metrics.in_flight.set(0);
-    let mut sinks: Vec<Box<dyn Sink>> = Vec::new();
-    for sink in &spec.sinks {
-        shared.opening(sink.connector.kind());
-        sinks.push(sink.connector.open().await?);
-    }
-    *shared.sinks.lock().unwrap_or_else(PoisonError::into_inner) =
-        sinks.iter().map(|s| s.health()).collect();
+    let sinks = open_sinks(spec, shared).await?;
     shared.opening(spec.dead_letters.kind());
     let dead_letters = spec.dead_letters.open().await?;
     let pool = Arc::new(BatchPool::default());
@@ -195,6 +189,17 @@ pub(crate) async fn run(parts: Parts<'_>) -> Result<End, Fault> {
     tasks.spawn(async move { settler.run(accepted).await.map(|()| None) });
     tasks.spawn(async move { checkpoints.run(progress).await.map(|()| None) });
     join(&mut tasks, &mut faults).await
+}
+
+async fn open_sinks(spec: &PipelineSpec, shared: &Shared) -> Result<Vec<Box<dyn Sink>>, Fault> {
+    let mut sinks: Vec<Box<dyn Sink>> = Vec::with_capacity(spec.sinks.len());
+    for sink in &spec.sinks {
+        shared.opening(sink.connector.kind());
+        sinks.push(sink.connector.open().await?);
+    }
+    let health = sinks.iter().map(|s| s.health()).collect();
+    *shared.sinks.lock().unwrap_or_else(PoisonError::into_inner) = health;
+    Ok(sinks)
 }
 
 /// Waits for every part; the first fault ends all (the rest is aborted when `tasks` is dropped).
