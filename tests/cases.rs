@@ -5,6 +5,7 @@ mod capture;
 mod deploy;
 mod kill;
 mod load;
+mod nasty;
 mod orders;
 mod outage;
 mod reload;

@@ -120,10 +120,10 @@ fn disturb(batch: &Batch) -> Result<(), String> {
     if mode("trap-13") && amounts(batch).contains(&13) {
         panic!("13");
     }
-    if mode("loop") {
+    if mode("loop") || (mode("loop-13") && amounts(batch).contains(&13)) {
         spin();
     }
-    if mode("bomb") {
+    if mode("bomb") || (mode("bomb-13") && amounts(batch).contains(&13)) {
         let mut hoard: Vec<Vec<u8>> = Vec::new();
         loop {
             hoard.push(vec![1; 1 << 20]);
