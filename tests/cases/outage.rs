@@ -6,7 +6,6 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use serde_json::{Value, json};
 use wasmgate_services::kafka::Kafka;
 use wasmgate_tests::gateway::{Gateway, lines};
 use wasmgate_tests::topics::{Reader, Record, produce};
@@ -69,13 +68,15 @@ fn outage_of_the_broker_costs_no_memory_and_no_record() {
         highest = gateway.resident().max(highest);
         status["state"] == "retrying" && status["reason"].is_string()
     });
-    let mut read = status["records_in"].clone();
+    // Reading has stopped when nothing more was read for a hundred looks.
+    let (mut read, mut same) = (status["records_in"].clone(), 0);
     gateway.wait_pipeline("capture", "the end of reading", |status| {
         highest = gateway.resident().max(highest);
-        let same = read == status["records_in"];
+        same = if read == status["records_in"] { same + 1 } else { 0 };
         read = status["records_in"].clone();
-        same && status["records_in"].as_i64().unwrap() < ROWS
+        same == 100
     });
+    assert!(read.as_i64() < Some(ROWS), "all of it was read: the buffers have no bound");
     assert!(highest < RESIDENT_MAX, "{} MiB, {} before", highest >> 20, before >> 20);
     broker.start_again().unwrap();
     let records = reader.wait(ROWS as usize, || gateway.describe("capture"));
@@ -299,8 +300,7 @@ fn outage_by_a_large_record_hits_no_neighbour() {
     assert_eq!(letters.len(), 4);
     let status = gateway.wait_pipeline("copy", "rest", |s| s["in_flight"] == 0);
     assert_eq!(status["state"], "running", "{status}");
+    assert!(status["dead_letters"].as_i64() >= Some(4), "{status}");
     let (_, metrics) = http::request(gateway.address(), "GET", "/metrics", b"").unwrap();
     assert!(metrics.contains("stage=\"sink\""), "{metrics}");
-    assert_ne!(status["dead_letters"], json!(0));
-    assert!(matches!(status["dead_letters"], Value::Number(_)));
 }
