@@ -16,6 +16,7 @@ mod sample;
 mod settings;
 mod sink;
 mod source;
+mod strict;
 mod worker;
 
 pub use blackhole::BlackholeSink;

@@ -7,10 +7,11 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use serde::de::IgnoredAny;
 use wasmgate_codec::encode::{BatchWriter, EncodeError};
 use wasmgate_codec::json::{write_int, write_string};
 use wasmgate_model::{Batch, Payload};
+
+use crate::strict::is_json;
 
 /// The start of bytes that are no JSON.
 pub(crate) const BYTES: &[u8] = b"{\"$bytes\":";
@@ -150,11 +151,6 @@ pub(crate) fn looks_like_bytes(json: &[u8]) -> bool {
     // An escape in the name could spell it, too: such a name is taken for it.
     let name = inside.trim_ascii_start();
     name.starts_with(b"\"$bytes\"") || name.starts_with(b"\"\\")
-}
-
-fn is_json(bytes: &[u8]) -> bool {
-    let text = std::str::from_utf8(bytes);
-    text.is_ok_and(|text| serde_json::from_str::<IgnoredAny>(text).is_ok())
 }
 
 fn write_header(out: &mut Vec<u8>, first: bool, name: &str, value: Option<&[u8]>) {
