@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
 
 use serde_json::Value;
 
@@ -24,6 +25,7 @@ pub fn binary() -> PathBuf {
 pub struct Gateway {
     child: Child,
     log: Arc<Mutex<String>>,
+    reading: Option<JoinHandle<()>>,
     address: String,
 }
 
@@ -69,7 +71,7 @@ impl Gateway {
         let log = Arc::new(Mutex::new(String::new()));
         let (lines, kept) = (child.stderr.take().unwrap(), Arc::clone(&log));
         let path = dir.join("gateway.log");
-        std::thread::spawn(move || {
+        let reading = std::thread::spawn(move || {
             let mut file = fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
             for line in BufReader::new(lines).lines().map_while(Result::ok) {
                 writeln!(file, "{line}").unwrap();
@@ -78,7 +80,7 @@ impl Gateway {
                 kept.push('\n');
             }
         });
-        Self { child, log, address: String::new() }
+        Self { child, log, reading: Some(reading), address: String::new() }
     }
 
     /// Host and port of the HTTP listener.
@@ -174,7 +176,13 @@ impl Gateway {
     pub fn wait(&mut self) -> ExitStatus {
         let log = Arc::clone(&self.log);
         let child = &mut self.child;
-        wait_for("the end", || child.try_wait().unwrap(), || log.lock().unwrap().clone())
+        let ended =
+            wait_for("the end", || child.try_wait().unwrap(), || log.lock().unwrap().clone());
+        // What it said last may not be read yet.
+        if let Some(reading) = self.reading.take() {
+            reading.join().unwrap();
+        }
+        ended
     }
 }
 
