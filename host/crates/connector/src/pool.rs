@@ -6,6 +6,8 @@ use wasmgate_model::{Batch, Plan, Schema};
 
 /// Batches kept at most.
 const KEPT: usize = 64;
+/// A batch that held more than so many bytes is not kept: its memory would stay for ever.
+const KEPT_BYTES: usize = 4 << 20;
 
 /// Batches waiting to be filled again.
 #[derive(Debug, Default)]
@@ -25,11 +27,34 @@ impl BatchPool {
 
     /// Gives a settled batch back.
     pub fn give(&self, mut batch: Batch) {
+        if batch.weight() > KEPT_BYTES {
+            return;
+        }
         batch.clear();
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         if free.len() >= KEPT {
             free.remove(0);
         }
         free.push(batch);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fakes::documents;
+
+    #[test]
+    fn what_was_given_is_taken_but_not_a_giant() {
+        let pool = BatchPool::default();
+        let schema = Arc::new(Schema::open(1, "t".into(), false));
+        let huge = vec![b'x'; KEPT_BYTES + 1];
+        for (value, kept) in [(&b"{}"[..], true), (&huge, false)] {
+            let batch = documents(&schema, 0, &[(None, Some(value))]);
+            let plan = Arc::clone(&batch.plan);
+            pool.give(batch);
+            let taken = pool.take(&schema, &plan);
+            assert_eq!(taken.map(|b| b.len()), kept.then_some(0));
+        }
     }
 }
