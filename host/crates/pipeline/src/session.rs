@@ -10,7 +10,7 @@ mod reader;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use wasmgate_connector::{
     BatchPool, DeadLetterContext, Policy, Sink, SinkHealth, SourceContext, SourceHalves,
@@ -32,6 +32,8 @@ use crate::writer::{Processed, Routes, Writer};
 
 /// Deliveries accepted by sinks and not settled, at most.
 pub(crate) const IN_FLIGHT_MAX: usize = 32;
+/// Payload in flight, from the reader to settled, at most; a larger delivery travels alone.
+pub(crate) const IN_FLIGHT_KIB: usize = 64 << 10;
 /// Deliveries waiting before a lane, and before the writer.
 const QUEUE: usize = 4;
 
@@ -180,7 +182,7 @@ pub(crate) async fn run(parts: Parts<'_>) -> Result<End, Fault> {
         shared: Arc::clone(shared),
         assigned: Vec::new(),
     };
-    let lanes = reader::LaneQueues { queues: lanes, shared: Arc::clone(shared) };
+    let lanes = reader::LaneQueues::new(lanes, Arc::clone(shared));
     let reader = reader::Reading { reader, lanes, progress: progress_in, command };
 
     let mut tasks: JoinSet<Result<Option<End>, Fault>> = JoinSet::new();
@@ -249,7 +251,12 @@ fn open_policy(spec: &PipelineSpec) -> Result<Option<Box<dyn Policy>>, Fault> {
 }
 
 /// A delivery on its way into a lane.
-pub(crate) type Queued = (u64, Delivery);
+pub(crate) struct Queued {
+    pub(crate) ticket: u64,
+    pub(crate) delivery: Delivery,
+    /// Its share of [`IN_FLIGHT_KIB`], held until it is settled.
+    pub(crate) room: OwnedSemaphorePermit,
+}
 
 fn lanes(
     spec: &PipelineSpec,
@@ -294,8 +301,8 @@ struct Lane {
 
 impl Lane {
     fn run(mut self, faults: &mpsc::Sender<Fault>) {
-        while let Some((ticket, delivery)) = self.deliveries.blocking_recv() {
-            let work = std::panic::AssertUnwindSafe(|| self.process(ticket, delivery));
+        while let Some(queued) = self.deliveries.blocking_recv() {
+            let work = std::panic::AssertUnwindSafe(|| self.process(queued));
             let done = std::panic::catch_unwind(work).unwrap_or_else(|_| {
                 let what = "a lane panicked; please report it";
                 Err(Fault::new(FaultKind::Internal, what))
@@ -315,7 +322,8 @@ impl Lane {
         }
     }
 
-    fn process(&mut self, ticket: u64, mut delivery: Delivery) -> Result<Processed, Fault> {
+    fn process(&mut self, queued: Queued) -> Result<Processed, Fault> {
+        let Queued { ticket, mut delivery, room } = queued;
         let records = delivery.rows() as u64;
         let mut extra = Vec::new();
         for batch in &mut delivery.batches {
@@ -324,6 +332,6 @@ impl Lane {
         }
         let letters = self.judge.judge(&mut delivery, &mut self.chain)?;
         delivery.batches.extend(extra);
-        Ok(Processed { ticket, delivery, letters, records })
+        Ok(Processed { ticket, delivery, letters, records, room })
     }
 }

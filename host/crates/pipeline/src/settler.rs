@@ -80,7 +80,7 @@ impl Settler {
 
     async fn settle(&mut self, done: Durably) -> Result<(), Fault> {
         let Durably { accepted, records: written, bytes, refused } = done;
-        let Accepted { ticket, delivery, mut letters, records, permit, .. } = accepted;
+        let Accepted { ticket, delivery, mut letters, records, permit, room, .. } = accepted;
         if !refused.is_empty() {
             letters.extend(self.refused(&delivery, refused).await?);
         }
@@ -98,7 +98,7 @@ impl Settler {
                 break;
             }
         }
-        drop(permit);
+        drop((permit, room));
         if let Ok(delivery) = Arc::try_unwrap(delivery) {
             delivery.batches.into_iter().for_each(|b| self.pool.give(b));
         }

@@ -19,6 +19,7 @@ pub(crate) struct Processed {
     pub(crate) letters: Vec<DeadLetter>,
     /// Records that came in.
     pub(crate) records: u64,
+    pub(crate) room: OwnedSemaphorePermit,
 }
 
 /// A delivery that every sink accepted.
@@ -31,6 +32,7 @@ pub(crate) struct Accepted {
     pub(crate) durables: Vec<(usize, Durable)>,
     /// Held until the delivery is settled: bounds what is in flight.
     pub(crate) permit: OwnedSemaphorePermit,
+    pub(crate) room: OwnedSemaphorePermit,
 }
 
 /// A row that a sink refused, to be written once more.
@@ -103,7 +105,7 @@ impl Writer {
         next: Processed,
         permit: OwnedSemaphorePermit,
     ) -> Result<Accepted, Fault> {
-        let Processed { ticket, delivery, mut letters, records } = next;
+        let Processed { ticket, delivery, mut letters, records, room } = next;
         let delivery = Arc::new(delivery);
         let sets = self.routes.split(&self.specs, &delivery, &mut letters);
         let mut durables = Vec::with_capacity(sets.len());
@@ -111,7 +113,7 @@ impl Writer {
             let request = WriteRequest { delivery: Arc::clone(&delivery), rows };
             durables.push((sink, self.write(sink, request).await?));
         }
-        Ok(Accepted { ticket, delivery, letters, records, durables, permit })
+        Ok(Accepted { ticket, delivery, letters, records, durables, permit, room })
     }
 
     async fn rewrite(&mut self, again: Rewrite) -> Result<(), Fault> {

@@ -4,12 +4,12 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Duration, MissedTickBehavior};
 use wasmgate_connector::{SourceEvent, SourceReader};
 use wasmgate_model::{Delivery, Delta, Fault, Partition};
 
-use super::{End, Progress, Queued, Shared};
+use super::{End, IN_FLIGHT_KIB, Progress, Queued, Shared};
 use crate::pipeline::Command;
 
 /// How often the source's own figures are shown.
@@ -24,8 +24,10 @@ pub(super) struct Reading {
 
 /// The queues before the lanes.
 pub(super) struct LaneQueues {
-    pub(super) queues: Vec<mpsc::Sender<Queued>>,
-    pub(super) shared: Arc<Shared>,
+    queues: Vec<mpsc::Sender<Queued>>,
+    shared: Arc<Shared>,
+    /// In KiB.
+    room: Arc<Semaphore>,
 }
 
 impl Reading {
@@ -81,6 +83,10 @@ impl Reading {
 }
 
 impl LaneQueues {
+    pub(super) fn new(queues: Vec<mpsc::Sender<Queued>>, shared: Arc<Shared>) -> Self {
+        Self { queues, shared, room: Arc::new(Semaphore::new(IN_FLIGHT_KIB)) }
+    }
+
     /// Shows what the source says about itself.
     fn refresh(&self) {
         let (metrics, source) = (&self.shared.metrics, &self.shared.source);
@@ -104,9 +110,11 @@ impl LaneQueues {
             return false;
         };
         let lane = lane.clone();
+        let share = (delivery.weight() >> 10).clamp(1, IN_FLIGHT_KIB) as u32;
+        let Ok(room) = Arc::clone(&self.room).acquire_many_owned(share).await else { return false };
         let ticket = self.shared.tracker().begin(delta);
         // A lane that is gone has told its fault.
-        lane.send((ticket, delivery)).await.is_ok()
+        lane.send(Queued { ticket, delivery, room }).await.is_ok()
     }
 
     fn lane(&self, partition: &Partition) -> usize {

@@ -230,3 +230,24 @@ async fn an_assignment_is_saved_before_the_first_record_is_read() {
     rig.source.release();
     pipeline.stop().await;
 }
+
+#[tokio::test]
+async fn what_is_in_flight_is_bounded_in_bytes() {
+    let schema = std::sync::Arc::new(wasmgate_model::Schema::open(1, "t".into(), false));
+    let value = vec![b'x'; 40 << 20];
+    let giant = |n: u64| {
+        let batch = wasmgate_connector::fakes::documents(&schema, n, &[(None, Some(&value))]);
+        Step::Deliver(wasmgate_connector::fakes::delivery("one", n, vec![batch]))
+    };
+    let rig = Rig::new(vec![giant(0), giant(1), giant(2), Step::Completed]);
+    rig.sink.hold_durables();
+    let pipeline = rig.start();
+    rig.sink.wait_until(|log| log.accepted.len() == 1).await;
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(rig.sink.look(|log| log.accepted.len()), 1, "the second waits for room");
+    rig.sink.release();
+    pipeline.finished().await.unwrap();
+    assert_eq!(rig.durable_rows(), all(3));
+}
