@@ -52,7 +52,14 @@ impl User {
                 let module: Arc<dyn PolicyModule> = Arc::<PolicyComponent>::clone(module);
                 policy.map_or(Ok(()), |policy| policy.check(&module)).map_err(named)
             }
-            _ => Err(named(refusal("it is of another world than the running version"))),
+            _ => {
+                let (found, wanted) = match module {
+                    Loaded::Transform(_) => ("transform", "dead-letter-policy"),
+                    Loaded::Policy(_) => ("dead-letter-policy", "transform"),
+                };
+                let what = format!("it is of another world: found {found}, expected {wanted}");
+                Err(named(refusal(&what)))
+            }
         }
     }
 
