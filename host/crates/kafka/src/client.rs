@@ -29,6 +29,11 @@ const OWNED: [(&str, &str); 14] = [
     ("transactional.id", "the sink does not use transactions"),
 ];
 
+/// What a producer holds, in KiB.
+const QUEUE_KIB: u64 = 16 << 10;
+/// What one fetch may bring, as it is on the wire.
+const FETCH_BYTES: u64 = 2 << 20;
+
 /// Whether the user set a property to this value.
 pub(crate) fn is(properties: &Properties, name: &str, value: &str) -> bool {
     properties.get(name).is_some_and(|v| v.expose_secret() == value)
@@ -47,7 +52,12 @@ pub(crate) fn consumer(settings: &SourceSettings) -> Result<ClientConfig, Fault>
         .set("isolation.level", "read_committed")
         // The default of 1000 makes the next fetch wait a second whenever the queue was full.
         .set("fetch.queue.backoff.ms", "5")
-        .set("queued.max.messages.kbytes", "32768")
+        // What is fetched ahead is held unpacked, many times its size on the wire, and librdkafka's
+        // defaults allow 64 MB and 50 MB a fetch. These keep a fast broker busy; a far one may want
+        // more (`properties`).
+        .set("queued.max.messages.kbytes", "8192")
+        .set("fetch.message.max.bytes", "524288")
+        .set("fetch.max.bytes", FETCH_BYTES.max(largest(&settings.properties)).to_string())
         .set("enable.partition.eof", "false");
     if let Some(instance) = &settings.instance_id {
         client.set("group.instance.id", instance);
@@ -73,8 +83,20 @@ pub(crate) fn producer(settings: &SinkSettings) -> Result<ClientConfig, Fault> {
         .set("message.timeout.ms", "0")
         .set("compression.type", settings.compression.name())
         .set("linger.ms", format!("{}", settings.linger.as_secs_f64() * 1000.0))
-        .set("queue.buffering.max.kbytes", "32768");
+        .set("queue.buffering.max.kbytes", queue_kib(&settings.properties).to_string());
     finish(client, &settings.properties)
+}
+
+/// How much the producer holds: little, because the batches behind it are held, too; but never
+/// less than a record may have, which would wait for room for ever.
+fn queue_kib(properties: &Properties) -> u64 {
+    QUEUE_KIB.max(largest(properties).div_ceil(1024) * 2)
+}
+
+/// The largest record that the user lets pass, in bytes; 0: librdkafka's default.
+fn largest(properties: &Properties) -> u64 {
+    let set = properties.get("message.max.bytes");
+    set.and_then(|value| value.expose_secret().parse().ok()).unwrap_or(0)
 }
 
 fn base(servers: &str) -> ClientConfig {
@@ -152,6 +174,25 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+
+    #[test]
+    fn bounds_grow_with_the_largest_record() {
+        let topics = vec!["orders".to_owned()];
+        let format = crate::settings::Format::Json;
+        let mut source = SourceSettings::new("a:1", topics, "g", format);
+        let mut sink = SinkSettings::new("a:1");
+        for (largest, fetch, queue) in
+            [(None, "2097152", "16384"), (Some("20000000"), "20000000", "39064")]
+        {
+            if let Some(bytes) = largest {
+                source.properties.insert("message.max.bytes".to_owned(), bytes.into());
+                sink.properties.insert("message.max.bytes".to_owned(), bytes.into());
+            }
+            assert_eq!(consumer(&source).unwrap().get("fetch.max.bytes"), Some(fetch));
+            let producer = producer(&sink).unwrap();
+            assert_eq!(producer.get("queue.buffering.max.kbytes"), Some(queue));
+        }
+    }
     use crate::settings::Format;
 
     /// The promises and the measured throughput rest on these.

@@ -12,6 +12,7 @@ mod check;
 mod connect;
 mod driver;
 mod fault;
+mod gathering;
 mod literal;
 mod lsn;
 mod prepare;

@@ -9,11 +9,12 @@ use std::time::Duration;
 use bytes::{BufMut as _, Bytes};
 use postgres_protocol::message::frontend;
 use tokio::sync::{mpsc, oneshot};
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use wasmgate_model::{Fault, FaultKind};
 
 use crate::assemble::now_us;
 use crate::fault::{ServerError, Who, protocol};
+use crate::gathering::Gathering;
 use crate::wire::Wire;
 
 /// Microseconds between 1970-01-01 and 2000-01-01.
@@ -108,6 +109,7 @@ impl Receiver {
         let chunks = self.chunks.clone();
         let mut pending: Option<Bytes> = None;
         let (mut reader, mut acker) = (true, true);
+        let mut gathering = Gathering::new(Instant::now());
         while reader || acker {
             if reader && pending.is_none() {
                 pending = self.next_run().await?;
@@ -118,10 +120,14 @@ impl Receiver {
                         permit.send(Ok(run));
                     }
                 }
-                filled = self.wire.fill(), if reader && pending.is_none() => {
-                    filled?;
+                filled = self.wire.fill(),
+                    if reader && pending.is_none() && gathering.until().is_none() =>
+                {
                     self.heard_at = Instant::now();
+                    gathering.read(self.heard_at, filled?);
                 }
+                () = sleep_until(gathering.until().unwrap_or(self.heard_at)),
+                    if gathering.until().is_some() => gathering.over(Instant::now()),
                 _ = tick.tick() => {
                     if pending.is_some() || !reader {
                         self.heard_at = Instant::now();

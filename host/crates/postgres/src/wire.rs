@@ -47,15 +47,19 @@ impl Wire {
         flushed.map_err(|e| unavailable("the connection to the server broke", e))
     }
 
-    /// Reads more bytes into the buffer. Cancel safe.
-    pub(crate) async fn fill(&mut self) -> Result<(), Fault> {
-        self.input.reserve(READ);
+    /// Reads more bytes into the buffer; answers how many. Cancel safe.
+    pub(crate) async fn fill(&mut self) -> Result<usize, Fault> {
+        // Runs that were handed over keep their part of the buffer: a new one only when it is used
+        // up, not for every small read.
+        if self.input.capacity() - self.input.len() < READ / 4 {
+            self.input.reserve(READ);
+        }
         match self.io.read_buf(&mut self.input).await {
             Ok(0) => {
                 let eof = std::io::ErrorKind::UnexpectedEof.into();
                 Err(unavailable("the server closed the connection", eof))
             }
-            Ok(_) => Ok(()),
+            Ok(bytes) => Ok(bytes),
             Err(e) => Err(unavailable("the connection to the server broke", e)),
         }
     }
