@@ -3,6 +3,7 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
+use wasmgate_bench_servers::records::{FRAUD, QUALITY, ROUTE, UNWRAP, document};
 use wasmgate_codec::document::{InboundRecord, append};
 use wasmgate_codec::encode::ValueWriter;
 use wasmgate_codec::pgoutput::{Message, TupleValue, decode};
@@ -10,7 +11,6 @@ use wasmgate_codec::pgvalue::{ColumnType, push_text};
 use wasmgate_codec::project;
 use wasmgate_connector::Planner;
 use wasmgate_model::{Batch, Column, Edits, Kind, Op, Payload, Position, Schema};
-use wasmgate_bench_servers::records::{FRAUD, QUALITY, ROUTE, UNWRAP, document};
 use wasmgate_wasm::Runtime;
 
 use crate::rounds::{median, time};

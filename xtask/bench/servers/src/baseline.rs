@@ -2,7 +2,7 @@
 //! promises (idempotent, all replicas, offsets committed after the acknowledgement), either the
 //! bytes as they are or through the same rules written by hand on typed serde structs.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
@@ -15,6 +15,8 @@ use crate::Problem;
 
 /// Records between two commits.
 const COMMIT: u64 = 50_000;
+/// It also returns, without a record, when the group moves partitions.
+const POLL: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A call detail record.
@@ -45,7 +47,12 @@ struct Call<'a> {
 }
 
 /// Quality, fraud and route as a person would write them; the topic to send to.
-fn rules<'t>(value: &[u8], to: &'t str, prepaid: &'t str, out: &mut Vec<u8>) -> Result<&'t str, Problem> {
+fn rules<'t>(
+    value: &[u8],
+    to: &'t str,
+    prepaid: &'t str,
+    out: &mut Vec<u8>,
+) -> Result<&'t str, Problem> {
     let mut call: Call<'_> = serde_json::from_slice(value)?;
     let good = !call.call_id.is_empty()
         && !call.customer_id.is_empty()
@@ -111,12 +118,16 @@ pub(crate) fn run(
     let producer = producer(bootstrap)?;
     consumer.subscribe(&[from])?;
     let (prepaid, mut buffer) = (format!("{to}.prepaid"), Vec::new());
-    let mut done = 0;
+    let (mut done, mut last) = (0, Instant::now());
     while done < records {
-        let Some(message) = consumer.poll(PATIENCE) else {
-            return Err("the topic ended too soon".into());
+        let Some(message) = consumer.poll(POLL) else {
+            if last.elapsed() > PATIENCE {
+                return Err(format!("no record for {PATIENCE:?}, after {done}").into());
+            }
+            continue;
         };
         let message = message?;
+        last = Instant::now();
         let value = message.payload().unwrap_or_default();
         let (topic, payload) = match by_hand {
             true => (rules(value, to, &prepaid, &mut buffer)?, buffer.as_slice()),

@@ -75,12 +75,7 @@ fn baseline(kafka: &Kafka, kind: &str, to: &str, records: u64) -> Result<Usage, 
     wait(child, started)
 }
 
-fn gateway(
-    dir: &std::path::Path,
-    kafka: &Kafka,
-    to: &str,
-    records: u64,
-) -> Result<Usage, Problem> {
+fn gateway(dir: &std::path::Path, kafka: &Kafka, to: &str, records: u64) -> Result<Usage, Problem> {
     let mut gateway = Gateway::start(dir, &pipeline(&kafka.bootstrap(), SOURCE, to, ""))?;
     let usage = gateway.finish(to, records)?;
     gateway.stop()?;
@@ -93,6 +88,7 @@ pub(crate) fn run(records: u64) -> Result<(), Problem> {
     let dir = tempfile::tempdir()?;
     kafka.create_topic(SOURCE, PARTITIONS, &["compression.type=producer"])?;
     fill(&kafka, records)?;
+    crate::startup::warm_up(dir.path())?;
     println!("kafka: {records} JSON records of 20 fields, {} bytes", document(1).len());
     let kinds = ["copy", "by-hand", "wasmgate"];
     let mut runs: [Vec<Usage>; 3] = Default::default();

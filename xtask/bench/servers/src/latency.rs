@@ -115,10 +115,8 @@ fn kafka_to_kafka(dir: &Path, kafka: &Kafka, name: &str, sink: &str) -> Result<(
     gateway.ready()?;
     let direct = watch(&servers, &from, RATE * SECONDS)?;
     let through = watch(&servers, name, RATE * SECONDS)?;
-    let producer: BaseProducer = ClientConfig::new()
-        .set("bootstrap.servers", &servers)
-        .set("linger.ms", "0")
-        .create()?;
+    let producer: BaseProducer =
+        ClientConfig::new().set("bootstrap.servers", &servers).set("linger.ms", "0").create()?;
     pace(RATE, |n| {
         let value = document(n as usize).replacen('{', &format!("{{\"sent_us\":{},", now_us()), 1);
         let key = format!("CUST{n:06}");
@@ -188,6 +186,7 @@ fn postgres_to_kafka(dir: &Path, kafka: &Kafka, name: &str, sink: &str) -> Resul
 pub(crate) fn run() -> Result<(), Problem> {
     let kafka = Kafka::start(1)?;
     let dir = tempfile::tempdir()?;
+    crate::startup::warm_up(dir.path())?;
     for (label, suffix, sink) in
         [("linger 5ms (default)", "linger", ""), ("linger 0ms", "at-once", ", linger: 0ms")]
     {

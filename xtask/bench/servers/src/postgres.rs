@@ -106,6 +106,7 @@ pub(crate) fn run(rows: u64) -> Result<(), Problem> {
     let server = Postgres::start(&options)?;
     let dir = tempfile::tempdir()?;
     server.psql("postgres", TABLE)?;
+    crate::startup::warm_up(dir.path())?;
     for round in 0..ROUNDS {
         for who in ["raw", "gate"] {
             server.psql(

@@ -29,6 +29,13 @@ fn pipeline() -> String {
     )
 }
 
+/// Starts and stops a gateway, so that the next one finds every module compiled.
+pub(crate) fn warm_up(dir: &Path) -> Result<(), Problem> {
+    let mut gateway = Gateway::start(dir, &pipeline())?;
+    gateway.ready()?;
+    gateway.stop()
+}
+
 /// Seconds to readiness, and resident memory in MiB a while later.
 fn once(dir: &Path) -> Result<(f64, f64), Problem> {
     let mut gateway = Gateway::start(dir, &pipeline())?;
