@@ -65,7 +65,10 @@ async fn look(settings: &Arc<Settings>, findings: &mut Vec<Finding>) -> Result<(
                 format!("slot \"{}\" is held by server process {pid}", settings.slot),
                 "stop its reader, or choose another name for `slot`",
             ),
-            _ => good(format!("slot \"{}\" is there", settings.slot)),
+            _ => good(format!(
+                "slot \"{}\" is there; a first start under `snapshot: initial` refuses it",
+                settings.slot
+            )),
         },
         None if taken.0 >= taken.1 => bad(
             format!("no replication slot is free: {} of {} are taken", taken.0, taken.1),

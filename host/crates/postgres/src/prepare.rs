@@ -241,7 +241,9 @@ enum Decision {
 
 /// | checkpoint | slot | snapshot setting | what is done |
 /// |---|---|---|---|
-/// | none | any | not `never` | snapshot |
+/// | none | missing | not `never` | snapshot |
+/// | none | there | `initial`, `initial_only` | refused: it may be another reader's |
+/// | none | there | `always`, `when_needed` | snapshot, and the slot is taken over |
 /// | none | there | `never` | stream from where the slot stands |
 /// | none | missing | `never` | new slot, stream from now |
 /// | snapshot cut short | any | any | snapshot again |
@@ -259,6 +261,9 @@ fn decide(
 ) -> Result<Decision, Fault> {
     let mode = settings.snapshot;
     let Some((at, stored)) = checkpoint else {
+        if slot.is_some() && matches!(mode, Snapshot::Initial | Snapshot::InitialOnly) {
+            return Err(refused(foreign(&settings.slot)));
+        }
         return Ok(match (mode, slot.and_then(|s| s.confirmed)) {
             (Snapshot::Never, Some(Lsn(confirmed))) => {
                 Decision::Stream { at: Position::new(confirmed, 0), assigned: true }
@@ -284,6 +289,17 @@ fn decide(
             Err(Fault::new(FaultKind::SourceLost, format!("{why}: {advice}")))
         }
     }
+}
+
+/// A slot that we know nothing of: reading it would move the place of whoever owns it.
+fn foreign(slot: &str) -> String {
+    format!(
+        "slot \"{slot}\" is there, but no checkpoint of ours: it may be another reader's, or left \
+         by a start that was cut short; give this pipeline a `slot` of its own, or drop it with \
+         SELECT pg_drop_replication_slot({}), or take it over: `snapshot: when_needed` reads the \
+         tables first, `snapshot: never` goes on where it stands",
+        escape_literal(slot)
+    )
 }
 
 /// Whether the stream can go on at the checkpoint; why not.

@@ -79,6 +79,7 @@ async fn every_way_of_logging_in() {
         }
     }
     let mut socket = db.settings(&["public.t"]);
+    socket.snapshot = Snapshot::Never;
     socket.host = db.server.socket_dir().to_string_lossy().into_owned();
     outcome(&socket).await.unwrap();
 }

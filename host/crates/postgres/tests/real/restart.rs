@@ -125,6 +125,30 @@ async fn a_lost_place_is_told_and_read_again_only_when_asked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_slot_of_somebody_else_is_not_moved() {
+    if skipped() {
+        return;
+    }
+    let db = Db::new("other_slot", "CREATE TABLE t(id int PRIMARY KEY)");
+    db.sql("SELECT pg_create_logical_replication_slot('other_slot', 'pgoutput')");
+    let place = || {
+        db.sql(
+            "SELECT confirmed_flush_lsn FROM pg_replication_slots WHERE slot_name = 'other_slot'",
+        )
+    };
+    let before = place();
+    db.sql("INSERT INTO t VALUES (1)");
+    let mut settings = db.settings(&["public.t"]);
+    let (kind, text) = refused(&settings, &Checkpoint::default()).await;
+    assert_eq!(kind, FaultKind::SourceRefused);
+    assert!(text.contains("pg_drop_replication_slot('other_slot')"), "{text}");
+    assert_eq!(place(), before);
+    settings.snapshot = Snapshot::Never;
+    let mut run = Run::open(&settings, 10).await;
+    assert_eq!(run.count(1).await[0].op, "c", "goes on where the slot stands");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_goes_away_is_a_timed_fault() {
     if skipped() {
         return;
