@@ -130,6 +130,9 @@ async fn the_slot_of_somebody_else_is_not_moved() {
         return;
     }
     let db = Db::new("other_slot", "CREATE TABLE t(id int PRIMARY KEY)");
+    let mut settings = db.settings(&["public.t"]);
+    // The server decodes with the publication as it was then: it has to be there first.
+    db.sql(&format!("CREATE PUBLICATION {} FOR TABLE t", settings.publication));
     db.sql("SELECT pg_create_logical_replication_slot('other_slot', 'pgoutput')");
     let place = || {
         db.sql(
@@ -138,7 +141,6 @@ async fn the_slot_of_somebody_else_is_not_moved() {
     };
     let before = place();
     db.sql("INSERT INTO t VALUES (1)");
-    let mut settings = db.settings(&["public.t"]);
     let (kind, text) = refused(&settings, &Checkpoint::default()).await;
     assert_eq!(kind, FaultKind::SourceRefused);
     assert!(text.contains("pg_drop_replication_slot('other_slot')"), "{text}");
