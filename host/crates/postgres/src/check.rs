@@ -7,7 +7,7 @@ use postgres_protocol::escape::escape_literal;
 use wasmgate_connector::Finding;
 use wasmgate_model::Fault;
 
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, TableName};
 use crate::connect::Connector;
 use crate::fault::WAL_LEVEL;
 use crate::prepare::{OLDEST, create_publication, missing_tables, named_tables, slot};
@@ -112,7 +112,13 @@ async fn publication(
 ) -> Result<(), Fault> {
     let named = named_tables(settings)?;
     let name = &settings.publication;
-    match catalog.published(name).await? {
+    let published = catalog.published(name).await?;
+    // Without `tables`, all that the publication holds are read.
+    let read: Vec<TableName> = match &published {
+        Some(all) if named.is_empty() => all.iter().map(|p| p.name.clone()).collect(),
+        _ => named.clone(),
+    };
+    match published {
         Some(published) => findings.push(match missing_tables(settings, &named, &published) {
             Some(message) => match message.split_once("; run: ") {
                 Some((what, fix)) => bad(what, fix),
@@ -134,7 +140,7 @@ async fn publication(
             });
         }
     }
-    for table in &named {
+    for table in &read {
         let sql = format!(
             "SELECT has_table_privilege(to_regclass({})::oid, 'SELECT')",
             escape_literal(&table.quoted())

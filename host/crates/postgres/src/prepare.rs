@@ -159,7 +159,20 @@ async fn publication(catalog: &mut Catalog, settings: &Settings) -> Result<Vec<P
     let mut tables = published;
     tables.retain(|p| named.is_empty() || place(p).is_some());
     tables.sort_by_key(place);
+    warn_of_shared_topics(settings, &tables);
     Ok(tables)
+}
+
+/// Names that differ only in characters that topics cannot have lead to one topic, as with Debezium.
+fn warn_of_shared_topics(settings: &Settings, tables: &[Published]) {
+    let mut topics = std::collections::HashMap::new();
+    for table in tables {
+        let topic = crate::table::topic(&settings.topic_prefix, &table.name);
+        if let Some(other) = topics.insert(topic.clone(), &table.name) {
+            let (one, two) = (other.to_string(), table.name.to_string());
+            tracing::warn!(topic, one, two, "two tables share a topic; their keys may collide");
+        }
+    }
 }
 
 /// What a publication lacks, with the statement that adds it.

@@ -157,7 +157,7 @@ impl Naming {
         Arc::new(Schema {
             defaults: Arc::from([]),
             id: NEXT.fetch_add(1, Ordering::Relaxed),
-            topic: self.topic(name).into(),
+            topic: topic(&self.topic_prefix, name).into(),
             fields,
             key,
             open: false,
@@ -165,15 +165,6 @@ impl Naming {
             source,
             source_names,
         })
-    }
-
-    /// `<prefix>.<schema>.<table>` with every character that Kafka refuses replaced by `_`.
-    fn topic(&self, name: &TableName) -> String {
-        let plain = |c: char| match c {
-            'A'..='Z' | 'a'..='z' | '0'..='9' | '.' | '_' | '-' => c,
-            _ => '_',
-        };
-        format!("{}.{}.{}", self.topic_prefix, name.schema, name.table).chars().map(plain).collect()
     }
 
     /// The source block in Debezium's order, as literal text between the values that differ.
@@ -235,4 +226,13 @@ fn key_of(described: &[Described], info: &TableInfo) -> Vec<String> {
         return info.identity.clone();
     }
     flagged.into_iter().cloned().collect()
+}
+
+/// `<prefix>.<schema>.<table>` with every character that Kafka refuses replaced by `_`.
+pub(crate) fn topic(prefix: &str, name: &TableName) -> String {
+    let plain = |c: char| match c {
+        'A'..='Z' | 'a'..='z' | '0'..='9' | '.' | '_' | '-' => c,
+        _ => '_',
+    };
+    format!("{prefix}.{}.{}", name.schema, name.table).chars().map(plain).collect()
 }
