@@ -39,6 +39,11 @@ enum Command {
     },
     /// Print the JSON Schema of the configuration
     Schema,
+    /// Look at checkpoints, or remove one; the gateway must not run meanwhile
+    Checkpoints {
+        #[command(subcommand)]
+        command: CheckpointsCommand,
+    },
     /// Look at modules
     Module {
         #[command(subcommand)]
@@ -58,6 +63,24 @@ enum ModuleCommand {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum CheckpointsCommand {
+    /// Show partitions and positions of every pipeline
+    List {
+        /// The configuration
+        #[arg(short, long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Remove a pipeline's checkpoint: its source begins as on its first start
+    Remove {
+        /// The configuration
+        #[arg(short, long, value_name = "FILE")]
+        config: PathBuf,
+        /// The pipeline's name
+        pipeline: String,
+    },
+}
+
 /// Does what the command line says.
 ///
 /// # Errors
@@ -67,6 +90,12 @@ pub(crate) fn run() -> Result<ExitCode, Failure> {
         Command::Run { config, until_complete } => commands::run::run(&config, until_complete)?,
         Command::Validate { config, online } => commands::validate::validate(&config, online)?,
         Command::Schema => commands::schema::schema()?,
+        Command::Checkpoints { command } => match command {
+            CheckpointsCommand::List { config } => commands::checkpoints::list(&config)?,
+            CheckpointsCommand::Remove { config, pipeline } => {
+                commands::checkpoints::remove(&config, &pipeline)?;
+            }
+        },
         Command::Module { command: ModuleCommand::Inspect { file } } => {
             commands::inspect::inspect(&file)?;
         }

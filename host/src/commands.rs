@@ -1,5 +1,6 @@
 //! One file per command.
 
+pub(crate) mod checkpoints;
 pub(crate) mod inspect;
 pub(crate) mod run;
 pub(crate) mod schema;

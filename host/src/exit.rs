@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use wasmgate_model::{Fault, FaultKind};
+use wasmgate_store::LockError;
 
 /// A command that failed, with the text for standard error.
 #[derive(Debug)]
@@ -34,6 +35,15 @@ impl From<Fault> for Failure {
         match fault.kind {
             FaultKind::Config => Self::Config(fault.chain()),
             _ => Self::Runtime(fault.chain()),
+        }
+    }
+}
+
+impl From<LockError> for Failure {
+    fn from(error: LockError) -> Self {
+        match error {
+            LockError::Held { .. } => Self::Held(error.to_string()),
+            LockError::Unusable(fault) => Self::Config(format!("data_dir: {}", fault.chain())),
         }
     }
 }

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use wasmgate_admin::{Access, Gateway};
 use wasmgate_connector::CheckpointStore;
 use wasmgate_pipeline::Pipeline;
-use wasmgate_store::{DataDir, LockError, RedbStore};
+use wasmgate_store::{DataDir, RedbStore};
 use wasmgate_telemetry::Telemetry;
 use wasmgate_wasm::{Library, Runtime};
 
@@ -39,10 +39,7 @@ pub(crate) fn run(file: &Path, until_complete: bool) -> Result<(), Failure> {
     let (config, document) = config::load(file, &Surroundings).map_err(Failure::Config)?;
     log::start(config.log);
     tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %file.display(), "starting");
-    let dir = DataDir::lock(&config.data_dir).map_err(|error| match error {
-        LockError::Held { .. } => Failure::Held(error.to_string()),
-        LockError::Unusable(fault) => Failure::Config(format!("data_dir: {}", fault.chain())),
-    })?;
+    let dir = DataDir::lock(&config.data_dir)?;
     let cache = dir.path().join("compiled");
     let runtime = Runtime::new(assemble::limits(&config.modules), Some(cache))?
         .with_compiler(assemble::compiler()?);

@@ -1,6 +1,7 @@
 //! Raw to checked: bounds, names, exactly one of a kind, and what one field demands of another.
 //! Every problem is collected, so that one run shows them all.
 
+mod conflict;
 mod sink;
 mod source;
 
@@ -108,6 +109,7 @@ pub(crate) fn check(
         checks.refuse(&all, problem);
     }
     let letters = raw.data_dir.join("dead-letters");
+    checks.conflicts(&all, &raw.pipelines, &letters);
     let pipelines: Vec<_> = raw
         .pipelines
         .into_iter()

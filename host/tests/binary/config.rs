@@ -278,9 +278,52 @@ const CASES: &[Case] = &[
         "    policy: { module: nope }\n    sinks:",
         &["pipelines.orders.policy.module: there is no module `nope`"],
     ),
+    case(
+        "  orders:",
+        "  a:\n    source: { postgres: { database: d, user: u, topic_prefix: p, host: DB } }\n    \
+         sinks: [{ topics: '.*', console: {} }]\n  \
+         b:\n    source: { postgres: { database: e, user: u, topic_prefix: q, host: db } }\n    \
+         sinks: [{ topics: '.*', console: {} }]\n  orders:",
+        &[
+            "pipelines.b.source.postgres.slot: is the same slot of the same server",
+            "`pipelines.a.source.postgres.slot`",
+        ],
+    ),
+    case(
+        SINK,
+        "{ topics: '.*', file: { path: ./in.jsonl } }",
+        &["w.yaml:8:39: pipelines.orders.sinks[0].file.path: is the same file as in \
+             `pipelines.orders.source.file.path`"],
+    ),
+    case(
+        SINK,
+        "{ topics: a, file: { path: new/x } }\n      - { topics: b, file: { path: new//x } }",
+        &[
+            "orders.sinks[1].file.path: is the same file as in `pipelines.orders.sinks[0].file.path`",
+        ],
+    ),
+    case(
+        SINK,
+        "{ topics: '.*', file: { path: data/dead-letters/orders.jsonl } }",
+        &["pipelines.orders.dead_letters.file.dir: is the same file as in \
+             `pipelines.orders.sinks[0].file.path`"],
+    ),
+    case(
+        "    sinks:",
+        "    dead_letters: { file: { dir: ./out } }\n    sinks:",
+        &["w.yaml:7:34: pipelines.orders.dead_letters.file.dir: is the same directory as in \
+             `pipelines.orders.sinks[0].file.dir`"],
+    ),
+    case(
+        "  orders:",
+        "  other:\n    source: { sample: {} }\n    sinks: [{ topics: x, file: { dir: out } }]\n  \
+         orders:",
+        &["pipelines.other.sinks[0].file.dir: is the same directory as in \
+             `pipelines.orders.sinks[0].file.dir`"],
+    ),
 ];
 
-fn wasmgate(dir: &Path, args: &[&str]) -> Output {
+pub(crate) fn wasmgate(dir: &Path, args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_wasmgate"))
         .args(args)
         .current_dir(dir)
@@ -357,6 +400,21 @@ fn the_good_one_is_valid_and_leaves_no_trace() {
     assert_eq!(output.status.code(), Some(0), "{error}");
     assert!(!dir.path().join("data").exists() && !dir.path().join("out").exists());
     assert!(!dir.path().join("modules/broken.wasm.rejected.txt").exists());
+}
+
+#[test]
+fn what_may_be_shared_is_valid() {
+    let dir = workplace();
+    let slot = "{ postgres: { database: d, user: u, topic_prefix: p, slot: ";
+    let sinks = "sinks: [{ topics: '.*', console: {} }]";
+    let yaml = GOOD.replace(SINK, &format!("{SINK}\n      - {SINK}"))
+        + &format!("  a:\n    source: {slot} a }} }}\n    {sinks}\n")
+        + &format!("  b:\n    source: {slot} b }} }}\n    {sinks}\n")
+        + &format!("  c:\n    source: {slot} a, port: 6432 }} }}\n    {sinks}\n")
+        + &format!("  d:\n    source: {{ {FILE} }}\n    {sinks}\n");
+    std::fs::write(dir.path().join("w.yaml"), yaml).unwrap();
+    let output = wasmgate(dir.path(), &["validate", "-c", "w.yaml"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

@@ -16,7 +16,7 @@ fn config(source: &str) -> String {
     )
 }
 
-fn workplace(source: &str) -> tempfile::TempDir {
+pub(crate) fn workplace(source: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("in.jsonl"), LINES).unwrap();
     std::fs::write(dir.path().join("w.yaml"), config(source)).unwrap();

@@ -7,7 +7,10 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use redb::{Database, DatabaseError, Durability, ReadableDatabase, StorageError, TableDefinition};
+use redb::{
+    Database, DatabaseError, Durability, ReadableDatabase, ReadableTable, StorageError,
+    TableDefinition,
+};
 use wasmgate_connector::CheckpointStore;
 use wasmgate_model::{Checkpoint, Fault, FaultKind};
 
@@ -36,6 +39,40 @@ impl RedbStore {
         }
         let database = verified(&path).map_err(|cause| opening(dir.path(), &path, cause))?;
         Ok(Self { path, database })
+    }
+
+    /// The pipelines that have a checkpoint, by name.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub fn pipelines(&self) -> Result<Vec<String>, Fault> {
+        self.names().map_err(|cause| failed("be read", &self.path, cause))
+    }
+
+    /// Removes a pipeline's checkpoint, also one that cannot be decoded; it is gone from the disk
+    /// when this returns. `Ok(false)`: there was none.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn remove(&self, pipeline: &str) -> Result<bool, Fault> {
+        self.delete(pipeline).map_err(|cause| failed("be removed", &self.path, cause))
+    }
+
+    fn names(&self) -> Result<Vec<String>, redb::Error> {
+        let table = self.database.begin_read()?.open_table(CHECKPOINTS)?;
+        let mut names = Vec::new();
+        for entry in table.iter()? {
+            names.push(entry?.0.value().to_owned());
+        }
+        Ok(names)
+    }
+
+    fn delete(&self, pipeline: &str) -> Result<bool, redb::Error> {
+        let mut transaction = self.database.begin_write()?;
+        transaction.set_durability(Durability::Immediate)?;
+        let found = transaction.open_table(CHECKPOINTS)?.remove(pipeline)?.is_some();
+        transaction.commit()?;
+        Ok(found)
     }
 
     /// One transaction. redb refuses everything after a failed write or fsync: what is on disk

@@ -113,3 +113,23 @@ fn one_flipped_bit_is_an_error_or_an_older_checkpoint() {
         assert!(known, "bit flipped at {at}: neither an error nor a checkpoint that was saved");
     }
 }
+
+#[test]
+fn what_is_removed_stays_removed_and_the_rest_stays() {
+    let root = tempfile::tempdir().unwrap();
+    let held = open(&root);
+    for name in ["orders", "calls"] {
+        held.save(name, &checkpoint(1)).unwrap();
+    }
+    // Nothing that this release can read: it has to be removable all the same.
+    held.store.replace("newer", &[9]).unwrap();
+    assert_eq!(held.store.pipelines().unwrap(), ["calls", "newer", "orders"]);
+    for (name, was_there) in [("orders", true), ("orders", false), ("newer", true), ("no", false)] {
+        assert_eq!(held.store.remove(name).unwrap(), was_there, "{name}");
+    }
+    drop(held);
+    let held = open(&root);
+    assert_eq!(held.store.pipelines().unwrap(), ["calls"]);
+    assert!(held.load("orders").unwrap().is_empty());
+    assert_eq!(held.load("calls").unwrap(), checkpoint(1));
+}
