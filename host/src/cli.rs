@@ -71,7 +71,7 @@ enum CheckpointsCommand {
         #[arg(short, long, value_name = "FILE")]
         config: PathBuf,
     },
-    /// Remove a pipeline's checkpoint: its source begins as on its first start
+    /// Remove a pipeline's checkpoint and show what it was
     Remove {
         /// The configuration
         #[arg(short, long, value_name = "FILE")]
