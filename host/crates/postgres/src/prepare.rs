@@ -163,7 +163,7 @@ async fn publication(catalog: &mut Catalog, settings: &Settings) -> Result<Vec<P
     Ok(tables)
 }
 
-/// Names that differ only in characters that topics cannot have lead to one topic, as with Debezium.
+/// Names that differ only in characters that topics cannot have lead to one topic, as in Debezium.
 fn warn_of_shared_topics(settings: &Settings, tables: &[Published]) {
     let mut topics = std::collections::HashMap::new();
     for table in tables {
