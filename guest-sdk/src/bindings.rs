@@ -1,6 +1,6 @@
 //! What wit-bindgen makes of the contract in `wit/`: one module per world. The type interfaces of
 //! the second world are those of the first, so that a `Kind` is one type everywhere.
-//! Authors see these types through [`crate::contract`] and [`crate::policy`].
+//! Authors see these types through [`crate::contract`] and [`mod@crate::policy`].
 #![allow(missing_docs, reason = "generated from the contract, which is documented")]
 
 /// What the worlds share.

@@ -29,7 +29,7 @@
 //! ```
 //!
 //! [`row`] says what a row field may be, [`config`] what a configuration field may be, [`stage`]
-//! is the column API underneath, [`policy`] the other world, [`testkit`] the native harness.
+//! is the column API underneath, [`mod@policy`] the other world, [`testkit`] the native harness.
 
 pub mod bindings;
 pub mod column;

@@ -129,10 +129,7 @@ fn functions(path: &str, code: &str, breaches: &mut Vec<String>) {
         let end = format!("{}}}", " ".repeat(indent));
         let rest = lines.get(at..).unwrap_or(&[]);
         let length = rest.iter().position(|l| *l == end).map_or(1, |n| n + 1);
-        let declared_only = rest.iter().take(length).any(|l| {
-            l.ends_with(';') && l.starts_with(&line[..indent]) && !l[indent..].starts_with(' ')
-        });
-        if length > FUNCTION_MAX && !declared_only {
+        if length > FUNCTION_MAX && !line.ends_with(';') {
             breaches.push(format!("{path}:{}: {length} lines; at most {FUNCTION_MAX}", at + 1));
         }
     }

@@ -1,7 +1,7 @@
 //! Debezium's ExtractNewRecordState: the flat row in place of the change envelope.
 //!
-//! [`options`] reads the configuration under Debezium's names, [`additions`] finds what
-//! `add.fields` and `add.headers` name, [`columns`] writes. Here: which record becomes what.
+//! `options` reads the configuration under Debezium's names, `additions` finds what
+//! `add.fields` and `add.headers` name, `columns` writes. Here: which record becomes what.
 
 mod additions;
 mod columns;

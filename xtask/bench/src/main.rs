@@ -1,6 +1,6 @@
 //! What the path costs in memory, without servers: one thread, the shipped modules as components,
-//! epochs on, outputs checked once before timing. Prints the median nanoseconds per record of many
-//! short rounds. `cargo xtask modules` has to have run.
+//! epochs on, outputs checked once before timing. Prints nanoseconds per record. `cargo xtask
+//! modules` has to have run.
 
 #![allow(clippy::print_stdout, reason = "the result is what this program prints")]
 

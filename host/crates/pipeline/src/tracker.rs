@@ -55,6 +55,8 @@ impl Tracker {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::indexing_slicing, reason = "tests")]
+
     use wasmgate_model::Position;
 
     use super::*;

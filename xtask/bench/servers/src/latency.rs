@@ -67,13 +67,14 @@ fn watch(bootstrap: &str, topic: &str, records: u64) -> Result<JoinHandle<Arriva
     }))
 }
 
-/// Runs `send` `rate` times a second, evenly.
-fn pace(rate: u64, mut send: impl FnMut(u64) -> Result<(), Problem>) -> Result<(), Problem> {
-    let started = Instant::now();
+/// Calls `send` `rate` times a second, evenly, with a number and the time, which no two share.
+fn pace(rate: u64, mut send: impl FnMut(u64, u64) -> Result<(), Problem>) -> Result<(), Problem> {
+    let (started, mut last) = (Instant::now(), 0);
     for n in 0..rate * SECONDS {
         let due = Duration::from_micros(n * 1_000_000 / rate);
         std::thread::sleep(due.saturating_sub(started.elapsed()));
-        send(n)?;
+        last = now_us().max(last + 1);
+        send(n, last)?;
     }
     Ok(())
 }
@@ -117,8 +118,8 @@ fn kafka_to_kafka(dir: &Path, kafka: &Kafka, name: &str, sink: &str) -> Result<(
     let through = watch(&servers, name, RATE * SECONDS)?;
     let producer: BaseProducer =
         ClientConfig::new().set("bootstrap.servers", &servers).set("linger.ms", "0").create()?;
-    pace(RATE, |n| {
-        let value = document(n as usize).replacen('{', &format!("{{\"sent_us\":{},", now_us()), 1);
+    pace(RATE, |n, now| {
+        let value = document(n as usize).replacen('{', &format!("{{\"sent_us\":{now},"), 1);
         let key = format!("CUST{n:06}");
         let sent = producer.send(BaseRecord::to(&from).key(&key).payload(&value));
         producer.poll(Duration::ZERO);
@@ -168,8 +169,8 @@ fn postgres_to_kafka(dir: &Path, kafka: &Kafka, name: &str, sink: &str) -> Resul
         .stdin(Stdio::piped())
         .spawn()?;
     let mut input = psql.stdin.take().ok_or("psql has no input")?;
-    pace(RATE, |n| {
-        let sql = format!("insert into events values ({n}, {}, 17, 'a row');\n", now_us());
+    pace(RATE, |n, now| {
+        let sql = format!("insert into events values ({n}, {now}, 17, 'a row');\n");
         Ok(input.write_all(sql.as_bytes())?)
     })?;
     drop(input);
