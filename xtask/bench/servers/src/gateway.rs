@@ -20,6 +20,11 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..")
 }
 
+/// One line of a pipeline's `transforms`.
+pub(crate) fn stage(module: &str, config: &str) -> String {
+    format!("      - {{ module: {module}, config: {} }}\n", config.replace('\n', " "))
+}
+
 /// A running gateway; dropped means SIGKILL.
 pub(crate) struct Gateway {
     child: Child,
@@ -36,7 +41,12 @@ impl Gateway {
         let file = dir.join("wasmgate.yaml");
         let modules = root().join("transforms");
         let text = format!(
-            "data_dir: {}\nhttp: {{ listen: {address} }}\nmodules: {{ dir: {} }}\nlog: {{ level: warn }}\npipelines:\n{pipelines}",
+            "data_dir: {}
+http: {{ listen: {address} }}
+modules: {{ dir: {} }}
+log: {{ level: warn }}
+pipelines:
+{pipelines}",
             dir.join("data").display(),
             modules.display()
         );

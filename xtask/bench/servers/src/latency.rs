@@ -22,6 +22,7 @@ use wasmgate_services::postgres::{Options, Postgres};
 use crate::Problem;
 use crate::gateway::Gateway;
 use crate::kafka::pipeline;
+use crate::startup::warm_up;
 
 const SECONDS: u64 = 20;
 /// Records at the start that are not counted: connections, first fetches.
@@ -187,7 +188,7 @@ fn postgres_to_kafka(dir: &Path, kafka: &Kafka, name: &str, sink: &str) -> Resul
 pub(crate) fn run() -> Result<(), Problem> {
     let kafka = Kafka::start(1)?;
     let dir = tempfile::tempdir()?;
-    crate::startup::warm_up(dir.path())?;
+    warm_up(dir.path())?;
     for (label, suffix, sink) in
         [("linger 5ms (default)", "linger", ""), ("linger 0ms", "at-once", ", linger: 0ms")]
     {

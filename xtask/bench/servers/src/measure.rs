@@ -26,13 +26,11 @@ impl Usage {
     /// One line for people; `records` were handled.
     pub(crate) fn print(&self, what: &str, records: u64) {
         let millions = records as f64 / 1e6;
+        let (rate, per_million) = (records as f64 / self.wall_s, self.cpu_s / millions);
         println!(
-            "  {what:<34} wall {:>6.2} s  {:>7.0} records/s  cpu {:>6.2} s = {:>5.2} s/M  peak {:>4.0} MiB",
-            self.wall_s,
-            records as f64 / self.wall_s,
-            self.cpu_s,
-            self.cpu_s / millions,
-            self.peak_mib
+            "  {what:<28} wall {:>6.2} s  {rate:>7.0} records/s  \
+             cpu {:>6.2} s = {per_million:>5.2} s/M  peak {:>4.0} MiB",
+            self.wall_s, self.cpu_s, self.peak_mib
         );
     }
 }

@@ -8,12 +8,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use wasmgate_bench_servers::records::UNWRAP;
 use wasmgate_services::postgres::{Options, Postgres};
 
 use crate::Problem;
 use crate::gateway::Gateway;
 use crate::measure::{Usage, best, wait};
+use crate::startup::{five_modules, warm_up};
 
 const ROUNDS: usize = 2;
 /// Transactions that insert, and as many that update.
@@ -24,10 +24,6 @@ const TABLE: &str = "create table calls(
     call_duration_seconds int not null, monthly_spending double precision, credit_score int,
     monthly_call_duration int, payment_method text, network_type text, created timestamptz);
     create publication bench for table calls;";
-
-const QUALITY: &str = r#"{"required":["call_id","customer_id"],"ranges":{"call_duration_seconds":{"min":0},"monthly_spending":{"min":0}},"allowed":{"network_type":["4G","5G"]}}"#;
-const FRAUD: &str = r#"{"conditions":[{"field":"monthly_spending","op":">","value":400},{"field":"credit_score","op":"<","value":600},{"field":"monthly_call_duration","op":">","value":500}],"write":"is_fraud"}"#;
-const ROUTE: &str = r#"{"fields":[{"field":"payment_method","equals":"prepaid","topic":"calls.prepaid"}],"default":"calls"}"#;
 
 fn load(rows: u64) -> String {
     let per = (rows / TRANSACTIONS).max(1);
@@ -55,14 +51,10 @@ fn pipeline(port: u16, name: &str, file: &Path) -> String {
         {{ host: 127.0.0.1, port: {port}, database: postgres, user: postgres, topic_prefix: bench,
           slot: {name}, publication: bench, snapshot: never }}
     transforms:
-      - {{ module: unwrap, config: {UNWRAP} }}
-      - {{ module: quality-check, config: {QUALITY} }}
-      - {{ module: fraud-rule, config: {FRAUD} }}
-      - {{ module: route, config: {ROUTE} }}
-      - {{ module: identity, config: {{}} }}
-    sinks:
+{}    sinks:
       - {{ topics: '.*', file: {{ path: {} }} }}
 ",
+        five_modules(),
         file.display()
     )
 }
@@ -106,7 +98,7 @@ pub(crate) fn run(rows: u64) -> Result<(), Problem> {
     let server = Postgres::start(&options)?;
     let dir = tempfile::tempdir()?;
     server.psql("postgres", TABLE)?;
-    crate::startup::warm_up(dir.path())?;
+    warm_up(dir.path())?;
     for round in 0..ROUNDS {
         for who in ["raw", "gate"] {
             server.psql(

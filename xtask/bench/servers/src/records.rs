@@ -1,17 +1,19 @@
-//! Call detail records as JSON documents of 20 fields and about 600 bytes, and the rules for them.
+//! Call detail records as JSON documents of 20 fields and 600 bytes, and the rules for them.
 
 /// A flat JSON record: the `n`th.
 #[must_use]
 pub fn document(n: usize) -> String {
     format!(
         concat!(
-            r#"{{"call_id":"CDR{n:012}","customer_id":"CUST{c:06}","caller_number":"+49150{n4:08}","#,
-            r#""callee_number":"+49178{n4:08}","call_type":"voice","call_start_ms":17672256{n4:05},"#,
-            r#""call_end_ms":17672257{n4:05},"call_duration_seconds":{s},"imei":"357158450{n4:06}","#,
-            r#""plan_type":"Premium Plus","payment_method":"credit_card","monthly_spending":{m}.25,"#,
-            r#""credit_score":{k},"monthly_call_duration":{d},"avg_payment_delay":{y},"#,
-            r#""credit_limit":3500,"cell_id":"CELL-{n4:05}","network_type":"5G","roaming":false,"#,
-            r#""termination_reason":"normal_clearing after a handover at the border"}}"#
+            r#"{{"call_id":"CDR{n:012}","customer_id":"CUST{c:06}","#,
+            r#""caller_number":"+49150{n4:08}","callee_number":"+49178{n4:08}","#,
+            r#""call_type":"voice","call_start_ms":17672256{n4:05},"call_end_ms":17672257{n4:05},"#,
+            r#""call_duration_seconds":{s},"imei":"357158450{n4:06}","plan_type":"Premium Plus","#,
+            r#""payment_method":"credit_card","monthly_spending":{m}.25,"credit_score":{k},"#,
+            r#""monthly_call_duration":{d},"avg_payment_delay":{y},"credit_limit":3500,"#,
+            r#""cell_id":"CELL-{n4:05}","network_type":"5G","roaming":false,"#,
+            r#""termination_reason":"normal_clearing after a handover at the border "#,
+            r#"between two cells of different operators, roaming"}}"#
         ),
         n = n,
         c = n % 100_000,
@@ -33,6 +35,7 @@ pub const FRAUD: &str = r#"{"conditions":[
     {"field":"monthly_spending","op":">","value":400},{"field":"credit_score","op":"<","value":600},
     {"field":"monthly_call_duration","op":">","value":500}],"write":"is_fraud"}"#;
 /// By one field, to `cdr` or `cdr.prepaid`.
-pub const ROUTE: &str = r#"{"fields":[{"field":"payment_method","equals":"prepaid","topic":"cdr.prepaid"}],"default":"cdr"}"#;
+pub const ROUTE: &str = r#"{"fields":[
+    {"field":"payment_method","equals":"prepaid","topic":"cdr.prepaid"}],"default":"cdr"}"#;
 /// Envelope to flat row.
 pub const UNWRAP: &str = r#"{"delete.tombstone.handling.mode":"rewrite","add.fields":"op"}"#;

@@ -7,25 +7,32 @@ use std::time::Duration;
 use wasmgate_bench_servers::records::{FRAUD, QUALITY, ROUTE, UNWRAP};
 
 use crate::Problem;
-use crate::gateway::Gateway;
+use crate::gateway::{Gateway, stage};
 use crate::measure::memory_mib;
 
 const WARM: usize = 7;
 
+/// The five modules as YAML.
+pub(crate) fn five_modules() -> String {
+    [
+        stage("unwrap", UNWRAP),
+        stage("quality-check", QUALITY),
+        stage("fraud-rule", FRAUD),
+        stage("route", ROUTE),
+        stage("identity", "{}"),
+    ]
+    .concat()
+}
+
 fn pipeline() -> String {
-    let stage = |module: &str, config: &str| {
-        format!("      - {{ module: {module}, config: {} }}\n", config.replace('\n', " "))
-    };
     format!(
-        "  idle:\n    source: {{ sample: {{ system: telecom, rate: 1 }} }}\n    transforms:\n{}    sinks:\n      - {{ topics: '.*', blackhole: {{}} }}\n",
-        [
-            stage("unwrap", UNWRAP),
-            stage("quality-check", QUALITY),
-            stage("fraud-rule", FRAUD),
-            stage("route", ROUTE),
-            stage("identity", "{}"),
-        ]
-        .concat()
+        "  idle:
+    source: {{ sample: {{ system: telecom, rate: 1 }} }}
+    transforms:
+{}    sinks:
+      - {{ topics: '.*', blackhole: {{}} }}
+",
+        five_modules()
     )
 }
 
