@@ -68,8 +68,9 @@ impl<I: Iterator> Iterator for Cells<'_, I> {
 #[derive(Debug, Clone)]
 pub struct Texts<'a> {
     ends: Iter<'a, u32>,
-    data: &'a str,
-    start: usize,
+    /// What is left of the block, and where it starts.
+    rest: &'a str,
+    start: u32,
 }
 
 impl<'a> Iterator for Texts<'a> {
@@ -77,9 +78,9 @@ impl<'a> Iterator for Texts<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<&'a str> {
-        let end = *self.ends.next()? as usize;
-        let text = self.data.get(self.start..end).unwrap_or_default();
-        self.start = end;
+        let end = *self.ends.next()?;
+        let (text, rest) = self.rest.split_at_checked(end.wrapping_sub(self.start) as usize)?;
+        (self.rest, self.start) = (rest, end);
         Some(text)
     }
 }
@@ -131,7 +132,7 @@ impl Column {
     pub fn texts(&self) -> Result<TextCells<'_>, String> {
         match &self.values {
             Values::Block(Block { ends, data }) => {
-                Ok(Cells::new(self, Texts { ends: ends.iter(), data, start: 0 }))
+                Ok(Cells::new(self, Texts { ends: ends.iter(), rest: data, start: 0 }))
             }
             _ => Err(self.unexpected("a block of texts")),
         }
@@ -236,21 +237,42 @@ impl From<Vec<f64>> for Values {
     }
 }
 
-/// A column of texts under construction, as a block.
+/// A column of texts under construction, as a block. Runs of one text are cheap: the text is
+/// compared with the one before it, and copied for the whole run at once.
 #[derive(Debug, Clone, Default)]
 pub struct TextBuilder {
     ends: Vec<u32>,
     data: String,
     nulls: Vec<u32>,
     absent: Vec<u32>,
+    /// Where the last value in `data` starts.
+    last: usize,
+    /// How often it comes again, not in `data` and `ends` yet.
+    repeats: usize,
 }
 
 impl TextBuilder {
     /// The next row's value.
     #[inline]
     pub fn push(&mut self, text: &str) {
-        self.data.push_str(text);
+        if !text.is_empty() && same(self.data.get(self.last..).unwrap_or_default(), text) {
+            self.repeats += 1;
+            return;
+        }
+        self.repeat();
+        self.last = self.data.len();
+        if !text.is_empty() {
+            self.data.push_str(text);
+        }
         self.ends.push(self.data.len() as u32);
+    }
+
+    /// The value of the next `rows` rows.
+    pub fn push_run(&mut self, text: &str, rows: usize) {
+        if rows > 0 {
+            self.push(text);
+            self.repeats += rows - 1;
+        }
     }
 
     /// The next row's value, null or absence.
@@ -262,6 +284,22 @@ impl TextBuilder {
             Cell::Absent => self.push_absent(),
         }
     }
+
+    /// Writes the repeats of the last value, in copies that double.
+    fn repeat(&mut self) {
+        let unit = self.data.len() - self.last;
+        let end = self.data.len();
+        self.ends.extend((1..=self.repeats).map(|number| (end + number * unit) as u32));
+        let mut have = 1;
+        while self.repeats > 0 && unit > 0 {
+            let more = have.min(self.repeats);
+            self.data.extend_from_within(self.last..self.last + more * unit);
+            have += more;
+            self.repeats -= more;
+        }
+        self.repeats = 0;
+        self.last = self.data.len() - unit;
+    }
 }
 
 impl ColumnBuilder for TextBuilder {
@@ -270,17 +308,95 @@ impl ColumnBuilder for TextBuilder {
     }
 
     fn push_null(&mut self) {
+        self.repeat();
         self.nulls.push(self.ends.len() as u32);
         self.push("");
     }
 
     fn push_absent(&mut self) {
+        self.repeat();
         self.absent.push(self.ends.len() as u32);
         self.push_null();
     }
 
-    fn finish(self) -> Column {
+    fn finish(mut self) -> Column {
+        self.repeat();
         let block = Block { ends: self.ends, data: self.data };
         Column { values: Values::Block(block), nulls: self.nulls, absent: self.absent }
+    }
+}
+
+/// Whether two texts are the same: what `==` says, without the call into a byte-by-byte compare
+/// that it is in a guest. For loops over rows.
+#[inline]
+#[must_use]
+pub fn same(a: &str, b: &str) -> bool {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    if a.len() != b.len() {
+        return false;
+    }
+    match (a.last_chunk::<8>(), b.last_chunk::<8>()) {
+        (Some(a_tail), Some(b_tail)) => {
+            let words = a.chunks_exact(8).zip(b.chunks_exact(8));
+            u64::from_le_bytes(*a_tail) == u64::from_le_bytes(*b_tail)
+                && words.map(|(a, b)| (word(a), word(b))).all(|(a, b)| a == b)
+        }
+        _ => a.iter().zip(b).all(|(a, b)| a == b),
+    }
+}
+
+#[inline]
+fn word(bytes: &[u8]) -> u64 {
+    bytes.first_chunk::<8>().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every text comes out as it went in, however runs, nulls and empties mix.
+    #[test]
+    fn runs_nulls_and_empties_come_out_as_they_went_in() {
+        let cells = [
+            Cell::Value("a"),
+            Cell::Value("a"),
+            Cell::Null,
+            Cell::Value("a"),
+            Cell::Value(""),
+            Cell::Value(""),
+            Cell::Value("grüße, twelve"),
+            Cell::Value("grüße, twelve"),
+            Cell::Value("grüße, twelve"),
+            Cell::Absent,
+            Cell::Absent,
+            Cell::Value("b"),
+            Cell::Value("b"),
+        ];
+        let mut builder = TextBuilder::with_rows(cells.len());
+        cells.iter().for_each(|cell| builder.push_cell(*cell));
+        builder.push_run("b", 3);
+        builder.push_run("", 2);
+        builder.push_run("never", 0);
+        let column = builder.finish();
+        let found: Vec<_> = column.texts().unwrap().collect();
+        let rest = ["b", "b", "b", "", ""].map(Cell::Value);
+        assert_eq!(found, [cells.as_slice(), rest.as_slice()].concat());
+    }
+
+    #[test]
+    fn same_is_equality() {
+        let long = "0123456789abcdefghij";
+        for from in 0..long.len() {
+            for to in from..long.len() {
+                let text = &long[from..to];
+                assert!(same(text, &text.to_owned()));
+                for at in 0..text.len() {
+                    let mut other = text.as_bytes().to_vec();
+                    other[at] = b'#';
+                    assert!(!same(text, &String::from_utf8(other).unwrap()));
+                }
+                assert!(!same(text, long));
+            }
+        }
     }
 }

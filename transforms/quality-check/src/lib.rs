@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 
 use regex_lite::Regex;
+use wasmgate_sdk::column::same;
 use wasmgate_sdk::contract::Read;
 use wasmgate_sdk::json::Value;
 use wasmgate_sdk::prelude::*;
@@ -51,8 +52,16 @@ enum Test {
 /// The stage.
 pub struct QualityCheck {
     checks: Vec<Check>,
-    /// Schema ids whose missing fields are unchanged ones.
-    typed: Vec<u64>,
+    bound: Vec<Bound>,
+}
+
+/// What was bound for one schema.
+struct Bound {
+    schema: u64,
+    /// Its missing fields are unchanged ones.
+    typed: bool,
+    /// The column of each check; checks of one field share it.
+    columns: Vec<usize>,
 }
 
 impl Transform for QualityCheck {
@@ -77,16 +86,13 @@ impl Transform for QualityCheck {
             let regex = compiled.map_err(|error| format!("patterns.{field}: {error}"))?;
             checks.push(Check { field, test: Test::Pattern(regex) });
         }
-        Ok(Self { checks, typed: Vec::new() })
+        Ok(Self { checks, bound: Vec::new() })
     }
 
     fn bind(&mut self, schema: &Schema) -> Result<Option<Projection>, String> {
-        self.typed.retain(|id| *id != schema.id);
-        if !schema.open {
-            self.typed.push(schema.id);
-        }
         let has = |name: &str| schema.fields.iter().any(|field| field.name == name);
         let mut projection = Projection::new().with_ops();
+        let mut columns = Vec::with_capacity(self.checks.len());
         for Check { field, test } in &self.checks {
             if matches!(test, Test::Required) && !schema.open && !has(field) {
                 return Err(format!(
@@ -95,28 +101,32 @@ impl Transform for QualityCheck {
                     schema.source
                 ));
             }
-            projection.reads.push(test.read(field, schema));
+            let read = test.read(field, schema);
+            let known = projection.reads.iter().position(|other| *other == read);
+            columns.push(known.unwrap_or(projection.reads.len()));
+            if known.is_none() {
+                projection.reads.push(read);
+            }
         }
+        self.bound.retain(|bound| bound.schema != schema.id);
+        self.bound.push(Bound { schema: schema.id, typed: !schema.open, columns });
         Ok(Some(projection))
     }
 
     fn process(&mut self, schema: u64, batch: &Batch) -> Result<Output, String> {
-        let typed = self.typed.contains(&schema);
-        let mut reasons: Vec<Option<(&Check, String)>> = vec![None; batch.rows as usize];
-        for (number, check) in self.checks.iter().enumerate() {
-            let broken = check.test.broken(batch.column(number)?, typed)?;
-            for (row, why) in broken {
-                let op = batch.ops.get(row).copied().unwrap_or(Op::Append);
-                if let Some(reason @ None) = reasons.get_mut(row).filter(|_| carries_row(op)) {
-                    *reason = Some((check, why));
+        let bound = self.bound.iter().find(|bound| bound.schema == schema);
+        let bound = bound.ok_or_else(|| format!("schema {schema} was not bound"))?;
+        let mut reasons = BTreeMap::new();
+        for (check, column) in self.checks.iter().zip(&bound.columns) {
+            for (row, why) in check.test.broken(batch.column(*column)?, bound.typed)? {
+                if carries_row(batch.ops.get(row as usize).copied().unwrap_or(Op::Append)) {
+                    reasons.entry(row).or_insert((check, why));
                 }
             }
         }
         let mut output = Output::new();
-        for (row, reason) in (0..).zip(reasons) {
-            if let Some((Check { field, test }, why)) = reason {
-                output.dead_letter(row, test.code(), format!("field `{field}` {why}"));
-            }
+        for (row, (Check { field, test }, why)) in reasons {
+            output.dead_letter(row, test.code(), format!("field `{field}` {why}"));
         }
         Ok(output)
     }
@@ -141,46 +151,84 @@ impl Test {
         }
     }
 
+    /// A required value is only looked at for being there, so its own kind will do.
     fn read(&self, field: &str, schema: &Schema) -> Read {
-        let found = schema.fields.iter().find(|found| found.name == field);
-        let exact = found.is_some_and(|f| matches!(f.kind, Kind::Decimal | Kind::Text));
-        let kind = if matches!(self, Self::Range(_)) && !exact { Kind::Float } else { Kind::Text };
+        let found = schema.fields.iter().find(|found| found.name == field).map(|f| f.kind);
+        let kind = match (self, found) {
+            (Self::Required, Some(kind)) => kind,
+            (Self::Range(_), Some(Kind::Decimal | Kind::Text)) => Kind::Text,
+            (Self::Range(_), _) => Kind::Float,
+            _ => Kind::Text,
+        };
         Read { name: field.to_owned(), kind, optional: true }
     }
 
     /// The rows that break the check, and how. Values are not named: a dead letter's reason is
     /// logged, and may leave the place where the record may be read.
-    fn broken(&self, column: &Column, typed: bool) -> Result<Vec<(usize, String)>, String> {
-        if let (Self::Range(range), Ok(floats)) = (self, column.floats()) {
-            let rows = floats.map(|cell| range.misses(cell.value()?)).enumerate();
-            return Ok(rows.filter_map(|(row, why)| Some((row, why?))).collect());
+    fn broken(&self, column: &Column, typed: bool) -> Result<Vec<(u32, String)>, String> {
+        if let Self::Required = self {
+            return Ok(without_value(column, typed));
         }
-        let rows = column.texts()?.map(|cell| self.text_breaks(cell, typed)).enumerate();
-        Ok(rows.filter_map(|(row, why)| Some((row, why?))).collect())
+        if let (Self::Range(range), Ok(floats)) = (self, column.floats()) {
+            let rows = (0..).zip(floats);
+            let outside = rows.filter_map(|(row, cell)| Some((row, range.misses(cell.value()?)?)));
+            return Ok(outside.collect());
+        }
+        let mut broken = Vec::new();
+        // Neighbours often share their value: look at it once.
+        let mut fine = None;
+        for (row, cell) in (0..).zip(column.texts()?) {
+            let Cell::Value(text) = cell else { continue };
+            if fine.is_some_and(|fine| same(fine, text)) {
+                continue;
+            }
+            match self.text_breaks(text) {
+                Some(why) => broken.push((row, why)),
+                None => fine = Some(text),
+            }
+        }
+        Ok(broken)
     }
 
-    fn text_breaks(&self, cell: Cell<&str>, typed: bool) -> Option<String> {
-        match (self, cell) {
-            (Self::Required, Cell::Null) => Some("is null, expected a value".to_owned()),
-            (Self::Required, Cell::Absent) if !typed => Some("is missing".to_owned()),
-            (_, Cell::Null | Cell::Absent) | (Self::Required, Cell::Value(_)) => None,
-            (Self::Range(range), Cell::Value(text)) => match text.trim().parse() {
+    fn text_breaks(&self, text: &str) -> Option<String> {
+        match self {
+            Self::Required => None,
+            Self::Range(range) => match text.trim().parse() {
                 Ok(number) => range.misses(number),
                 Err(_) => Some("is not a number".to_owned()),
             },
-            (Self::Allowed(values), Cell::Value(text)) => {
-                let listed = values.iter().any(|value| value == text);
+            Self::Allowed(values) => {
+                let listed = values.iter().any(|value| same(value, text));
                 (!listed).then(|| "has none of the allowed values".to_owned())
             }
-            (Self::Pattern(regex), Cell::Value(text)) => {
+            Self::Pattern(regex) => {
                 (!regex.is_match(text)).then(|| format!("does not match {regex}"))
             }
         }
     }
 }
 
+/// The rows where a required field has no value.
+fn without_value(column: &Column, typed: bool) -> Vec<(u32, String)> {
+    let absent = |row: &u32| column.absent.binary_search(row).is_ok();
+    let why = |row: &u32| match absent(row) {
+        true if typed => None,
+        true => Some((*row, "is missing".to_owned())),
+        false => Some((*row, "is null, expected a value".to_owned())),
+    };
+    column.nulls.iter().filter_map(why).collect()
+}
+
 impl Range {
+    #[inline]
     fn misses(&self, number: f64) -> Option<String> {
+        let min = self.min.unwrap_or(f64::NEG_INFINITY);
+        let max = self.max.unwrap_or(f64::INFINITY);
+        if number >= min && number <= max { None } else { self.miss(number) }
+    }
+
+    #[cold]
+    fn miss(&self, number: f64) -> Option<String> {
         match (self.min, self.max) {
             _ if number.is_nan() => Some("is not a number".to_owned()),
             (Some(min), _) if number < min => Some(format!("is below {min}")),

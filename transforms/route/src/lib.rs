@@ -5,7 +5,7 @@
 
 mod pattern;
 
-use wasmgate_sdk::column::TextCells;
+use wasmgate_sdk::column::{TextCells, same};
 use wasmgate_sdk::json::Value;
 use wasmgate_sdk::prelude::*;
 
@@ -66,52 +66,101 @@ impl Transform for Route {
         })
     }
 
-    /// Reads the topic, then the fields in their order.
+    /// Reads the fields in their order, then the topic if its name matters.
     fn bind(&mut self, _schema: &Schema) -> Result<Option<Projection>, String> {
         if self.patterns.is_empty() && self.fields.is_empty() && self.default.is_none() {
             return Ok(None);
         }
-        let mut projection = Projection::new().read("$topic", Kind::Text);
+        let mut projection = Projection::new();
         for (field, _, _) in &self.fields {
             projection = projection.read_optional(field, Kind::Text);
+        }
+        if !self.patterns.is_empty() {
+            projection = projection.read("$topic", Kind::Text);
         }
         Ok(Some(projection.write("$topic", Kind::Text)))
     }
 
     fn process(&mut self, _schema: u64, batch: &Batch) -> Result<Output, String> {
-        let topics = batch.column(0)?.texts()?;
-        let mut fields = Vec::with_capacity(self.fields.len());
-        for number in 1..=self.fields.len() {
-            fields.push(batch.column(number)?.texts()?);
-        }
-        let mut routed = TextBuilder::with_rows(batch.rows as usize);
-        // Neighbours mostly share their topic: match its name once.
-        let mut last: Option<(&str, Option<String>)> = None;
-        for topic in topics {
-            let by_field = self.by_field(&mut fields);
-            let topic = topic.value().unwrap_or_default();
-            if last.as_ref().is_none_or(|(name, _)| *name != topic) {
-                last = Some((topic, self.by_topic(topic)));
+        let mut targets: Vec<Option<&str>> = vec![None; batch.rows as usize];
+        for (number, (_, equals, topic)) in self.fields.iter().enumerate() {
+            for (target, cell) in targets.iter_mut().zip(batch.column(number)?.texts()?) {
+                if target.is_none() && cell.value().is_some_and(|value| same(value, equals)) {
+                    *target = Some(topic);
+                }
             }
-            let by_topic = last.as_ref().and_then(|(_, new)| new.as_deref());
-            let target = by_field.or(by_topic).or(self.default.as_deref());
-            routed.push_cell(target.map_or(Cell::Absent, Cell::Value));
+        }
+        let renamed = self.renamed(batch)?;
+        if let Some(topics) = self.topics(batch)? {
+            let mut names = Names::new(&renamed);
+            for (target, topic) in targets.iter_mut().zip(topics) {
+                let new = names.of(topic.value().unwrap_or_default());
+                *target = target.or(new);
+            }
+        }
+        let mut routed = TextBuilder::with_rows(targets.len());
+        for run in targets.chunk_by(one) {
+            let target = run.first().copied().flatten().or(self.default.as_deref());
+            match target {
+                Some(topic) => routed.push_run(topic, run.len()),
+                None => run.iter().for_each(|_| routed.push_absent()),
+            }
         }
         Ok(Output { columns: vec![routed.finish()], ..Output::new() })
     }
 }
 
+/// Whether two targets are the same piece of configuration.
+fn one(a: &Option<&str>, b: &Option<&str>) -> bool {
+    a.map(std::ptr::from_ref) == b.map(std::ptr::from_ref)
+}
+
+/// A topic's name and its new one.
+type Renamed<'b> = (&'b str, Option<String>);
+
+/// New names by old ones. Neighbours mostly share their topic.
+struct Names<'a> {
+    all: &'a [Renamed<'a>],
+    last: Option<&'a Renamed<'a>>,
+}
+
+impl<'a> Names<'a> {
+    fn new(all: &'a [Renamed<'a>]) -> Self {
+        Self { all, last: all.first() }
+    }
+
+    fn of(&mut self, topic: &str) -> Option<&'a str> {
+        if self.last.is_none_or(|(name, _)| !same(name, topic)) {
+            self.last = self.all.iter().find(|(name, _)| same(name, topic));
+        }
+        self.last?.1.as_deref()
+    }
+}
+
 impl Route {
-    /// Every column steps, so that all stay on the same row.
-    fn by_field(&self, columns: &mut [TextCells<'_>]) -> Option<&str> {
-        let mut found = None;
-        for (column, (_, equals, topic)) in columns.iter_mut().zip(&self.fields) {
-            let value = column.next().and_then(Cell::value);
-            if found.is_none() && value == Some(equals.as_str()) {
-                found = Some(topic.as_str());
+    /// The topics of the records, where patterns want them.
+    fn topics<'b>(&self, batch: &'b Batch) -> Result<Option<TextCells<'b>>, String> {
+        if self.patterns.is_empty() {
+            return Ok(None);
+        }
+        batch.column(self.fields.len())?.texts().map(Some)
+    }
+
+    /// The topics of a batch, each once, with their new names.
+    fn renamed<'b>(&self, batch: &'b Batch) -> Result<Vec<Renamed<'b>>, String> {
+        let mut renamed: Vec<Renamed<'b>> = Vec::new();
+        let mut last = None;
+        for topic in self.topics(batch)?.into_iter().flatten() {
+            let topic = topic.value().unwrap_or_default();
+            if last.is_some_and(|last| same(last, topic)) {
+                continue;
+            }
+            last = Some(topic);
+            if !renamed.iter().any(|(name, _)| same(name, topic)) {
+                renamed.push((topic, self.by_topic(topic)));
             }
         }
-        found
+        Ok(renamed)
     }
 
     fn by_topic(&self, topic: &str) -> Option<String> {

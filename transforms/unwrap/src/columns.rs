@@ -1,6 +1,7 @@
 //! Reads and writes of one schema: which column is what, and how the written ones are filled.
 
 use std::borrow::Cow;
+use std::slice::Iter;
 
 use wasmgate_sdk::column::TextCells;
 use wasmgate_sdk::contract::Column;
@@ -23,8 +24,8 @@ enum Origin {
     },
 }
 
-/// Per record, the code and the message of what keeps it from its topic.
-type Problems<'b> = Box<dyn Iterator<Item = Option<(&'static str, String)>> + 'b>;
+/// The code and the message of what keeps a record from its topic.
+pub(crate) type Problem = (&'static str, &'static str);
 
 /// How the existence of a row image is seen.
 enum Image {
@@ -97,39 +98,19 @@ impl Plan {
         Self { deleted, fields, headers, op_headers, route, empties, image, removals, defaults }
     }
 
-    /// Whether each record has a row image.
-    pub(crate) fn images<'b>(
-        &self,
-        batch: &'b Batch,
-    ) -> Result<Box<dyn Iterator<Item = bool> + 'b>, String> {
-        Ok(match self.image {
-            Image::Unread => Box::new(std::iter::empty()),
-            Image::Key(column) => {
-                let cells = batch.column(column)?.texts()?;
-                Box::new(cells.map(|cell| matches!(cell, Cell::Value(_))))
-            }
-            Image::Field(column) => {
-                let cells = batch.column(column)?.texts()?;
-                Box::new(cells.map(|cell| cell != Cell::Absent))
-            }
-        })
+    /// Whether a record has a row image.
+    pub(crate) fn has_image(&self, batch: &Batch, row: u32) -> bool {
+        let without = match self.image {
+            Image::Unread => None,
+            Image::Key(column) => batch.column(column).ok().map(|column| &column.nulls),
+            Image::Field(column) => batch.column(column).ok().map(|column| &column.absent),
+        };
+        without.is_none_or(|rows| rows.binary_search(&row).is_err())
     }
 
-    /// Why each record cannot be routed, if so.
-    pub(crate) fn problems<'b>(&self, batch: &'b Batch) -> Result<Problems<'b>, String> {
-        let Some(column) = self.route else {
-            return Ok(Box::new(std::iter::empty()));
-        };
-        Ok(Box::new(batch.column(column)?.texts()?.map(|cell| match cell {
-            Cell::Value(json) if json.starts_with('"') => None,
-            Cell::Null => None,
-            Cell::Value(_) => {
-                Some(("route-not-text", "the field of route.by.field is not text".to_owned()))
-            }
-            Cell::Absent => {
-                Some(("route-missing", "the record has no field of route.by.field".to_owned()))
-            }
-        })))
+    /// The values that route, where a field does.
+    pub(crate) fn routes<'b>(&self, batch: &'b Batch) -> Result<Option<TextCells<'b>>, String> {
+        self.route.map(|column| batch.column(column)?.texts()).transpose()
     }
 
     /// The written columns, in the order of the projection.
@@ -192,10 +173,13 @@ fn image(schema: &Schema, projection: &mut Projection) -> Image {
     if schema.open {
         return Image::Key(read(projection, "$envelope.before", Kind::Json));
     }
+    let fields = &schema.fields;
+    let kind =
+        |name: &String| fields.iter().find(|f| f.name == *name).map_or(Kind::Text, |f| f.kind);
     match (schema.key.first(), schema.fields.first()) {
-        (Some(key), _) => Image::Key(read(projection, &format!("before.{key}"), Kind::Text)),
+        (Some(key), _) => Image::Key(read(projection, &format!("before.{key}"), kind(key))),
         (None, Some(field)) => {
-            Image::Field(read(projection, &format!("before.{}", field.name), Kind::Text))
+            Image::Field(read(projection, &format!("before.{}", field.name), field.kind))
         }
         (None, None) => Image::Unread,
     }
@@ -226,41 +210,90 @@ fn origin(projection: &mut Projection, addition: &Addition) -> Origin {
     Origin::Read { column: read(projection, name, Kind::Json), known, after }
 }
 
+/// Neighbours that are the same, with their number.
+fn runs<T: PartialEq>(items: impl Iterator<Item = T>) -> impl Iterator<Item = (T, usize)> {
+    let mut items = items.peekable();
+    std::iter::from_fn(move || {
+        let first = items.next()?;
+        let mut rows = 1;
+        while items.next_if(|next| *next == first).is_some() {
+            rows += 1;
+        }
+        Some((first, rows))
+    })
+}
+
+fn push_run(column: &mut TextBuilder, text: Option<&str>, rows: usize) {
+    match text {
+        Some(text) => column.push_run(text, rows),
+        None => (0..rows).for_each(|_| column.push_absent()),
+    }
+}
+
 fn deleted(forms: &[Form]) -> Column {
     let mut column = TextBuilder::with_rows(forms.len());
-    for form in forms {
-        match form {
-            Form::Row { deleted } => column.push(if *deleted { "true" } else { "false" }),
-            Form::Emptied | Form::Tombstone | Form::Gone => column.push_absent(),
-        }
+    for (form, rows) in runs(forms.iter()) {
+        let text = match form {
+            Form::Row { deleted } => Some(if *deleted { "true" } else { "false" }),
+            Form::Emptied | Form::Tombstone | Form::Gone => None,
+        };
+        push_run(&mut column, text, rows);
+    }
+    column.finish()
+}
+
+/// The operation's letter.
+fn letters(batch: &Batch, forms: &[Form]) -> Column {
+    let mut column = TextBuilder::with_rows(forms.len());
+    for ((op, form), rows) in runs(batch.ops.iter().zip(forms)) {
+        let letter = op.letter().filter(|_| matches!(form, Form::Row { .. }));
+        push_run(&mut column, letter, rows);
     }
     column.finish()
 }
 
 /// The value of an addition in each row, as JSON text, or the operation's letter as text.
-fn values<'b>(
-    origin: &Origin,
-    batch: &'b Batch,
-) -> Result<Box<dyn Iterator<Item = Cell<&'b str>> + 'b>, String> {
-    Ok(match *origin {
-        Origin::Op => {
-            let letters = batch.ops.iter().map(|op| op.letter());
-            Box::new(letters.map(|letter| letter.map_or(Cell::Absent, Cell::Value)))
-        }
-        Origin::Read { column, known, after } => {
-            let cells = batch.column(column)?.texts()?.zip(&batch.ops);
-            Box::new(cells.map(move |(cell, op)| match cell {
-                _ if after && *op == Op::Delete => Cell::Null,
-                Cell::Absent if known => Cell::Null,
-                cell => cell,
-            }))
-        }
-    })
+struct Added<'b> {
+    ops: Iter<'b, Op>,
+    /// The column, whether the schema knows the field, whether a delete lacks it.
+    read: Option<(TextCells<'b>, bool, bool)>,
+}
+
+impl<'b> Added<'b> {
+    fn new(origin: &Origin, batch: &'b Batch) -> Result<Self, String> {
+        let read = match *origin {
+            Origin::Op => None,
+            Origin::Read { column, known, after } => {
+                Some((batch.column(column)?.texts()?, known, after))
+            }
+        };
+        Ok(Self { ops: batch.ops.iter(), read })
+    }
+}
+
+impl<'b> Iterator for Added<'b> {
+    type Item = Cell<&'b str>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        let op = self.ops.next()?;
+        let Some((cells, known, after)) = &mut self.read else {
+            return Some(op.letter().map_or(Cell::Absent, Cell::Value));
+        };
+        Some(match cells.next()? {
+            _ if *after && *op == Op::Delete => Cell::Null,
+            Cell::Absent if *known => Cell::Null,
+            cell => cell,
+        })
+    }
 }
 
 fn added(origin: &Origin, batch: &Batch, forms: &[Form]) -> Result<Column, String> {
+    if let Origin::Op = origin {
+        return Ok(letters(batch, forms));
+    }
     let mut column = TextBuilder::with_rows(forms.len());
-    for (cell, form) in values(origin, batch)?.zip(forms) {
+    for (cell, form) in Added::new(origin, batch)?.zip(forms) {
         match form {
             Form::Row { .. } => column.push_cell(cell),
             Form::Emptied | Form::Tombstone | Form::Gone => column.push_absent(),
@@ -271,7 +304,7 @@ fn added(origin: &Origin, batch: &Batch, forms: &[Form]) -> Result<Column, Strin
 
 fn header(origin: &Origin, is_op: bool, batch: &Batch, forms: &[Form]) -> Result<Column, String> {
     let mut column = TextBuilder::with_rows(forms.len());
-    for (cell, form) in values(origin, batch)?.zip(forms) {
+    for (cell, form) in Added::new(origin, batch)?.zip(forms) {
         match (form, cell) {
             (Form::Tombstone, _) if is_op => column.push("d"),
             (Form::Row { .. } | Form::Emptied, Cell::Value(json)) => column.push(&text(json)),

@@ -11,7 +11,7 @@ mod removals;
 use wasmgate_sdk::prelude::*;
 
 use additions::{Addition, Place};
-use columns::Plan;
+use columns::{Plan, Problem};
 use options::{Mode, Options};
 
 /// What a record becomes.
@@ -75,13 +75,11 @@ impl Transform for Unwrap {
 impl Unwrap {
     /// What each record becomes; those that end here are rejected in `output`.
     fn forms(&self, plan: &Plan, batch: &Batch, output: &mut Output) -> Result<Vec<Form>, String> {
-        let mut images = plan.images(batch)?;
-        let mut problems = plan.problems(batch)?;
+        let mut routes = plan.routes(batch)?;
         let mut forms = Vec::with_capacity(batch.rows as usize);
         for (row, op) in (0..batch.rows).zip(&batch.ops) {
-            let has_image = images.next().unwrap_or(true);
-            let problem = problems.next().flatten();
-            let mut form = self.form(*op, has_image);
+            let problem = routes.as_mut().and_then(Iterator::next).and_then(unroutable);
+            let mut form = self.form(*op, || plan.has_image(batch, row));
             match problem {
                 _ if *op == Op::Message => {
                     output.dead_letter(row, "no-row", "a logical message has no row to unwrap");
@@ -98,19 +96,29 @@ impl Unwrap {
         Ok(forms)
     }
 
-    fn form(&self, op: Op, has_image: bool) -> Form {
+    fn form(&self, op: Op, has_image: impl FnOnce() -> bool) -> Form {
         match op {
+            Op::Create | Op::Update | Op::Snapshot | Op::Append => Form::Row { deleted: false },
             Op::Tombstone if self.options.mode == Mode::RewriteWithTombstone => Form::Tombstone,
             Op::Tombstone | Op::Truncate | Op::Message => Form::Gone,
-            // Debezium takes a delete without an old row for a truncate.
-            Op::Delete if !has_image => Form::Gone,
             Op::Delete => match self.options.mode {
                 Mode::Drop => Form::Gone,
+                // Debezium takes a delete without an old row for a truncate.
+                _ if !has_image() => Form::Gone,
                 Mode::Tombstone | Mode::DeleteToTombstone => Form::Emptied,
                 Mode::Rewrite | Mode::RewriteWithTombstone => Form::Row { deleted: true },
             },
-            Op::Create | Op::Update | Op::Snapshot | Op::Append => Form::Row { deleted: false },
         }
+    }
+}
+
+/// Why a record cannot be routed by this value, if so.
+fn unroutable(route: Cell<&str>) -> Option<Problem> {
+    match route {
+        Cell::Value(json) if json.starts_with('"') => None,
+        Cell::Null => None,
+        Cell::Value(_) => Some(("route-not-text", "the field of route.by.field is not text")),
+        Cell::Absent => Some(("route-missing", "the record has no field of route.by.field")),
     }
 }
 

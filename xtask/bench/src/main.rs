@@ -40,21 +40,38 @@ fn load(runtime: &Runtime, name: &str) -> Result<Arc<dyn Module>, Problem> {
     }
 }
 
+/// Measures everything, or what the first argument names: `stages`, `each`, `documents`, `rows` or
+/// one stage.
 fn main() -> Result<(), Problem> {
+    let only = std::env::args().nth(1).filter(|only| only != "memory");
+    let wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
     let runtime = Runtime::new(Limits::default(), None)?;
-    println!("five stages (unwrap, quality 5f, fraud 3f, route 2f, identity), ns per record");
-    for rows in [1, 16, 64, 256, 1024] {
-        let wasm = paths::stages(&runtime, rows)?;
-        let native = native::stages(rows);
-        println!("  batch {rows:>4}: modules {wasm:>7.0}  native rules {native:>6.1}");
+    if wanted("stages") {
+        println!("five stages (unwrap, quality 5f, fraud 3f, route 2f, identity), ns per record");
+        for rows in [1, 16, 64, 256, 1024] {
+            let wasm = paths::stages(&runtime, &paths::FIVE, rows)?;
+            let native = native::stages(rows);
+            println!("  batch {rows:>4}: modules {wasm:>7.0}  native rules {native:>6.1}");
+        }
     }
-    println!("whole path in memory, batch 256, ns per record");
-    let documents = paths::documents(&runtime, 256)?;
-    println!(
-        "  JSON -> quality, fraud, route (8 read, 1 written) -> JSON: {documents:.0} = {:.2} M/s",
-        1e3 / documents
-    );
-    let rows = paths::rows(&runtime, 256)?;
-    println!("  pgoutput -> five stages -> row JSON: {rows:.0} = {:.2} M/s", 1e3 / rows);
+    let each = paths::FIVE.iter().filter(|(name, _)| wanted("each") || wanted(name));
+    if each.clone().count() > 0 {
+        println!("one stage alone, ns per record at batch 1 and 256");
+        for stage in each {
+            let alone = |rows| paths::stages(&runtime, std::slice::from_ref(stage), rows);
+            println!("  {:<14} {:>6.0} {:>6.1}", stage.0, alone(1)?, alone(256)?);
+        }
+    }
+    if wanted("documents") {
+        let documents = paths::documents(&runtime, 256)?;
+        println!(
+            "JSON -> quality, fraud, route (8 read, 1 written) -> JSON: {documents:.0} = {:.2} M/s",
+            1e3 / documents
+        );
+    }
+    if wanted("rows") {
+        let rows = paths::rows(&runtime, 256)?;
+        println!("pgoutput -> five stages -> row JSON: {rows:.0} = {:.2} M/s", 1e3 / rows);
+    }
     Ok(())
 }

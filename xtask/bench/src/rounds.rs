@@ -1,22 +1,23 @@
 //! Timing: the fast tenth of many short rounds. Whatever else the machine does adds to a round and
 //! never takes away, and a short round is often left alone.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-const ROUNDS: usize = 1200;
+/// How long one figure is measured.
+const SPAN: Duration = Duration::from_millis(1500);
 /// Records of one round, whatever the batch size.
 const RECORDS: usize = 1024;
 
 /// Nanoseconds per record, in the tenth percentile of the rounds, of `batch`, which handles `rows`
-/// records a call and answers the
-/// nanoseconds that count.
+/// records a call and answers the nanoseconds that count.
 pub(crate) fn fastest<E>(
     rows: usize,
     mut batch: impl FnMut() -> Result<u128, E>,
 ) -> Result<f64, E> {
     let calls = (RECORDS / rows).max(1);
-    let mut rounds = Vec::with_capacity(ROUNDS);
-    for _ in 0..ROUNDS {
+    let mut rounds = Vec::new();
+    let started = Instant::now();
+    while started.elapsed() < SPAN {
         let mut spent = 0;
         for _ in 0..calls {
             spent += batch()?;
@@ -24,7 +25,7 @@ pub(crate) fn fastest<E>(
         rounds.push(spent as f64 / (calls * rows) as f64);
     }
     rounds.sort_by(f64::total_cmp);
-    Ok(rounds.get(ROUNDS / 10).copied().unwrap_or_default())
+    Ok(rounds.get(rounds.len() / 10).copied().unwrap_or_default())
 }
 
 /// Nanoseconds of a piece of work.

@@ -1,6 +1,7 @@
 //! A lane: one OS thread that runs the whole chain for the partitions that belong to it.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
+use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -18,8 +19,8 @@ use crate::stage_run::{Scratch, StageRun};
 struct Instances {
     version: u64,
     stages: Vec<Instance>,
-    /// Schemas that every instance has bound.
-    bound: HashSet<u64>,
+    /// Bindings that every instance follows, by schema.
+    bound: HashMap<u64, Arc<Bound>>,
 }
 
 struct Instance {
@@ -27,6 +28,7 @@ struct Instance {
     identity: Arc<ModuleIdentity>,
     stage: Box<dyn Stage>,
     seconds: wasmgate_telemetry::Seconds,
+    scratch: Scratch,
 }
 
 impl Instances {
@@ -38,22 +40,21 @@ impl Instances {
                 stage: spec.module.open(&spec.config)?,
                 seconds: metrics.stage(&identity.name),
                 identity,
+                scratch: Scratch::default(),
             })
         };
         let stages = specs.iter().map(open).collect::<Result<_, Fault>>()?;
-        Ok(Self { version, stages, bound: HashSet::new() })
+        Ok(Self { version, stages, bound: HashMap::new() })
     }
 
-    fn bind(&mut self, bound: &Bound) -> Result<(), Fault> {
-        if !self.bound.insert(bound.schema.id) {
-            return Ok(());
-        }
+    fn bind(&mut self, bound: &Arc<Bound>) -> Result<(), Fault> {
         for (at, instance) in self.stages.iter_mut().enumerate() {
             if let Some(Some(planned)) = bound.stages.get(at) {
                 let projection = instance.stage.bind(&planned.view)?;
                 bound.confirm(at, &instance.name, projection.as_ref())?;
             }
         }
+        self.bound.insert(bound.schema.id, Arc::clone(bound));
         Ok(())
     }
 }
@@ -72,20 +73,31 @@ pub struct LaneChain {
     metrics: Arc<PipelineMetrics>,
     instances: Option<Instances>,
     emissions: Emissions,
-    scratch: Scratch,
 }
 
 impl LaneChain {
     /// A lane's own instances are opened with the first batch.
     #[must_use]
     pub fn new(chain: Arc<Chain>, metrics: Arc<PipelineMetrics>) -> Self {
-        Self {
-            chain,
-            metrics,
-            instances: None,
-            emissions: Emissions::default(),
-            scratch: Scratch::default(),
-        }
+        Self { chain, metrics, instances: None, emissions: Emissions::default() }
+    }
+
+    /// The instances that run what the batch was planned with, and its binding. They are put back
+    /// unless the chain fails.
+    fn instances(&mut self, batch: &Batch) -> Result<(Instances, Arc<Bound>), Fault> {
+        let current = self.instances.take().filter(|i| i.version == batch.plan.chain);
+        let known = current.as_ref().and_then(|i| i.bound.get(&batch.schema.id)).map(Arc::clone);
+        let mut instances = match (current, known) {
+            (Some(instances), Some(bound)) => return Ok((instances, bound)),
+            (Some(instances), None) => instances,
+            (None, _) => {
+                let (specs, _) = self.chain.bound(&batch.plan, &batch.schema)?;
+                Instances::open(batch.plan.chain, &specs, &self.metrics)?
+            }
+        };
+        let (_, bound) = self.chain.bound(&batch.plan, &batch.schema)?;
+        instances.bind(&bound)?;
+        Ok((instances, bound))
     }
 
     /// Runs every stage on the rows in play; returns the batches that stages emitted beside them.
@@ -94,34 +106,32 @@ impl LaneChain {
     /// # Errors
     /// The pipeline cannot go on: a fault that is not one record's.
     pub fn process(&mut self, batch: &mut Batch) -> Result<Vec<Batch>, Fault> {
-        let (specs, bound) = self.chain.bound(&batch.plan, &batch.schema)?;
-        if self.instances.as_ref().is_none_or(|i| i.version != batch.plan.chain) {
-            self.instances = Some(Instances::open(batch.plan.chain, &specs, &self.metrics)?);
-        }
-        let Some(instances) = &mut self.instances else {
-            return Ok(Vec::new());
-        };
-        instances.bind(&bound)?;
+        let mut emissions = mem::take(&mut self.emissions);
+        let (mut instances, bound) = self.instances(batch)?;
         let mut slots: Vec<Option<Column>> = vec![None; bound.slots.len()];
         let mut extra = Vec::new();
+        let mut begun = Instant::now();
         for (instance, stage) in instances.stages.iter_mut().zip(&bound.stages) {
             let Some(stage) = stage else { continue };
             let (seconds, given) = &instance.seconds;
             given.inc_by(batch.sel.len() as u64);
-            let started = Instant::now();
             let mut run = StageRun {
                 identity: &instance.identity,
                 name: &instance.name,
                 stage: &mut *instance.stage,
                 bound: stage,
             };
-            let (output, rows) = run.run(batch, &mut slots, &mut self.scratch)?;
-            seconds.observe(started.elapsed().as_secs_f64());
-            for emission in output.extra {
-                extra.push(self.emissions.batch(emission, &rows, batch));
+            let (emitted, rows) = run.run(batch, &mut slots, &mut instance.scratch)?;
+            for emission in emitted {
+                extra.push(emissions.batch(emission, &rows, batch));
             }
+            let done = Instant::now();
+            seconds.observe((done - begun).as_secs_f64());
+            begun = done;
         }
         finish(batch, &bound, slots);
+        self.emissions = emissions;
+        self.instances = Some(instances);
         Ok(extra)
     }
 }

@@ -3,15 +3,16 @@
 
 mod split;
 
+use std::mem;
 use std::sync::Arc;
 
-use wasmgate_connector::{ModuleIdentity, Stage, StageInput, StageOutput, StageVerdict};
+use wasmgate_connector::{Emission, ModuleIdentity, Stage, StageInput, StageOutput, StageVerdict};
 use wasmgate_model::{Batch, Column, DeadLetterCause, Fault, Op, Reject, Removal, Verdict};
 
 use crate::binding::{BoundRead, BoundStage, Input};
 use crate::convert::convert;
 
-/// Buffers of a lane, reused from call to call.
+/// Buffers of a stage in a lane, reused from call to call.
 #[derive(Default)]
 pub(crate) struct Scratch {
     columns: Vec<Column>,
@@ -28,16 +29,16 @@ pub(crate) struct StageRun<'a> {
 
 impl StageRun<'_> {
     /// Runs the stage on `batch.sel`. `slots` are the written columns so far, aligned with it.
-    /// The answer is returned for its emissions; everything else is applied.
+    /// The answer is applied but for its emissions, which are returned with the rows of the call.
     pub(crate) fn run(
         &mut self,
         batch: &mut Batch,
         slots: &mut [Option<Column>],
         scratch: &mut Scratch,
-    ) -> Result<(StageOutput, Vec<u32>), Fault> {
+    ) -> Result<(Vec<Emission>, Vec<u32>), Fault> {
         self.refuse_missing(batch, slots);
         if batch.sel.is_empty() {
-            return Ok((StageOutput::default(), Vec::new()));
+            return Ok((Vec::new(), Vec::new()));
         }
         let mut output = {
             let owned = self.gather(batch, slots, scratch);
@@ -67,15 +68,16 @@ impl StageRun<'_> {
             scratch.columns = owned;
             output
         };
-        let rows = batch.sel.clone();
+        let emitted = mem::take(&mut output.extra);
+        let rows = if emitted.is_empty() { Vec::new() } else { batch.sel.clone() };
         self.store(&mut output, slots);
-        for (row, fields) in std::mem::take(&mut output.removals) {
-            if let Some(&row) = rows.get(row as usize) {
+        for (row, fields) in mem::take(&mut output.removals) {
+            if let Some(&row) = batch.sel.get(row as usize) {
                 batch.edits.removals.push(Removal { row, fields });
             }
         }
         self.reject(&output, batch, slots);
-        Ok((output, rows))
+        Ok((emitted, rows))
     }
 
     /// One owned column per read; where the payload's column can be lent as it is, an empty one.
@@ -86,7 +88,7 @@ impl StageRun<'_> {
         scratch: &mut Scratch,
     ) -> Vec<Column> {
         let full = batch.sel.len() == batch.len();
-        let mut owned = std::mem::take(&mut scratch.columns);
+        let mut owned = mem::take(&mut scratch.columns);
         owned.truncate(self.bound.reads.len());
         while let Some(read) = self.bound.reads.get(owned.len()) {
             owned.push(Column::new(read.kind));
@@ -151,9 +153,7 @@ impl StageRun<'_> {
     }
 
     fn store(&self, output: &mut StageOutput, slots: &mut [Option<Column>]) {
-        for (column, &slot) in
-            std::mem::take(&mut output.columns).into_iter().zip(&self.bound.writes)
-        {
+        for (column, &slot) in mem::take(&mut output.columns).into_iter().zip(&self.bound.writes) {
             let Some(place) = slots.get_mut(slot) else {
                 continue;
             };

@@ -23,7 +23,8 @@ pub(crate) struct GuestContext {
     pub(crate) metrics: Arc<ModuleMetrics>,
     pub(crate) log: LogBudget,
     memory: MemoryGuard,
-    now_us: i64,
+    /// Read when the call first asks: most never do.
+    now_us: Option<i64>,
 }
 
 impl GuestContext {
@@ -32,12 +33,12 @@ impl GuestContext {
         metrics: Arc<ModuleMetrics>,
         memory: MemoryGuard,
     ) -> Self {
-        Self { identity, metrics, log: LogBudget::default(), memory, now_us: now_us() }
+        Self { identity, metrics, log: LogBudget::default(), memory, now_us: None }
     }
 
-    /// Stops the guest's clock for the call that begins.
+    /// A call begins: its time stands still once it has been asked for.
     pub(crate) fn begin_call(&mut self) {
-        self.now_us = now_us();
+        self.now_us = None;
     }
 
     pub(crate) fn memory_guard(&mut self) -> &mut dyn ResourceLimiter {
@@ -70,7 +71,7 @@ impl types::Host for GuestContext {}
 
 impl clock::Host for GuestContext {
     fn now_us(&mut self) -> wasmtime::Result<i64> {
-        Ok(self.now_us)
+        Ok(*self.now_us.get_or_insert_with(now_us))
     }
 }
 

@@ -95,29 +95,41 @@ fn values(from: types::ValuesResult, kind: Kind, rows: usize) -> Result<Values, 
 
 /// A block's data is taken over as it is; its ends get their leading 0.
 fn block(from: types::BlockResult, rows: usize) -> Result<Block, String> {
-    if from.ends.len() != rows {
-        return Err(format!("found {} ends for {rows} rows", from.ends.len()));
+    let types::BlockResult { ends, data } = from;
+    if ends.len() != rows {
+        return Err(format!("found {} ends for {rows} rows", ends.len()));
+    }
+    let last = ends.last().copied().unwrap_or(0) as usize;
+    let ordered = ends.is_sorted() && last <= data.len();
+    if !ordered || !(data.is_ascii() || ends.iter().all(|e| data.is_char_boundary(*e as usize))) {
+        return Err(wrong_ends(&ends, &data));
     }
     let mut offsets = Vec::with_capacity(rows + 1);
     offsets.push(0);
+    offsets.extend_from_slice(&ends);
+    let mut data = data.into_bytes();
+    data.truncate(last);
+    Ok(Block { offsets, data })
+}
+
+/// The first of a block's ends that is wrong.
+#[cold]
+fn wrong_ends(ends: &[u32], data: &str) -> String {
     let mut last = 0;
-    for (row, &end) in from.ends.iter().enumerate() {
+    for (row, &end) in ends.iter().enumerate() {
         if end < last {
-            return Err(format!("ends: row {row} ends at {end}, before it starts at {last}"));
+            return format!("ends: row {row} ends at {end}, before it starts at {last}");
         }
-        if !from.data.is_char_boundary(end as usize) {
-            let bytes = from.data.len();
-            return Err(format!(
-                "ends: row {row} ends at {end}, which is past the data ({bytes} bytes) or \
-                 inside a character"
-            ));
+        if !data.is_char_boundary(end as usize) {
+            let bytes = data.len();
+            return format!(
+                "ends: row {row} ends at {end}, which is past the data ({bytes} bytes) or inside \
+                 a character"
+            );
         }
         last = end;
     }
-    offsets.extend_from_slice(&from.ends);
-    let mut data = from.data.into_bytes();
-    data.truncate(last as usize);
-    Ok(Block { offsets, data })
+    "ends: they do not follow the data".to_owned()
 }
 
 fn join<T: AsRef<[u8]>>(from: &[T]) -> Result<Block, String> {

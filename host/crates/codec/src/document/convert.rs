@@ -120,7 +120,12 @@ fn integer(kind: Kind, token: &[u8]) -> Result<i64, Mismatch> {
     })
 }
 
+#[inline]
 fn float(token: &[u8]) -> Result<f64, Mismatch> {
+    number::plain_float(token).map_or_else(|| any_float(token), Ok)
+}
+
+fn any_float(token: &[u8]) -> Result<f64, Mismatch> {
     // What `json::write_float` makes of the values that JSON numbers cannot say.
     match token {
         b"\"NaN\"" => return Ok(f64::NAN),

@@ -88,6 +88,37 @@ fn plain_integer(token: &[u8]) -> Option<i64> {
     Some(if negative { -value } else { value })
 }
 
+/// Powers of ten that a double holds exactly, as far as [`plain_float`] needs them.
+const TENS: [f64; 16] =
+    [1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+
+/// Sign, at most 15 digits and a point among them: digits and power of ten are exact as doubles,
+/// so one division rounds right (W. D. Clinger, How to Read Floating Point Numbers Accurately).
+#[inline]
+pub(super) fn plain_float(token: &[u8]) -> Option<f64> {
+    let (negative, digits) = match token.split_first() {
+        Some((b'-', rest)) => (true, rest),
+        _ => (false, token),
+    };
+    if digits.len() > 16 || !digits.first()?.is_ascii_digit() {
+        return None;
+    }
+    let (mut value, mut point) = (0_u64, None);
+    for (at, byte) in digits.iter().enumerate() {
+        match byte {
+            b'0'..=b'9' => value = value * 10 + u64::from(byte - b'0'),
+            b'.' if point.is_none() => point = Some(at),
+            _ => return None,
+        }
+    }
+    let fraction = point.map_or(0, |at| digits.len() - at - 1);
+    if digits.len() - usize::from(point.is_some()) > 15 || (point.is_some() && fraction == 0) {
+        return None;
+    }
+    let value = value as f64 / TENS.get(fraction)?;
+    Some(if negative { -value } else { value })
+}
+
 fn exact_integer(token: &[u8]) -> Option<i64> {
     let parts = Parts::new(token)?;
     if parts.is_zero() {
@@ -176,6 +207,45 @@ mod tests {
         ];
         for (token, want) in cases {
             assert_eq!(integer(token.as_bytes()), want, "{token}");
+        }
+    }
+
+    #[test]
+    fn plain_floats_are_what_the_parser_says() {
+        for token in [
+            "0",
+            "-0",
+            "-0.0",
+            "0.1",
+            "12.25",
+            "-999999999999.999",
+            "0.00000000000001",
+            "100000000000000",
+            "123456789012345",
+            "9.00719925474099",
+            "3.14159265358979",
+        ] {
+            let want: f64 = token.parse().unwrap();
+            let found = plain_float(token.as_bytes()).map(f64::to_bits);
+            assert_eq!(found, Some(want.to_bits()), "{token}");
+        }
+        for token in ["", "-", ".5", "5.", "1e3", "1.2.3", "+1", "1234567890123456", "\"NaN\""] {
+            assert_eq!(plain_float(token.as_bytes()), None, "{token}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_plain_float_is_what_the_parser_says(
+            whole in 0_u64..100_000_000_000_000,
+            fraction in 0_usize..15,
+        ) {
+            let mut token = format!("{whole:015}");
+            token.insert(15 - fraction, '.');
+            let token = token.trim_end_matches('.');
+            let want: f64 = token.parse().unwrap();
+            let found = plain_float(token.as_bytes()).map(f64::to_bits);
+            proptest::prop_assert_eq!(found, Some(want.to_bits()));
         }
     }
 

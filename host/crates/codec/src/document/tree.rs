@@ -265,7 +265,7 @@ impl Tree {
             return scan.name().map(|_| UNWANTED);
         };
         if let Some(expected) = node.learnt.get(*next)
-            && scan.rest().starts_with(&expected.text)
+            && begins(scan.rest(), &expected.text)
         {
             scan.at += expected.text.len();
             *next += 1;
@@ -310,6 +310,17 @@ impl Node {
         }
         hit
     }
+}
+
+/// `starts_with` for names, which are too short to be worth a call.
+#[inline]
+fn begins(bytes: &[u8], name: &[u8]) -> bool {
+    let Some(found) = bytes.get(..name.len()) else { return false };
+    let (words, rest) = name.as_chunks::<8>();
+    let (found_words, found_rest) = found.as_chunks::<8>();
+    let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
+    words.iter().zip(found_words).all(|(a, b)| word(a) == word(b))
+        && rest.iter().zip(found_rest).all(|(a, b)| a == b)
 }
 
 impl Learnt {
