@@ -17,6 +17,7 @@ const BENCHES: &[(&str, &str)] = &[
     ("kafka", SERVERS),
     ("latency", SERVERS),
     ("startup", SERVERS),
+    ("modules", SERVERS),
 ];
 
 /// Builds what is needed once, then runs the named benches, or all.

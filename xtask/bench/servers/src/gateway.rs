@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -16,7 +16,7 @@ use crate::measure::{Usage, cpu_seconds, memory_mib, until};
 const PATIENCE: Duration = Duration::from_secs(1800);
 
 /// The project's root folder.
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..")
 }
 
@@ -37,9 +37,18 @@ impl Gateway {
     /// Starts it in `dir` with `pipelines` (YAML, indented by two). The data directory is kept
     /// from run to run, so that modules are compiled once.
     pub(crate) fn start(dir: &Path, pipelines: &str) -> Result<Self, Problem> {
+        Self::start_with(dir, &root().join("transforms"), pipelines, Stdio::null())
+    }
+
+    /// As [`Gateway::start`], with a folder of modules of its own, and its standard output.
+    pub(crate) fn start_with(
+        dir: &Path,
+        modules: &Path,
+        pipelines: &str,
+        output: Stdio,
+    ) -> Result<Self, Problem> {
         let address = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.to_string();
         let file = dir.join("wasmgate.yaml");
-        let modules = root().join("transforms");
         let text = format!(
             "data_dir: {}
 http: {{ listen: {address} }}
@@ -59,7 +68,7 @@ pipelines:
             .args(["run", "-c"])
             .arg(&file)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(output)
             .stderr(File::create(&log)?)
             .spawn()
             .map_err(|e| format!("{}: {e}", binary.display()))?;
@@ -125,10 +134,26 @@ pipelines:
         Err(format!("the gateway ended: {status}\n{}", self.said()).into())
     }
 
+    /// The pipe that standard output was made.
+    pub(crate) fn output(&mut self) -> Option<ChildStdout> {
+        self.child.stdout.take()
+    }
+
     /// Status and body of a GET; `None` where nobody answers.
-    fn get(&self, path: &str) -> Option<(u16, String)> {
+    pub(crate) fn get(&self, path: &str) -> Option<(u16, String)> {
+        self.ask("GET", path, b"")
+    }
+
+    /// Status and body of a request; `None` where nobody answers.
+    pub(crate) fn ask(&self, method: &str, path: &str, body: &[u8]) -> Option<(u16, String)> {
         let mut stream = TcpStream::connect(&self.address).ok()?;
-        write!(stream, "GET {path} HTTP/1.0\r\nHost: {}\r\n\r\n", self.address).ok()?;
+        let (host, length) = (&self.address, body.len());
+        write!(
+            stream,
+            "{method} {path} HTTP/1.0\r\nHost: {host}\r\nContent-Length: {length}\r\n\r\n"
+        )
+        .ok()?;
+        stream.write_all(body).ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
         let status = answer.split_whitespace().nth(1)?.parse().ok()?;

@@ -1,6 +1,6 @@
 //! What the gateway costs on real servers, each time beside a baseline in the same run: Postgres
 //! against `pg_recvlogical`, Kafka against a bare librdkafka copy and rules written by hand;
-//! added latency; start-up. Started by `cargo xtask bench`, which builds what this needs.
+//! added latency; start-up; changing modules. Started by `cargo xtask bench`, which builds what this needs.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the result is what is printed")]
 
@@ -9,6 +9,7 @@ mod gateway;
 mod kafka;
 mod latency;
 mod measure;
+mod modules;
 mod postgres;
 mod startup;
 
@@ -28,10 +29,11 @@ fn run(words: &[&str]) -> Result<(), Problem> {
         ["kafka"] => kafka::run(rows()),
         ["latency"] => latency::run(),
         ["startup"] => startup::run(),
+        ["modules"] => modules::run(),
         ["baseline", rules, bootstrap, from, to, records] => {
             baseline::run(rules, bootstrap, from, to, records.parse()?)
         }
-        _ => Err("name one of postgres, kafka, latency, startup".into()),
+        _ => Err("name one of postgres, kafka, latency, startup, modules".into()),
     }
 }
 

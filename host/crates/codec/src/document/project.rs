@@ -25,17 +25,21 @@ pub fn project(batch: &mut Batch) {
         return;
     }
     let rows = batch.len();
-    batch.reads.extend(plan.reads.iter().map(|r| ReadColumn::Own(with_room(r, rows))));
     if let Payload::Documents(documents) = &mut batch.payload {
         documents.images.clear();
         documents.edits.clear();
         documents.duplicates.clear();
     }
     walker::with(&plan, envelope, |walker| {
+        let columns = plan.reads.iter().zip(&walker.sizes);
+        batch.reads.extend(columns.map(|(r, size)| ReadColumn::Own(with_room(r, rows, *size))));
         let unchecked = walker.walks && !all_utf8(batch);
         for row in 0..rows {
             let found = look(walker, batch, row, unchecked);
             read_row(walker, batch, row, &found, &plan.reads);
+        }
+        for (size, read) in walker.sizes.iter_mut().zip(&batch.reads) {
+            *size = bytes(read).min(ROOM_MAX);
         }
     });
     // A source may have rejected rows before; its reason stands.
@@ -55,16 +59,29 @@ pub(super) enum Seen {
     },
 }
 
-/// A column with room for every row.
-fn with_room(read: &PlanRead, rows: usize) -> Column {
+/// Bytes of text that a column gets room for before there are any.
+const ROOM_MAX: usize = 64 << 10;
+
+/// A column with room for every row, and for as many bytes as the last batch had.
+fn with_room(read: &PlanRead, rows: usize, bytes: usize) -> Column {
     let mut column = Column::new(read.kind);
     match &mut column.values {
         Values::Booleans(v) => v.reserve(rows),
         Values::Ints(v) => v.reserve(rows),
         Values::Floats(v) => v.reserve(rows),
-        Values::Texts(b) | Values::Blobs(b) => b.offsets.reserve(rows),
+        Values::Texts(b) | Values::Blobs(b) => {
+            b.offsets.reserve(rows);
+            b.data.reserve(bytes);
+        }
     }
     column
+}
+
+fn bytes(read: &ReadColumn) -> usize {
+    match read {
+        ReadColumn::Own(Column { values: Values::Texts(b) | Values::Blobs(b), .. }) => b.data.len(),
+        _ => 0,
+    }
 }
 
 /// Whether every value of the batch is UTF-8: one check for all, and that no character reaches

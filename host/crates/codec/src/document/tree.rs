@@ -316,11 +316,15 @@ impl Node {
 #[inline]
 fn begins(bytes: &[u8], name: &[u8]) -> bool {
     let Some(found) = bytes.get(..name.len()) else { return false };
-    let (words, rest) = name.as_chunks::<8>();
-    let (found_words, found_rest) = found.as_chunks::<8>();
-    let word = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
-    words.iter().zip(found_words).all(|(a, b)| word(a) == word(b))
-        && rest.iter().zip(found_rest).all(|(a, b)| a == b)
+    let same = |a: &[u8; 8], b: &[u8; 8]| u64::from_le_bytes(*a) == u64::from_le_bytes(*b);
+    match (found.last_chunk::<8>(), name.last_chunk::<8>()) {
+        // The last word overlaps the one before it where the length is no multiple of 8.
+        (Some(found_end), Some(name_end)) => {
+            let words = found.as_chunks::<8>().0.iter().zip(name.as_chunks::<8>().0);
+            same(found_end, name_end) && words.into_iter().all(|(a, b)| same(a, b))
+        }
+        _ => found.iter().zip(name).all(|(a, b)| a == b),
+    }
 }
 
 impl Learnt {
@@ -363,6 +367,22 @@ mod tests {
             for (target, want) in targets.iter().zip(want) {
                 let got = target.find(&found).map_or("", |(_, m)| text(document, m));
                 assert_eq!(got, want, "{document}");
+            }
+        }
+    }
+
+    #[test]
+    fn begins_is_starts_with() {
+        let name = b"\"call_duration_seconds\":";
+        for length in 0..name.len() {
+            let name = &name[..length];
+            assert!(begins(name, name));
+            assert!(begins(&[name, b"1}"].concat(), name));
+            assert_eq!(begins(&name[..length.saturating_sub(1)], name), length == 0);
+            for at in 0..length {
+                let mut other = name.to_vec();
+                other[at] ^= 1;
+                assert!(!begins(&other, name), "{length} {at}");
             }
         }
     }

@@ -58,6 +58,8 @@ pub(super) struct Walker {
     /// Whether values have to be looked at.
     pub(super) walks: bool,
     pub(super) reads_key: bool,
+    /// Bytes of text that each read had in the last batch.
+    pub(super) sizes: Vec<usize>,
 }
 
 impl Walker {
@@ -80,6 +82,7 @@ impl Walker {
             reads_key: origins.iter().any(|o| matches!(o, Origin::KeyMember(_))),
             envelope: images.map(|i| i.slots),
             value,
+            sizes: vec![0; origins.len()],
             found: Found::default(),
             key,
             key_found: Found::default(),
