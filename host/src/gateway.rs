@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use wasmgate_admin::{
-    Action, ApiError, CheckpointView, FieldsView, Gateway, ModuleState, ModuleView, NotReady,
-    PipelineView, PreviousView, Readiness, ReloadView, StageView, StatsView, TopicFieldsView,
-    Upload,
+    Action, ApiError, CheckpointView, Component, Deletion, FieldsView, Gateway, ModuleState,
+    ModuleView, NotReady, PipelineView, PreviousView, Readiness, ReloadView, StageView, StatsView,
+    TopicFieldsView, Upload, UploadState,
 };
 use wasmgate_model::{Fault, FaultKind};
 use wasmgate_pipeline::{Pipeline, PipelineStatus, State};
@@ -14,7 +14,7 @@ use wasmgate_telemetry::Telemetry;
 use wasmgate_wasm::{Loaded, ModuleStats, ModuleStatus};
 
 use crate::commands::inspect::world;
-use crate::modules::Modules;
+use crate::modules::{Modules, NotRemoved};
 
 /// Handles of everything that runs.
 pub(crate) struct Process {
@@ -44,6 +44,12 @@ impl Process {
         done.map_err(|_| ApiError::new(500, "internal", "the request's task failed, see the log"))
     }
 
+    fn pipeline_view(&self, pipeline: &Pipeline) -> PipelineView {
+        let mut view = pipeline_view(pipeline.status());
+        view.reason = view.reason.or_else(|| self.modules.held(&view.name));
+        view
+    }
+
     fn view(&self, status: ModuleStatus) -> ModuleView {
         let active = self.modules.library().get(&status.name);
         let identity = active.as_ref().map(Loaded::identity);
@@ -58,9 +64,12 @@ impl Process {
             version: identity.map(|i| i.version.clone()),
             sha256: identity.map(|i| i.sha256.clone()),
             summary: identity.map(|i| i.summary.clone()),
+            loaded_at_ms: active.is_some().then_some(status.loaded_at_us / 1000),
+            imports: Vec::new(),
             config_schema: schema,
-            rejected: status.error,
+            rejected: status.error.or_else(|| self.modules.refused(&status.name)),
             used_by: self.modules.used_by(&status.name),
+            uses: self.modules.uses(&status.name),
             previous: previous.map(|(version, sha256)| PreviousView { version, sha256 }).collect(),
             stats: active.is_some().then(|| stats_view(&status.stats)),
             name: status.name,
@@ -75,9 +84,9 @@ impl Gateway for Process {
         let not_ready: Vec<NotReady> = statuses
             .filter(|status| !matches!(status.state, State::Running | State::Completed))
             .map(|status| NotReady {
-                pipeline: status.name,
                 state: status.state.name().to_owned(),
-                reason: status.reason,
+                reason: status.reason.or_else(|| self.modules.held(&status.name)),
+                pipeline: status.name,
             })
             .collect();
         Readiness { ready: not_ready.is_empty(), not_ready }
@@ -88,17 +97,20 @@ impl Gateway for Process {
     }
 
     fn pipelines(&self) -> Vec<PipelineView> {
-        self.pipelines.iter().map(|pipeline| pipeline_view(pipeline.status())).collect()
+        self.pipelines.iter().map(|pipeline| self.pipeline_view(pipeline)).collect()
     }
 
     async fn act(&self, pipeline: &str, action: Action) -> Result<PipelineView, ApiError> {
         let pipeline = self.pipeline(pipeline)?;
+        if let Some(why) = self.modules.held(pipeline.name()).filter(|_| action != Action::Pause) {
+            return Err(ApiError::new(409, "module-deleted", why));
+        }
         match action {
             Action::Pause => pipeline.pause(),
             Action::Resume => pipeline.resume(),
             Action::Restart => pipeline.restart(),
         }
-        Ok(pipeline_view(pipeline.status()))
+        Ok(self.pipeline_view(pipeline))
     }
 
     fn modules(&self) -> Vec<ModuleView> {
@@ -106,10 +118,24 @@ impl Gateway for Process {
         statuses.map(|status| self.view(status)).collect()
     }
 
-    async fn put_module(&self, name: &str, component: Vec<u8>) -> Result<Upload, ApiError> {
+    async fn put_module(
+        &self,
+        name: &str,
+        mut component: Component,
+        dry_run: bool,
+    ) -> Result<Upload, ApiError> {
         let owned = name.to_owned();
-        let put = self.apart(move |modules| modules.put(&owned, &component)).await?;
-        let Some(module) = put.map_err(|fault| refused(&fault))? else {
+        // The component lives as long as the work: no other upload begins before it is done.
+        let put = self.apart(move |modules| {
+            let bytes = component.read().map_err(|error| {
+                Fault::new(FaultKind::Disk, "the uploaded component cannot be read").because(error)
+            })?;
+            if dry_run {
+                return modules.try_out(&owned, &bytes).map(Some);
+            }
+            modules.put(&owned, &bytes)
+        });
+        let Some(module) = put.await?.map_err(|fault| refused(&fault))? else {
             let message = format!("this component is the active version of `{name}` already");
             return Err(ApiError::new(409, "module-same", message));
         };
@@ -118,20 +144,27 @@ impl Gateway for Process {
             name: name.to_owned(),
             version: identity.version.clone(),
             sha256: identity.sha256.clone(),
-            state: ModuleState::Active,
+            state: if dry_run { UploadState::Checked } else { UploadState::Active },
+            world: world(module.kind()).to_owned(),
+            used_by: self.modules.used_by(name),
         })
     }
 
-    async fn delete_module(&self, name: &str) -> Result<(), ApiError> {
+    async fn delete_module(&self, name: &str, force: bool) -> Result<Deletion, ApiError> {
         self.known_module(name)?;
-        let used_by = self.modules.used_by(name);
-        if !used_by.is_empty() {
-            let message = format!("module `{name}` is used by {}", used_by.join(", "));
-            return Err(ApiError::new(409, "module-in-use", message).with_details(used_by));
+        if self.modules.library().get(name).is_none() {
+            let message = format!("no version of `{name}` was ever taken in; remove its file");
+            return Err(ApiError::new(409, "module-not-active", message));
         }
-        let name = name.to_owned();
-        let removed = self.apart(move |modules| modules.remove(&name)).await?;
-        removed.map_err(|fault| refused(&fault))
+        let owned = name.to_owned();
+        match self.apart(move |modules| modules.remove(&owned, force)).await? {
+            Ok(paused) => Ok(Deletion { name: name.to_owned(), paused }),
+            Err(NotRemoved::Fault(fault)) => Err(refused(&fault)),
+            Err(NotRemoved::Used(users)) => {
+                let message = format!("module `{name}` is used by {}", users.join(", "));
+                Err(ApiError::new(409, "module-in-use", message).with_details(users))
+            }
+        }
     }
 
     async fn roll_back(&self, name: &str) -> Result<ModuleView, ApiError> {
@@ -166,14 +199,24 @@ fn stats_view(stats: &ModuleStats) -> StatsView {
         limits: stats.limits,
         errors: stats.errors,
         cpu_ms: stats.cpu_ns / 1_000_000,
+        call_p50_ns: stats.call_p50_ns,
+        call_p99_ns: stats.call_p99_ns,
         memory_bytes_max: stats.memory_bytes_max,
     }
 }
 
-/// A module that was not taken: the caller's doing, unless the disk failed.
+/// A module that was not taken: the caller's doing, unless the disk or the gateway failed. The
+/// details are the single causes, outermost first.
 fn refused(fault: &Fault) -> ApiError {
-    let status = if fault.kind == FaultKind::Disk { 500 } else { 422 };
-    ApiError::new(status, fault.kind.label(), fault.chain())
+    let ours = matches!(fault.kind, FaultKind::Disk | FaultKind::Internal);
+    let mut details = vec![fault.to_string()];
+    let mut cause = std::error::Error::source(fault);
+    while let Some(because) = cause {
+        details.push(because.to_string());
+        cause = because.source();
+    }
+    let status = if ours { 500 } else { 422 };
+    ApiError::new(status, fault.kind.label(), fault.chain()).with_details(details)
 }
 
 fn pipeline_view(status: PipelineStatus) -> PipelineView {

@@ -1,10 +1,11 @@
 //! Modules in use: a new version is shown to every pipeline that uses the module, then put in
 //! place, then swapped in everywhere. What any of them cannot work with is rejected as a whole.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use wasmgate_admin::UseView;
 use wasmgate_connector::{Module, PolicyModule};
 use wasmgate_model::{Fault, FaultKind};
 use wasmgate_pipeline::Pipeline;
@@ -63,6 +64,24 @@ impl User {
         }
     }
 
+    /// Every place where this pipeline uses a module. Stages show the version they run; a policy
+    /// always runs the active one.
+    fn uses_of(&self, name: &str, active: Option<&Loaded>) -> Vec<UseView> {
+        let status = self.pipeline.status();
+        let view = |stage, version: &str, sha256: &str| UseView {
+            pipeline: status.name.clone(),
+            stage,
+            version: version.to_owned(),
+            sha256: sha256.to_owned(),
+            state: status.state.name().to_owned(),
+            reason: status.reason.clone(),
+        };
+        let stages = status.stages.iter().enumerate().filter(|(_, stage)| stage.name == name);
+        let stages = stages.map(|(at, stage)| view(Some(at), &stage.version, &stage.sha256));
+        let policy = self.decides_by(name).and(active).map(Loaded::identity);
+        stages.chain(policy.map(|policy| view(None, &policy.version, &policy.sha256))).collect()
+    }
+
     fn swap(&self, name: &str, module: &Loaded) -> Result<(), Fault> {
         match module {
             Loaded::Transform(module) if self.pipeline.uses(name) => {
@@ -96,6 +115,21 @@ pub(crate) struct Modules {
     telemetry: Arc<Telemetry>,
     /// Changes are made one after the other.
     turn: Mutex<()>,
+    /// Why the last upload under a name was not even a module; what was taken in since clears it.
+    refused: Mutex<BTreeMap<String, String>>,
+    /// Modules that were deleted by force while pipelines used them.
+    deleted: Mutex<BTreeSet<String>>,
+}
+
+/// Why a module was not removed.
+pub(crate) enum NotRemoved {
+    /// These pipelines use it.
+    Used(Vec<String>),
+    Fault(Fault),
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn own_metrics(metrics: BTreeMap<String, MetricValue>) -> Vec<(String, OwnMetric)> {
@@ -109,7 +143,8 @@ fn own_metrics(metrics: BTreeMap<String, MetricValue>) -> Vec<(String, OwnMetric
 
 impl Modules {
     pub(crate) fn new(library: Arc<Library>, users: Vec<User>, telemetry: Arc<Telemetry>) -> Self {
-        Self { library, users, telemetry, turn: Mutex::new(()) }
+        let (turn, refused, deleted) = (Mutex::new(()), Mutex::default(), Mutex::default());
+        Self { library, users, telemetry, turn, refused, deleted }
     }
 
     pub(crate) fn library(&self) -> &Library {
@@ -146,7 +181,7 @@ impl Modules {
     /// # Errors
     /// The directory cannot be read.
     pub(crate) fn scan(&self) -> Result<Outcome, Fault> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = lock(&self.turn);
         let mut outcome = Outcome::default();
         let before = self.errors();
         for change in self.library.scan()? {
@@ -189,9 +224,15 @@ impl Modules {
     /// # Errors
     /// It is no module, or a pipeline cannot work with it; the old version runs on.
     pub(crate) fn put(&self, name: &str, component: &[u8]) -> Result<Option<Loaded>, Fault> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        let proposed = self.library.propose(name, component);
-        let change = proposed.inspect_err(|_| self.count(name, "rejected"))?;
+        let _turn = lock(&self.turn);
+        let proposed = self.library.propose(name, component).inspect_err(|fault| {
+            self.count(name, "rejected");
+            // Names that only ever came with rubbish are not kept.
+            if self.library.get(name).is_some() {
+                lock(&self.refused).insert(name.to_owned(), fault.chain());
+            }
+        });
+        let change = proposed?;
         if change.kind == ChangeKind::Same {
             return Ok(None);
         }
@@ -200,22 +241,69 @@ impl Modules {
         Ok(module)
     }
 
+    /// Whether an uploaded component could be taken in. Changes nothing.
+    ///
+    /// # Errors
+    /// As [`Modules::put`].
+    pub(crate) fn try_out(&self, name: &str, component: &[u8]) -> Result<Loaded, Fault> {
+        let change = self.library.propose(name, component)?;
+        self.fits(&change)?;
+        change.module.ok_or_else(|| refusal("it is no module"))
+    }
+
+    /// Why the last upload under this name was refused.
+    pub(crate) fn refused(&self, name: &str) -> Option<String> {
+        lock(&self.refused).get(name).cloned()
+    }
+
     /// Goes back to the version before.
     ///
     /// # Errors
     /// There is none, or a pipeline cannot work with it.
     pub(crate) fn roll_back(&self, name: &str) -> Result<(), Fault> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = lock(&self.turn);
         self.take(self.library.rollback(name)?)
     }
 
-    /// Removes a module that nobody uses.
+    /// Removes a module. By `force` also one that is used: its pipelines pause, what they have
+    /// read settles with the version they run, and they stay paused until there is a module of
+    /// this name again. Answers which paused.
     ///
     /// # Errors
     /// There is none, or it is used.
-    pub(crate) fn remove(&self, name: &str) -> Result<(), Fault> {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        self.take(self.library.remove(name)?)
+    pub(crate) fn remove(&self, name: &str, force: bool) -> Result<Vec<String>, NotRemoved> {
+        let _turn = lock(&self.turn);
+        let users = self.used_by(name);
+        if !users.is_empty() && !force {
+            return Err(NotRemoved::Used(users));
+        }
+        let removal = self.library.remove(name).map_err(NotRemoved::Fault)?;
+        self.library.accept(removal).map_err(NotRemoved::Fault)?;
+        lock(&self.refused).remove(name);
+        if !users.is_empty() {
+            lock(&self.deleted).insert(name.to_owned());
+        }
+        for user in self.users.iter().filter(|user| user.uses(name)) {
+            user.pipeline.pause();
+        }
+        tracing::info!(module = name, paused = users.join(","), "module removed");
+        Ok(users)
+    }
+
+    /// Why this pipeline must not run: a module of it was deleted by force.
+    pub(crate) fn held(&self, pipeline: &str) -> Option<String> {
+        let user = self.users.iter().find(|user| user.pipeline.name() == pipeline)?;
+        let deleted = lock(&self.deleted);
+        let name = deleted.iter().find(|name| user.uses(name))?;
+        Some(format!(
+            "module `{name}` was deleted; upload a module of this name, then resume the pipeline"
+        ))
+    }
+
+    /// How pipelines use a module, and how they are.
+    pub(crate) fn uses(&self, name: &str) -> Vec<UseView> {
+        let users = self.users.iter().filter(|user| user.uses(name));
+        users.flat_map(|user| user.uses_of(name, self.library.get(name).as_ref())).collect()
     }
 
     fn take(&self, change: Change) -> Result<(), Fault> {
@@ -233,6 +321,8 @@ impl Modules {
         let (version, sha256) = (&identity.version, &identity.sha256);
         tracing::info!(module = name, version, sha256, "module taken in");
         self.count(&name, "accepted");
+        lock(&self.refused).remove(&name);
+        lock(&self.deleted).remove(&name);
         self.users.iter().try_for_each(|user| user.swap(&name, &module))
     }
 

@@ -8,6 +8,8 @@ mod source;
 use std::fmt::Display;
 use std::net::SocketAddr;
 
+use secrecy::{ExposeSecret as _, SecretString};
+use wasmgate_admin::{MODULE_BYTES_MAX, Role};
 use wasmgate_connector::BatchLimits;
 
 use super::problem::{Problem, alternatives};
@@ -148,16 +150,29 @@ impl Checks<'_> {
             .help("add `tokens: [\"${env:WASMGATE_TOKEN}\"]`, or listen on 127.0.0.1");
             self.refuse(&field.member("listen"), problem);
         }
-        use secrecy::ExposeSecret as _;
-        for (index, token) in raw.tokens.iter().enumerate() {
-            if token.0.expose_secret().len() < TOKEN_MIN {
-                let message = format!("the token is shorter than {TOKEN_MIN} characters");
-                let problem = Problem::new(message).help("make one with `openssl rand -hex 32`");
-                self.refuse(&field.member("tokens").entry(index), problem);
-            }
+        let tokens = raw.tokens.into_iter().enumerate();
+        let entries = field.member("tokens");
+        let tokens = tokens.map(|(index, token)| self.token(&entries.entry(index), token));
+        let tokens = tokens.collect();
+        let upload_max = field.member("upload_max");
+        let upload_max = self.size(&upload_max, raw.upload_max, 1 << 10, MODULE_BYTES_MAX) as u64;
+        Some(checked::Http { listen, tokens, hosts: raw.hosts, upload_max })
+    }
+
+    fn token(&mut self, field: &Field, raw: raw::Token) -> (SecretString, Role) {
+        let raw::Token { token, role, mapping } = raw;
+        if token.0.expose_secret().len() < TOKEN_MIN {
+            let message = format!("the token is shorter than {TOKEN_MIN} characters");
+            let problem = Problem::new(message).help("make one with `openssl rand -hex 32`");
+            let member = field.member("token");
+            self.refuse(if mapping { &member } else { field }, problem);
         }
-        let tokens = raw.tokens.into_iter().map(|t| t.0).collect();
-        Some(checked::Http { listen, tokens, hosts: raw.hosts })
+        let role = match role {
+            raw::Role::Viewer => Role::Viewer,
+            raw::Role::Operator => Role::Operator,
+            raw::Role::Deployer => Role::Deployer,
+        };
+        (token.0, role)
     }
 
     fn modules(&mut self, field: &Field, raw: raw::Modules) -> checked::Modules {

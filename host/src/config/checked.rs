@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use regex::Regex;
 use secrecy::SecretString;
+use wasmgate_admin::Role;
 use wasmgate_connector::BatchLimits;
 
 pub(crate) use super::raw::{LogFormat, LogLevel};
@@ -23,8 +24,10 @@ pub(crate) struct Config {
 #[derive(Debug)]
 pub(crate) struct Http {
     pub(crate) listen: SocketAddr,
-    pub(crate) tokens: Vec<SecretString>,
+    pub(crate) tokens: Vec<(SecretString, Role)>,
     pub(crate) hosts: Vec<String>,
+    /// Bytes of a component.
+    pub(crate) upload_max: u64,
 }
 
 #[derive(Debug, Clone, Copy)]

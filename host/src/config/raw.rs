@@ -3,6 +3,7 @@
 
 mod sink;
 mod source;
+mod token;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -15,8 +16,9 @@ pub(crate) use source::{
     Decimals, FileSource, Format, KafkaSource, KafkaStart, Postgres, SampleSource, SampleSystem,
     Snapshot, Source, SslMode,
 };
+pub(crate) use token::{Role, Token};
 
-use super::units::{Pattern, Secret, Size, Time};
+use super::units::{Pattern, Size, Time};
 
 /// Configuration of a wasmgate process. `${env:NAME}` and `${file:PATH}` in any value are
 /// replaced after the document was parsed; `$${` stands for `${`. Relative paths start at the
@@ -54,18 +56,27 @@ pub(crate) struct Http {
     /// Address and port to listen on. Default `127.0.0.1:8080`. An address that is not loopback
     /// needs `tokens`.
     pub(crate) listen: String,
-    /// Bearer tokens, each of at least 16 characters. Default none: every local process may use
-    /// the interface. `/healthz` and `/readyz` never ask for one.
-    pub(crate) tokens: Vec<Secret>,
+    /// Bearer tokens, each of at least 16 characters: the text alone, which may do everything, or
+    /// `{ token, role }` with a role of `viewer` (looks), `operator` (also pauses, resumes and
+    /// restarts pipelines) or `deployer` (also changes modules: everything). Default none: every
+    /// local process may use the interface. `/healthz` and `/readyz` never ask for one.
+    pub(crate) tokens: Vec<Token>,
     /// Host names under which clients reach the interface, beside the loopback names; other
     /// `Host` headers are refused. Default none; with `tokens` and without `hosts`, every name
     /// is taken.
     pub(crate) hosts: Vec<String>,
+    /// Largest component that can be uploaded. Default and most `32MiB`, from `1KiB`.
+    pub(crate) upload_max: Size,
 }
 
 impl Default for Http {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:8080".into(), tokens: Vec::new(), hosts: Vec::new() }
+        Self {
+            listen: "127.0.0.1:8080".into(),
+            tokens: Vec::new(),
+            hosts: Vec::new(),
+            upload_max: Size(wasmgate_admin::MODULE_BYTES_MAX),
+        }
     }
 }
 

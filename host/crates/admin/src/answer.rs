@@ -33,6 +33,12 @@ impl ApiError {
         self
     }
 
+    /// 413: a body of more than `most` bytes.
+    #[must_use]
+    pub(crate) fn body_too_large(most: u64) -> Self {
+        Self::new(413, "body-too-large", format!("the body is larger than {most} bytes"))
+    }
+
     /// 404: there is no pipeline of this name.
     #[must_use]
     pub fn pipeline_unknown(name: &str) -> Self {
@@ -51,9 +57,23 @@ impl IntoResponse for ApiError {
         let status =
             StatusCode::from_u16(self.error_code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, Json(self)).into_response();
-        if status == StatusCode::UNAUTHORIZED {
-            let scheme = HeaderValue::from_static("Bearer realm=\"wasmgate\"");
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, scheme);
+        let headers = response.headers_mut();
+        let mut add = |name, value| headers.insert(name, HeaderValue::from_static(value));
+        match status {
+            StatusCode::UNAUTHORIZED => {
+                add(header::WWW_AUTHENTICATE, "Bearer realm=\"wasmgate\"");
+            }
+            StatusCode::TOO_MANY_REQUESTS => {
+                add(header::RETRY_AFTER, "1");
+            }
+            StatusCode::SERVICE_UNAVAILABLE => {
+                add(header::RETRY_AFTER, "5");
+            }
+            // The rest of the body is not read: the connection is of no further use.
+            StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE => {
+                add(header::CONNECTION, "close");
+            }
+            _ => {}
         }
         response
     }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::answer::ApiError;
+use crate::upload::Component;
 
 /// The process behind the interface. Calls of `async` methods may take as long as a module takes
 /// to compile; the others only look.
@@ -22,24 +23,29 @@ pub trait Gateway: Send + Sync + 'static {
     /// Does something to a pipeline and answers how it is then.
     ///
     /// # Errors
-    /// There is no such pipeline.
+    /// There is no such pipeline, or it cannot run.
     async fn act(&self, pipeline: &str, action: Action) -> Result<PipelineView, ApiError>;
 
     /// Every module, by name.
     fn modules(&self) -> Vec<ModuleView>;
 
-    /// Checks, stores and swaps in a module.
+    /// Checks, stores and swaps in a module; a dry run only checks.
     ///
     /// # Errors
-    /// The bytes are no module, or a pipeline that uses it cannot work with it; the old version
-    /// goes on.
-    async fn put_module(&self, name: &str, component: Vec<u8>) -> Result<Upload, ApiError>;
+    /// The bytes are no module, are the active version already, or a pipeline that uses it cannot
+    /// work with it; the old version goes on.
+    async fn put_module(
+        &self,
+        name: &str,
+        component: Component,
+        dry_run: bool,
+    ) -> Result<Upload, ApiError>;
 
-    /// Removes a module.
+    /// Removes a module. `force`: pipelines that use it pause first.
     ///
     /// # Errors
     /// There is no such module, or a pipeline uses it.
-    async fn delete_module(&self, name: &str) -> Result<(), ApiError>;
+    async fn delete_module(&self, name: &str, force: bool) -> Result<Deletion, ApiError>;
 
     /// Goes back to the version before.
     ///
@@ -159,17 +165,37 @@ pub struct ModuleView {
     /// Hex sha256 of the component.
     pub sha256: Option<String>,
     pub summary: Option<String>,
+    /// When this version was loaded, milliseconds since 1970.
+    pub loaded_at_ms: Option<i64>,
+    /// Interfaces that it imports.
+    pub imports: Vec<String>,
     /// JSON Schema of its configuration.
-    #[schema(value_type = Object)]
     pub config_schema: Option<serde_json::Value>,
     /// Why the newest file or upload was refused; the version above goes on.
     pub rejected: Option<String>,
     /// Pipelines that use it.
     pub used_by: Vec<String>,
+    /// How it is used, and how these pipelines are.
+    pub uses: Vec<UseView>,
     /// Versions that a rollback can reach, latest first.
     pub previous: Vec<PreviousView>,
     /// What calling this version has cost so far; null where none was loaded.
     pub stats: Option<StatsView>,
+}
+
+/// How a pipeline uses a module.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct UseView {
+    pub pipeline: String,
+    /// Place in its `transforms`, from 0; null as its policy.
+    pub stage: Option<usize>,
+    /// Version that it runs.
+    pub version: String,
+    pub sha256: String,
+    /// State of the pipeline.
+    pub state: String,
+    /// Why the pipeline is not simply running.
+    pub reason: Option<String>,
 }
 
 /// What calling a module has cost since this version was loaded.
@@ -185,6 +211,10 @@ pub struct StatsView {
     /// Calls that answered with an error, or against the contract.
     pub errors: u64,
     pub cpu_ms: u64,
+    /// Half of all calls took at most this long, nanoseconds; at most a quarter too high.
+    pub call_p50_ns: u64,
+    /// 99 of 100 calls took at most this long, nanoseconds; at most a quarter too high.
+    pub call_p99_ns: u64,
     /// Most linear memory that one instance has held.
     pub memory_bytes_max: u64,
 }
@@ -196,13 +226,36 @@ pub struct PreviousView {
     pub sha256: String,
 }
 
+/// How far an upload came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum UploadState {
+    /// Stored, and swapped in wherever it is used.
+    Active,
+    /// A dry run: it could be.
+    Checked,
+}
+
 /// What became of an upload.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct Upload {
     pub name: String,
     pub version: String,
+    /// Hex sha256 of the component.
     pub sha256: String,
-    pub state: ModuleState,
+    pub state: UploadState,
+    /// World it implements.
+    pub world: String,
+    /// Pipelines that use it.
+    pub used_by: Vec<String>,
+}
+
+/// What a deletion did.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Deletion {
+    pub name: String,
+    /// Pipelines that used it and are paused now. Upload a module of this name, then resume them.
+    pub paused: Vec<String>,
 }
 
 /// What a look at the modules' directory changed.

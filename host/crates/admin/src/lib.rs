@@ -1,22 +1,31 @@
 //! F5: the HTTP interface. It looks and asks through a [`Gateway`] and never touches data: it
 //! knows no connector, no module runtime and no pipeline.
 //!
-//! A request passes `guard` (host name, token, origin) before any route sees it.
+//! A request passes `guard` (host name, origin, token, role) before any route sees it.
 
+mod access;
 mod answer;
 mod gateway;
 mod guard;
 mod health;
+mod input;
+mod listen;
 mod modules;
 mod openapi;
 mod pipelines;
+mod role;
 mod server;
+mod upload;
 
+pub use access::Access;
 pub use answer::ApiError;
 pub use gateway::{
-    Action, CheckpointView, FieldsView, Gateway, ModuleState, ModuleView, NotReady, PipelineView,
-    PreviousView, Readiness, ReloadView, StageView, StatsView, TopicFieldsView, Upload,
+    Action, CheckpointView, Deletion, FieldsView, Gateway, ModuleState, ModuleView, NotReady,
+    PipelineView, PreviousView, Readiness, ReloadView, StageView, StatsView, TopicFieldsView,
+    Upload, UploadState, UseView,
 };
-pub use guard::Access;
+pub use listen::{ListenLimits, serve};
 pub use openapi::document;
-pub use server::{MODULE_BYTES_MAX, router, serve};
+pub use role::Role;
+pub use server::router;
+pub use upload::{Component, MODULE_BYTES_MAX, UploadLimits, Uploads};

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
-use tokio::sync::Semaphore;
+use axum::response::{IntoResponse, Response};
 
 use crate::answer::ApiError;
-use crate::gateway::{Gateway, ModuleView, ReloadView, Upload};
-use crate::server::MODULE_BYTES_MAX;
+use crate::gateway::{Deletion, Gateway, ModuleView, ReloadView, Upload, UploadState};
+use crate::input::{DeleteFlags, InPath, InQuery, PutFlags};
+use crate::upload::Uploads;
 
 /// Every module.
 #[utoipa::path(get, path = "/api/v1/modules", tag = "modules",
+    operation_id = "list_modules",
     responses((status = 200, description = "Every module, by name.", body = [ModuleView])))]
 pub(crate) async fn list(State(gateway): State<Arc<dyn Gateway>>) -> Json<Vec<ModuleView>> {
     Json(gateway.modules())
@@ -20,12 +22,13 @@ pub(crate) async fn list(State(gateway): State<Arc<dyn Gateway>>) -> Json<Vec<Mo
 
 /// One module.
 #[utoipa::path(get, path = "/api/v1/modules/{module}", tag = "modules",
+    operation_id = "show_module",
     params(("module" = String, Path, description = "Name of the module.")), responses(
     (status = 200, description = "The module.", body = ModuleView),
     (status = 404, description = "There is no such module.", body = ApiError)))]
 pub(crate) async fn show(
     State(gateway): State<Arc<dyn Gateway>>,
-    Path(module): Path<String>,
+    InPath(module): InPath<String>,
 ) -> Result<Json<ModuleView>, ApiError> {
     let found = gateway.modules().into_iter().find(|m| m.name == module);
     found.map(Json).ok_or_else(|| ApiError::module_unknown(&module))
@@ -33,53 +36,78 @@ pub(crate) async fn show(
 
 /// Uploads a module: the body is the component. It is checked, compiled and bound against the
 /// schemas in use before it is swapped in at a batch border; whatever fails leaves the old
-/// version running.
+/// version running. A dry run stops before the swap.
 #[utoipa::path(put, path = "/api/v1/modules/{module}", tag = "modules",
-    params(("module" = String, Path, description = "Name of the module.")),
-    request_body(content = Vec<u8>, content_type = "application/wasm"), responses(
+    operation_id = "put_module",
+    params(
+        ("module" = String, Path, description = "Name of the module: lower-case letters, digits, \
+            - and _, at most 64, beginning with a letter or digit.",
+            pattern = "^[a-z0-9][a-z0-9_-]{0,63}$"),
+        ("dry_run" = Option<bool>, Query, description = "Runs every check and changes nothing.")),
+    request_body(content = inline(Component), content_type = "application/wasm"), responses(
+    (status = 200, description = "A dry run: every check passed, nothing was changed.",
+        body = Upload),
     (status = 201, description = "Stored and swapped in.", body = Upload),
-    (status = 400, description = "The name cannot be a module's, or the body was cut off.",
-        body = ApiError),
+    (status = 400, description = "The name cannot be a module's, a flag is not known, or the \
+        body was cut off.", body = ApiError),
+    (status = 408, description = "The body came too slowly.", body = ApiError),
     (status = 409, description = "This component is active already.", body = ApiError),
-    (status = 413, description = "Larger than 32 MiB.", body = ApiError),
+    (status = 413, description = "Larger than `http.upload_max`.", body = ApiError),
     (status = 415, description = "Not a component by its content type.", body = ApiError),
-    (status = 422, description = "Refused; the old version goes on.", body = ApiError)))]
+    (status = 422, description = "Refused; the old version goes on.", body = ApiError),
+    (status = 503, description = "Another upload goes on.", body = ApiError)))]
 pub(crate) async fn put(
     State(gateway): State<Arc<dyn Gateway>>,
-    State(uploads): State<Arc<Semaphore>>,
-    Path(module): Path<String>,
+    State(uploads): State<Uploads>,
+    InPath(module): InPath<String>,
+    InQuery(flags): InQuery<PutFlags>,
     request: Request,
 ) -> Result<(StatusCode, Json<Upload>), ApiError> {
     check_name(&module)?;
     check_content(request.headers())?;
-    // One upload at a time: a body is held in memory, and compiling takes a core.
-    let Ok(_turn) = uploads.acquire().await else {
-        return Err(ApiError::new(503, "stopping", "the gateway is stopping"));
+    let component = uploads.receive(request.into_body()).await?;
+    let upload = gateway.put_module(&module, component, flags.dry_run).await?;
+    let status = match upload.state {
+        UploadState::Active => StatusCode::CREATED,
+        UploadState::Checked => StatusCode::OK,
     };
-    let body = axum::body::to_bytes(request.into_body(), MODULE_BYTES_MAX).await;
-    let component = body.map_err(|_| {
-        let message = "the body was cut off, or is larger than 32 MiB";
-        ApiError::new(400, "body-refused", message)
-    })?;
-    let upload = gateway.put_module(&module, component.to_vec()).await?;
-    Ok((StatusCode::CREATED, Json(upload)))
+    Ok((status, Json(upload)))
 }
 
-/// Deletes a module that no pipeline uses.
+/// A component, for the interface's description.
+#[derive(utoipa::ToSchema)]
+#[schema(value_type = String, format = Binary)]
+#[expect(dead_code, reason = "describes a body that is streamed")]
+struct Component(Vec<u8>);
+
+/// Deletes a module. One that pipelines use is deleted by force only: they pause, and what they
+/// have read settles with the version they run.
 #[utoipa::path(delete, path = "/api/v1/modules/{module}", tag = "modules",
-    params(("module" = String, Path, description = "Name of the module.")), responses(
+    operation_id = "delete_module",
+    params(
+        ("module" = String, Path, description = "Name of the module."),
+        ("force" = Option<bool>, Query, description = "Also where pipelines use it; they pause.")),
+    responses(
+    (status = 200, description = "Deleted by force; pipelines were paused.", body = Deletion),
     (status = 204, description = "Deleted."),
+    (status = 400, description = "A flag is not known.", body = ApiError),
     (status = 404, description = "There is no such module.", body = ApiError),
     (status = 409, description = "A pipeline uses it.", body = ApiError)))]
 pub(crate) async fn delete(
     State(gateway): State<Arc<dyn Gateway>>,
-    Path(module): Path<String>,
-) -> Result<StatusCode, ApiError> {
-    gateway.delete_module(&module).await.map(|()| StatusCode::NO_CONTENT)
+    InPath(module): InPath<String>,
+    InQuery(flags): InQuery<DeleteFlags>,
+) -> Result<Response, ApiError> {
+    let deletion = gateway.delete_module(&module, flags.force).await?;
+    Ok(match deletion.paused.as_slice() {
+        [] => StatusCode::NO_CONTENT.into_response(),
+        _ => Json(deletion).into_response(),
+    })
 }
 
 /// Goes back to the version before.
 #[utoipa::path(post, path = "/api/v1/modules/{module}/rollback", tag = "modules",
+    operation_id = "roll_back_module",
     params(("module" = String, Path, description = "Name of the module.")), responses(
     (status = 200, description = "The module afterwards.", body = ModuleView),
     (status = 404, description = "There is no such module.", body = ApiError),
@@ -87,13 +115,14 @@ pub(crate) async fn delete(
     (status = 422, description = "Refused; the present version goes on.", body = ApiError)))]
 pub(crate) async fn roll_back(
     State(gateway): State<Arc<dyn Gateway>>,
-    Path(module): Path<String>,
+    InPath(module): InPath<String>,
 ) -> Result<Json<ModuleView>, ApiError> {
     gateway.roll_back(&module).await.map(Json)
 }
 
 /// Reads the modules' directory again.
-#[utoipa::path(post, path = "/api/v1/modules/reload", tag = "modules", responses(
+#[utoipa::path(post, path = "/api/v1/modules/reload", tag = "modules",
+    operation_id = "reload_modules", responses(
     (status = 200, description = "What changed.", body = ReloadView),
     (status = 500, description = "The directory cannot be read.", body = ApiError)))]
 pub(crate) async fn reload(
@@ -120,10 +149,11 @@ fn check_content(headers: &HeaderMap) -> Result<(), ApiError> {
     let Some(kind) = headers.get(header::CONTENT_TYPE).map(|h| h.to_str().unwrap_or("?")) else {
         return Ok(());
     };
+    let kind = kind.split(';').next().unwrap_or_default().trim();
     // curl's -d and --data-binary name a form unless told otherwise.
     let taken =
         ["application/wasm", "application/octet-stream", "application/x-www-form-urlencoded"];
-    if taken.contains(&kind) {
+    if taken.iter().any(|taken| taken.eq_ignore_ascii_case(kind)) {
         return Ok(());
     }
     let message = format!("found content type `{kind}`, expected `application/wasm`");

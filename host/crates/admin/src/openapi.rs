@@ -1,6 +1,24 @@
 //! The interface described for machines, made from the routes' own comments.
 
-use utoipa::OpenApi;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder};
+use utoipa::{Modify, OpenApi};
+
+use crate::answer::ApiError;
+
+/// Answers that the guard gives on every route, and on every one that asks for a token.
+const ALWAYS: [(&str, &str); 1] = [("421", "The `Host` header names another host.")];
+const WITH_TOKEN: [(&str, &str); 4] = [
+    ("400", "The path or the query cannot be read."),
+    ("401", "No token, or a wrong one."),
+    ("429", "Too many wrong tokens from this address."),
+    ("504", "No answer in time."),
+];
+const CHANGING: [(&str, &str); 2] = [
+    ("403", "A page of another site asks, or the token's role is too low."),
+    ("413", "The body is too large."),
+];
 
 /// Every route is listed here; a test compares the list with the router.
 #[derive(OpenApi)]
@@ -14,6 +32,7 @@ use utoipa::OpenApi;
         crate::health::healthz,
         crate::health::readyz,
         crate::health::metrics,
+        show,
         crate::pipelines::list,
         crate::pipelines::show,
         crate::pipelines::act,
@@ -23,9 +42,49 @@ use utoipa::OpenApi;
         crate::modules::delete,
         crate::modules::roll_back,
         crate::modules::reload,
-    )
+    ),
+    components(schemas(ApiError)),
+    modifiers(&Guarded)
 )]
 struct Document;
+
+/// Adds what the guard does to every route.
+struct Guarded;
+
+impl Modify for Guarded {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let about = "One of `http.tokens`; nothing is asked where there are none.";
+        let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(about));
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("token", SecurityScheme::Http(scheme.build()));
+        for item in document.paths.paths.values_mut() {
+            let changing = [&mut item.put, &mut item.post, &mut item.delete];
+            for operation in changing.into_iter().flatten() {
+                add(operation, &CHANGING);
+                guarded(operation);
+            }
+            item.get.as_mut().into_iter().for_each(guarded);
+        }
+    }
+}
+
+fn guarded(operation: &mut Operation) {
+    add(operation, &ALWAYS);
+    if operation.security.is_none() {
+        add(operation, &WITH_TOKEN);
+        operation.security = Some(vec![SecurityRequirement::new("token", [""; 0])]);
+    }
+}
+
+/// Adds answers that a route does not describe itself.
+fn add(operation: &mut Operation, answers: &[(&str, &str)]) {
+    for (status, about) in answers {
+        let error = ContentBuilder::new().schema(Some(Ref::from_schema_name("ApiError"))).build();
+        let answer = ResponseBuilder::new().description(*about).content("application/json", error);
+        let responses = &mut operation.responses.responses;
+        responses.entry((*status).to_owned()).or_insert_with(|| answer.build().into());
+    }
+}
 
 /// The OpenAPI document.
 #[must_use]
@@ -33,6 +92,10 @@ pub fn document() -> utoipa::openapi::OpenApi {
     Document::openapi()
 }
 
+/// This description.
+#[utoipa::path(get, path = "/api/v1/openapi.json", tag = "health",
+    operation_id = "openapi",
+    responses((status = 200, description = "The OpenAPI document.", body = serde_json::Value)))]
 pub(crate) async fn show() -> axum::Json<utoipa::openapi::OpenApi> {
     axum::Json(document())
 }

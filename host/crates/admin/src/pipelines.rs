@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::State;
 
 use crate::answer::ApiError;
 use crate::gateway::{Action, Gateway, PipelineView};
+use crate::input::InPath;
 
 /// Every pipeline.
 #[utoipa::path(get, path = "/api/v1/pipelines", tag = "pipelines",
+    operation_id = "list_pipelines",
     responses((status = 200, description = "Every pipeline, by name.", body = [PipelineView])))]
 pub(crate) async fn list(State(gateway): State<Arc<dyn Gateway>>) -> Json<Vec<PipelineView>> {
     Json(gateway.pipelines())
@@ -17,12 +19,13 @@ pub(crate) async fn list(State(gateway): State<Arc<dyn Gateway>>) -> Json<Vec<Pi
 
 /// One pipeline.
 #[utoipa::path(get, path = "/api/v1/pipelines/{pipeline}", tag = "pipelines",
+    operation_id = "show_pipeline",
     params(("pipeline" = String, Path, description = "Name of the pipeline.")), responses(
     (status = 200, description = "The pipeline.", body = PipelineView),
     (status = 404, description = "There is no such pipeline.", body = ApiError)))]
 pub(crate) async fn show(
     State(gateway): State<Arc<dyn Gateway>>,
-    Path(pipeline): Path<String>,
+    InPath(pipeline): InPath<String>,
 ) -> Result<Json<PipelineView>, ApiError> {
     let found = gateway.pipelines().into_iter().find(|p| p.name == pipeline);
     found.map(Json).ok_or_else(|| ApiError::pipeline_unknown(&pipeline))
@@ -30,15 +33,18 @@ pub(crate) async fn show(
 
 /// Pauses, resumes or restarts a pipeline.
 #[utoipa::path(post, path = "/api/v1/pipelines/{pipeline}/{action}", tag = "pipelines",
+    operation_id = "act_on_pipeline",
     params(
         ("pipeline" = String, Path, description = "Name of the pipeline."),
         ("action" = String, Path, description = "`pause`, `resume` or `restart`.")),
     responses(
     (status = 200, description = "The pipeline afterwards.", body = PipelineView),
-    (status = 404, description = "There is no such pipeline or action.", body = ApiError)))]
+    (status = 404, description = "There is no such pipeline or action.", body = ApiError),
+    (status = 409, description = "A module that it runs was deleted by force.",
+        body = ApiError)))]
 pub(crate) async fn act(
     State(gateway): State<Arc<dyn Gateway>>,
-    Path((pipeline, action)): Path<(String, String)>,
+    InPath((pipeline, action)): InPath<(String, String)>,
 ) -> Result<Json<PipelineView>, ApiError> {
     let action = match action.as_str() {
         "pause" => Action::Pause,

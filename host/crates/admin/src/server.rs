@@ -1,6 +1,5 @@
-//! Routes and limits, and the listener that serves them.
+//! The routes, and what they share.
 
-use std::future::Future;
 use std::sync::Arc;
 
 use axum::Router;
@@ -8,22 +7,19 @@ use axum::extract::{DefaultBodyLimit, FromRef};
 use axum::http::Uri;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 
+use crate::access::Access;
 use crate::answer::ApiError;
 use crate::gateway::Gateway;
-use crate::guard::{Access, guard};
+use crate::guard::{Rules, guard};
+use crate::upload::Uploads;
 use crate::{health, modules, openapi, pipelines};
-
-/// Largest component that can be uploaded.
-pub const MODULE_BYTES_MAX: usize = 32 << 20;
 
 #[derive(Clone)]
 struct Shared {
     gateway: Arc<dyn Gateway>,
     access: Access,
-    uploads: Arc<Semaphore>,
+    uploads: Uploads,
 }
 
 impl FromRef<Shared> for Arc<dyn Gateway> {
@@ -38,15 +34,16 @@ impl FromRef<Shared> for Access {
     }
 }
 
-impl FromRef<Shared> for Arc<Semaphore> {
+impl FromRef<Shared> for Uploads {
     fn from_ref(shared: &Shared) -> Self {
-        Arc::clone(&shared.uploads)
+        shared.uploads.clone()
     }
 }
 
 /// The whole interface.
-pub fn router(gateway: Arc<dyn Gateway>, access: Access) -> Router {
-    let shared = Shared { gateway, access: access.clone(), uploads: Arc::new(Semaphore::new(1)) };
+pub fn router(gateway: Arc<dyn Gateway>, access: Access, uploads: Uploads) -> Router {
+    let rules = Rules { access: access.clone(), upload_max: uploads.bytes_max() };
+    let shared = Shared { gateway, access, uploads };
     let module = get(modules::show).put(modules::put).delete(modules::delete);
     Router::new()
         .route("/healthz", get(health::healthz))
@@ -64,7 +61,7 @@ pub fn router(gateway: Arc<dyn Gateway>, access: Access) -> Router {
         .fallback(unknown_route)
         .with_state(shared)
         .layer(DefaultBodyLimit::disable())
-        .layer(from_fn_with_state(access, guard))
+        .layer(from_fn_with_state(rules, guard))
 }
 
 async fn unknown_route(uri: Uri) -> ApiError {
@@ -75,16 +72,4 @@ async fn unknown_route(uri: Uri) -> ApiError {
 async fn wrong_method() -> ApiError {
     let message = "this route does not know this method; see /api/v1/openapi.json";
     ApiError::new(405, "method-refused", message)
-}
-
-/// Serves until `stop` resolves, then lets running requests finish.
-///
-/// # Errors
-/// The listener broke.
-pub async fn serve(
-    listener: TcpListener,
-    router: Router,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    axum::serve(listener, router).with_graceful_shutdown(stop).await
 }
