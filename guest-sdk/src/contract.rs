@@ -163,4 +163,37 @@ impl Kind {
             Self::TimeUs => "time-us",
         }
     }
+
+    /// The kind of this name; `None`: the contract has no such kind.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        let all = [
+            Self::Boolean,
+            Self::Integer,
+            Self::Float,
+            Self::Text,
+            Self::Bytes,
+            Self::Json,
+            Self::Decimal,
+            Self::Uuid,
+            Self::TimestampUs,
+            Self::DateDays,
+            Self::TimeUs,
+        ];
+        all.into_iter().find(|kind| kind.name() == name)
+    }
+
+    /// Whether a column of this kind can be read as `wanted` (docs/modules.md, kinds).
+    #[must_use]
+    pub fn converts_to(self, wanted: Self) -> bool {
+        self == wanted
+            || matches!(wanted, Self::Text | Self::Json)
+            || matches!(
+                (self, wanted),
+                (Self::Integer | Self::Decimal, Self::Float)
+                    | (Self::Integer, Self::Decimal)
+                    | (Self::Text, Self::Bytes)
+                    | (Self::TimestampUs | Self::DateDays | Self::TimeUs, Self::Integer)
+            )
+    }
 }

@@ -16,15 +16,19 @@
 //! Records are JSON, with or without a change envelope ([`Record`]); the host's conversions,
 //! reserved names, shapes, writes and removals are imitated, and an answer that breaks the
 //! contract (column counts, order of rows) is an error here as it is there. Wrong use of the
-//! testkit itself panics.
+//! testkit itself panics. [`run_cases`] runs case files, which `wasmgate module test` runs on the
+//! component.
 
+mod admit;
 mod answer;
+mod cases;
 mod harness;
 #[doc(hidden)]
 pub mod host;
 mod input;
 mod record;
 
+pub use cases::{CasesFailed, run_cases};
 pub use harness::{Harness, Run, decide, failure};
 pub use host::{set_lookup_table, set_time_us};
 pub use record::{Fate, Record};

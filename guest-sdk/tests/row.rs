@@ -148,7 +148,7 @@ fn a_row_that_ends_does_not_shift_its_neighbours() {
     assert_eq!(run.fates().get(2), Some(&Fate::Discarded));
     assert_eq!(run.message(3), Some("101 is above 100"));
     assert_eq!(run.value(4).get("label"), Some(&json!("e!")));
-    assert_eq!(run.code(5), Some("kind-mismatch"));
+    assert_eq!(run.code(5), Some("wrong-kind"));
 }
 
 #[derive(Row)]

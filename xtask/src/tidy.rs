@@ -29,9 +29,11 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("host/crates/kafka", &["model", "codec", "connector"]),
     ("host/crates/file", &["model", "codec", "connector"]),
     ("host/crates/store", &["model", "connector"]),
+    ("host/crates/cases", &["model", "codec", "connector", "case-file"]),
     ("host/crates/pipeline", &["model", "connector", "telemetry"]),
     ("host/crates/admin", &["model", "telemetry"]),
-    ("guest-sdk", &["sdk-macros"]),
+    ("guest-sdk", &["sdk-macros", "case-file"]),
+    ("guest-sdk/case-file", &[]),
     ("guest-sdk/macros", &[]),
 ];
 

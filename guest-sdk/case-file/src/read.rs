@@ -29,8 +29,17 @@ impl std::error::Error for Problem {}
 
 /// The contract's kinds, by name.
 const KINDS: &[&str] = &[
-    "boolean", "integer", "float", "text", "bytes", "json", "decimal", "uuid", "timestamp-us",
-    "date-days", "time-us",
+    "boolean",
+    "integer",
+    "float",
+    "text",
+    "bytes",
+    "json",
+    "decimal",
+    "uuid",
+    "timestamp-us",
+    "date-days",
+    "time-us",
 ];
 
 impl CaseFile {

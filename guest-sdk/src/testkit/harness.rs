@@ -11,7 +11,7 @@ use crate::log::Level;
 use crate::policy::{Decision, Failure, Policy};
 use crate::stage::Transform;
 use crate::testkit::record::{Fate, Record};
-use crate::testkit::{answer, host, input};
+use crate::testkit::{admit, answer, host, input};
 
 /// A rule, opened.
 pub struct Harness<T> {
@@ -65,6 +65,28 @@ impl<T: Transform> Harness<T> {
         self
     }
 
+    /// Fields that are never null, beside those of the key.
+    pub(crate) fn not_null(mut self, names: &[&str]) -> Self {
+        for field in &mut self.schema.fields {
+            field.nullable &= !names.contains(&field.name.as_str());
+        }
+        self
+    }
+
+    /// Whether records are change envelopes, for [`Harness::admit`].
+    pub(crate) fn envelope(mut self, envelope: bool) -> Self {
+        self.schema.envelope = envelope;
+        self
+    }
+
+    /// Binds the schema, and checks that it has what the rule asks for, as the gateway does.
+    pub(crate) fn admit(&mut self) -> Result<(), String> {
+        match self.rule.bind(&self.schema)? {
+            Some(projection) => admit::check(&self.schema, &projection.reads),
+            None => Ok(()),
+        }
+    }
+
     /// Defaults of fields, where the source says them.
     #[must_use]
     pub fn defaults(mut self, defaults: &[(&str, Value)]) -> Self {
@@ -114,7 +136,7 @@ impl<T: Transform> Harness<T> {
             return Ok(records.into_iter().map(Fate::Kept).collect());
         };
         let inputs: Vec<_> =
-            records.iter().map(|record| input::row(record, &projection.reads)).collect();
+            records.iter().map(|r| input::row(r, &projection.reads, &schema.fields)).collect();
         let mut columns = vec![Vec::new(); projection.reads.len()];
         let mut passed = Vec::new();
         for (record, cells) in records.iter().zip(&inputs) {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::column::{
     BoolBuilder, Cell, ColumnBuilder as _, FloatBuilder, IntBuilder, TextBuilder, ValueBuilder,
 };
-use crate::contract::{Column, Kind, Read, Values};
+use crate::contract::{Column, Field, Kind, Read, Values};
 use crate::testkit::record::Record;
 
 type Member<'r> = Cell<Cow<'r, Value>>;
@@ -65,16 +65,25 @@ fn within<'r>(object: &'r Value, name: &str) -> Member<'r> {
 ///
 /// # Errors
 /// Nothing was found where a value is required, or it has no lossless form of the kind.
-fn convert(read: &Read, found: Member<'_>) -> Result<Cell<Value>, (String, String)> {
+fn convert(
+    read: &Read,
+    own: Option<Kind>,
+    found: Member<'_>,
+) -> Result<Cell<Value>, (String, String)> {
     let value = match found {
         Cell::Value(value) => value,
         Cell::Null => return Ok(Cell::Null),
         Cell::Absent if read.optional => return Ok(Cell::Absent),
         Cell::Absent => {
-            let message = format!("field `{}` is missing", read.name);
+            let message = format!("field {:?} is not there; the module needs it", read.name);
             return Err(("missing-field".to_owned(), message));
         }
     };
+    if let (Some(Kind::Decimal), Kind::Float, Some(text)) = (own, read.kind, value.as_str())
+        && let Ok(number) = text.parse::<f64>()
+    {
+        return Ok(Cell::Value(Value::from(number)));
+    }
     let fits = match read.kind {
         Kind::Boolean => value.is_boolean(),
         Kind::Integer | Kind::TimestampUs | Kind::DateDays | Kind::TimeUs => value.is_i64(),
@@ -87,15 +96,21 @@ fn convert(read: &Read, found: Member<'_>) -> Result<Cell<Value>, (String, Strin
         return Ok(Cell::Value(value.into_owned()));
     }
     let message = format!("field `{}` is {value}, wanted {}", read.name, read.kind.name());
-    Err(("kind-mismatch".to_owned(), message))
+    Err(("wrong-kind".to_owned(), message))
 }
 
 /// One row's values for all reads, or why the record is dead-lettered before the rule sees it.
-pub(crate) fn row(record: &Record, reads: &[Read]) -> Result<Vec<Cell<Value>>, (String, String)> {
+pub(crate) fn row(
+    record: &Record,
+    reads: &[Read],
+    fields: &[Field],
+) -> Result<Vec<Cell<Value>>, (String, String)> {
     let tombstone = record.value.is_null();
     let cells = reads.iter().map(|read| {
         let read = Read { optional: read.optional || tombstone, ..read.clone() };
-        convert(&read, find(record, &read.name))
+        let name = read.name.strip_prefix("before.").filter(|_| record.envelope);
+        let own = fields.iter().find(|field| field.name == name.unwrap_or(&read.name));
+        convert(&read, own.map(|field| field.kind), find(record, &read.name))
     });
     cells.collect()
 }

@@ -83,3 +83,8 @@ fn a_configuration_that_cannot_work_is_refused_by_field() {
         assert_eq!(Harness::<Rule>::new(config).err().unwrap(), expected);
     }
 }
+
+#[test]
+fn case_files_hold() {
+    wasmgate_sdk::testkit::run_cases::<Rule>("cases").unwrap();
+}

@@ -31,6 +31,11 @@ mod tests {
     }
 
     #[test]
+    fn case_files_hold() {
+        wasmgate_sdk::testkit::run_cases::<identity>("cases").unwrap();
+    }
+
+    #[test]
     fn there_is_nothing_to_configure() {
         let refusal = Harness::<identity>::new(r#"{ "limit": 3 }"#).unwrap_err();
         assert_eq!(refusal, "limit: unknown field, expected none: there is nothing to configure");

@@ -97,3 +97,8 @@ fn a_configuration_that_cannot_work_is_refused_by_field() {
         assert!(refusal.starts_with(expected), "{refusal}");
     }
 }
+
+#[test]
+fn case_files_hold() {
+    wasmgate_sdk::testkit::run_cases::<QualityCheck>("cases").unwrap();
+}

@@ -78,3 +78,8 @@ fn a_route_that_cannot_work_is_refused_by_its_place() {
         assert!(refusal.starts_with(expected), "{refusal}");
     }
 }
+
+#[test]
+fn case_files_hold() {
+    wasmgate_sdk::testkit::run_cases::<Route>("cases").unwrap();
+}

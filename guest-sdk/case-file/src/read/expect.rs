@@ -22,7 +22,14 @@ pub(super) fn expected(node: Node) -> Result<Expected, Problem> {
         };
     }
     let known = [
-        "dead-letter", "message", "write", "remove", "value", "topic", "partition", "key",
+        "dead-letter",
+        "message",
+        "write",
+        "remove",
+        "value",
+        "topic",
+        "partition",
+        "key",
         "headers",
     ];
     let names: Vec<String> = match &node.body {

@@ -7,10 +7,12 @@
 mod apply;
 mod batch;
 mod bound;
+mod made_up;
 mod run;
 mod sample;
 
 pub use bound::Bound;
+pub use made_up::made_up;
 pub use run::{CASES_TIME_MAX, run, run_cases};
 pub use sample::Sample;
 pub use wasmgate_case_file::{CaseFile, Failure, Report, load};
