@@ -2,7 +2,9 @@
 
 mod badinput;
 mod capture;
+mod crosssite;
 mod deploy;
+mod hostile;
 mod kill;
 mod load;
 mod nasty;
@@ -10,5 +12,6 @@ mod orders;
 mod outage;
 mod reload;
 mod servers;
+mod swap;
 mod telecom;
 mod unwrap;

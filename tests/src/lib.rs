@@ -10,6 +10,7 @@
 )]
 
 pub mod gateway;
+pub mod guests;
 pub mod http;
 pub mod ledger;
 pub mod topics;
