@@ -1,6 +1,6 @@
-//! Loading compiled code: the one place of the gateway that is `unsafe`. A compiled component is
-//! native code; whoever can forge one runs as us. So only files that we wrote are loaded: below
-//! our own cache directory, named by digest and engine, owned by us, writable by nobody else.
+//! Loading compiled code, which is `unsafe`: a compiled component is native code, and whoever can
+//! forge one runs as us. So only files that we wrote are loaded: below our own cache directory,
+//! named by digest and engine, owned by us, writable by nobody else.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! The Rust side of `wit/`: generated, and nothing else. Parameters of exports are borrowed, so
+//! The Rust side of the contract's `wit/` and this crate's own: generated, and nothing else. Parameters of exports are borrowed, so
 //! that columns are lowered by reference; results are owned.
 
 pub(crate) mod transform {
@@ -17,6 +17,15 @@ pub(crate) mod policy {
         imports: { default: trappable },
         ownership: Borrowing { duplicate_if_necessary: true },
         with: { "wasmgate:transform": crate::bindings::transform::wasmgate::transform },
+    });
+}
+
+/// What is answered without being lent (`host/stand_ins.rs`).
+pub(crate) mod stand_ins {
+    wasmtime::component::bindgen!({
+        path: "wit/stand-ins.wit",
+        world: "wasmgate:stand-ins/stand-ins",
+        imports: { default: trappable },
     });
 }
 

@@ -1,25 +1,28 @@
 //! One call into a guest: the deadline before it, the clock around it, and what its failure means.
 //! Every call goes through [`Guests::call`], so none is without limits.
 
+mod backtrace;
+
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Instant;
 
 use wasmgate_connector::ModuleIdentity;
 use wasmgate_model::{Fault, FaultKind};
-use wasmtime::{Engine, Store, Trap, WasmBacktrace};
+use wasmtime::{Engine, Store, Trap};
 
 use crate::host::GuestContext;
+use crate::host::log::LogBudget;
 use crate::host::metrics::ModuleMetrics;
 use crate::limits::{HANDLES_MAX, LimitReached, Limits, MemoryGuard};
 use crate::stats::Counters;
 
 /// Name of the step that makes an instance, for [`Guests::call`].
 pub(crate) const INSTANTIATE: &str = "instantiate";
-/// Frames of a backtrace that stand in a message.
-const FRAMES_SHOWN: usize = 4;
 /// How wasmtime says that a call hands over more than it may (its type is private).
 const FUEL_EXHAUSTED: &str = "fuel allocated for hostcalls has been exhausted";
+/// How wasmtime says that a store holds [`HANDLES_MAX`] handles.
+const HANDLES_EXHAUSTED: &str = "store handle limit exceeded";
 
 /// What all instances of one version of a module share.
 pub(crate) struct Guests {
@@ -28,14 +31,15 @@ pub(crate) struct Guests {
     pub(crate) identity: Arc<ModuleIdentity>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) metrics: Arc<ModuleMetrics>,
+    pub(crate) log: Arc<LogBudget>,
 }
 
 impl Guests {
     /// A store for one instance, which is made in it by [`Guests::call`]: that runs guest code too.
     pub(crate) fn store(&self) -> Store<GuestContext> {
         let memory = MemoryGuard::new(&self.limits, Arc::clone(&self.counters));
-        let context =
-            GuestContext::new(Arc::clone(&self.identity), Arc::clone(&self.metrics), memory);
+        let (metrics, log) = (Arc::clone(&self.metrics), Arc::clone(&self.log));
+        let context = GuestContext::new(Arc::clone(&self.identity), metrics, log, memory);
         let mut store = Store::new(&self.engine, context);
         store.limiter(GuestContext::memory_guard);
         store.set_hostcall_fuel(self.limits.memory_bytes);
@@ -60,7 +64,7 @@ impl Guests {
         self.counters.time(started.elapsed());
         let fault = match done {
             Ok(Ok(result)) => return Ok(result),
-            Ok(Err(error)) => self.fault(what, &error),
+            Ok(Err(error)) => self.fault(what, &error, store.hostcall_fuel()),
             Err(_) => Fault::new(
                 FaultKind::Internal,
                 format!("the host panicked while module {} ran {what}", self.identity.name),
@@ -72,18 +76,12 @@ impl Guests {
 
     /// Whose doing a failed call was. Errors without a trap come from wasmtime's own check of the
     /// answer: text that is not UTF-8, lists outside of memory.
-    fn fault(&self, what: &str, error: &wasmtime::Error) -> Fault {
+    fn fault(&self, what: &str, error: &wasmtime::Error, fuel: usize) -> Fault {
         let name = &self.identity.name;
-        let at = backtrace(error);
+        let at = backtrace::text(error);
         let root = error.root_cause().to_string();
-        if let Some(limit) = error.downcast_ref::<LimitReached>() {
+        if let Some(limit) = limit(error, &root, fuel) {
             let message = format!("module {name} {limit} (in {what}{at})");
-            return Fault::new(FaultKind::ModuleLimit, message);
-        }
-        if root.contains(FUEL_EXHAUSTED) {
-            let most = self.limits.memory_bytes;
-            let message =
-                format!("module {name} hands over more than {most} bytes (in {what}{at})");
             return Fault::new(FaultKind::ModuleLimit, message);
         }
         match error.downcast_ref::<Trap>() {
@@ -108,20 +106,13 @@ impl Guests {
     }
 }
 
-/// The innermost frames of a trap, ` < ` between callee and caller; empty without a backtrace.
-fn backtrace(error: &wasmtime::Error) -> String {
-    let Some(backtrace) = error.downcast_ref::<WasmBacktrace>() else {
-        return String::new();
-    };
-    let mut text = String::from(", at ");
-    for (i, frame) in backtrace.frames().iter().take(FRAMES_SHOWN).enumerate() {
-        if i > 0 {
-            text.push_str(" < ");
-        }
-        match frame.func_name() {
-            Some(name) => text.push_str(name),
-            None => text.push_str(&format!("function {}", frame.func_index())),
-        }
+/// The limit that a failed call ran into: a fragment that follows the module's name.
+fn limit(error: &wasmtime::Error, root: &str, fuel: usize) -> Option<String> {
+    if let Some(limit) = error.downcast_ref::<LimitReached>() {
+        return Some(limit.to_string());
     }
-    if backtrace.frames().is_empty() { String::new() } else { text }
+    if root.contains(FUEL_EXHAUSTED) {
+        return Some(format!("hands over more than {fuel} bytes"));
+    }
+    root.contains(HANDLES_EXHAUSTED).then(|| format!("holds more than {HANDLES_MAX} handles"))
 }

@@ -4,12 +4,13 @@
 
 use std::fs;
 use std::io::{self, Read as _};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use wasmgate_model::{Fault, FaultKind};
 use wasmtime::Engine;
@@ -26,6 +27,13 @@ const WALL_TIME_MAX: Duration = Duration::from_secs(60);
 const THREADS_MAX: usize = 4;
 /// How the child ends when it refused the module in an orderly way.
 pub(crate) const REFUSED: u8 = 10;
+/// How it ends when the disk failed it, and when something else of ours did.
+pub(crate) const DISK: u8 = 11;
+pub(crate) const BROKEN: u8 = 12;
+/// Age of a draft that nobody can be writing any more.
+const DRAFT_AGE_MAX: Duration = Duration::from_secs(10 * 60);
+/// Bits of a directory's mode that let others put files into it.
+const OTHERS_WRITE: u32 = 0o022;
 /// What is read of the child's complaint.
 const COMPLAINT_BYTES_MAX: u64 = 4096;
 
@@ -44,6 +52,8 @@ pub(crate) struct Workshop {
     compiler: Compiler,
     cache: Option<PathBuf>,
     fingerprint: String,
+    /// How long a child may take by the clock on the wall.
+    time_max: Duration,
 }
 
 impl Workshop {
@@ -59,11 +69,16 @@ impl Workshop {
         if let Some(dir) = &cache {
             remove_outdated(dir, &fingerprint)?;
         }
-        Ok(Self { engine, compiler, cache, fingerprint })
+        Ok(Self { engine, compiler, cache, fingerprint, time_max: WALL_TIME_MAX })
     }
 
     pub(crate) fn set_compiler(&mut self, compiler: Compiler) {
         self.compiler = compiler;
+    }
+
+    /// Where code is kept.
+    pub(crate) fn cache(&self) -> Option<&Path> {
+        self.cache.as_deref()
     }
 
     /// The code of a component kept from an earlier time. A file that does not load is left to be
@@ -86,8 +101,7 @@ impl Workshop {
             }
             (Some(dir), _) => self.compile_in(dir, sha256, component),
             (None, Compiler::Child { .. }) => {
-                let dir = scratch_dir();
-                private_dir(&dir)?;
+                let dir = scratch_dir()?;
                 let compiled = self.compile_in(&dir, sha256, component);
                 // The code stays mapped; the file is not needed any more.
                 fs::remove_dir_all(&dir)
@@ -106,7 +120,7 @@ impl Workshop {
                 .precompile_component(component)
                 .map_err(|e| refused(&e))
                 .and_then(|code| write_private(&draft, &code)),
-            Compiler::Child { exe } => in_child(exe, component, &draft),
+            Compiler::Child { exe } => in_child(exe, component, &draft, self.time_max),
         };
         let kept = made.and_then(|()| {
             fs::rename(&draft, &place).map_err(|e| disk("cannot write", &place).because(e))
@@ -125,39 +139,79 @@ impl Workshop {
     }
 }
 
-/// Removes code compiled for other engines: after an update of the gateway it is of no use.
+/// Removes code compiled for other engines, which is of no use after an update of the gateway, and
+/// drafts of a gateway that was killed while it compiled.
 fn remove_outdated(dir: &Path, fingerprint: &str) -> Result<(), Fault> {
     let unreadable = |e| disk("cannot read", dir).because(e);
     for entry in fs::read_dir(dir).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
-        let code = path.extension().is_some_and(|extension| extension == "cwasm");
-        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
-        if code && stem.rsplit_once('-').is_some_and(|(_, engine)| engine != fingerprint) {
-            fs::remove_file(&path).map_err(|e| disk("cannot remove", &path).because(e))?;
+        if is_other_code(&path, fingerprint) || is_old_draft(&path) {
+            match fs::remove_file(&path) {
+                // Another process tidies up too.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+                removed => removed.map_err(|e| disk("cannot remove", &path).because(e))?,
+            }
         }
     }
     Ok(())
 }
 
-fn in_child(exe: &Path, component: &[u8], output: &Path) -> Result<(), Fault> {
+fn is_other_code(path: &Path, fingerprint: &str) -> bool {
+    let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+    path.extension().is_some_and(|extension| extension == "cwasm")
+        && stem.rsplit_once('-').is_some_and(|(_, engine)| engine != fingerprint)
+}
+
+/// Whether a file is named as `compile_in` names drafts, and has been there for long.
+fn is_old_draft(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let numbers = name.strip_prefix('.').map(|name| name.strip_suffix(".wasm").unwrap_or(name));
+    let number = |n: &str| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit());
+    let draft = numbers
+        .and_then(|numbers| numbers.split_once('-'))
+        .is_some_and(|(process, count)| number(process) && number(count));
+    let written = path.symlink_metadata().and_then(|file| file.modified());
+    let age = written.ok().and_then(|at| SystemTime::now().duration_since(at).ok());
+    draft && age.is_some_and(|age| age > DRAFT_AGE_MAX)
+}
+
+fn in_child(
+    exe: &Path,
+    component: &[u8],
+    output: &Path,
+    time_max: Duration,
+) -> Result<(), Fault> {
     let input = output.with_extension("wasm");
-    write_private(&input, component)?;
-    let finished = run_child(exe, &input, output);
-    fs::remove_file(&input).map_err(|e| disk("cannot remove", &input).because(e))?;
+    let finished =
+        write_private(&input, component).and_then(|()| run_child(exe, &input, output, time_max));
+    if input.exists() {
+        fs::remove_file(&input).map_err(|e| disk("cannot remove", &input).because(e))?;
+    }
     let (status, complaint) = finished?;
     if status.success() {
         return Ok(());
     }
-    let text = match complaint.trim() {
-        complaint if status.code() == Some(REFUSED.into()) && !complaint.is_empty() => {
-            complaint.to_owned()
+    let told = |kind, complaint: &str| Fault::new(kind, complaint.to_owned());
+    let code = status.code().and_then(|code| u8::try_from(code).ok());
+    Err(match (code, complaint.trim()) {
+        (Some(REFUSED), complaint) if !complaint.is_empty() => {
+            told(FaultKind::ModuleRefused, complaint)
         }
-        _ => format!("the compiler did not finish ({status}): it ran over its memory or time"),
-    };
-    Err(Fault::new(FaultKind::ModuleRefused, text))
+        (Some(DISK), complaint) => told(FaultKind::Disk, complaint),
+        (Some(BROKEN), complaint) => told(FaultKind::Internal, complaint),
+        _ => Fault::new(
+            FaultKind::ModuleRefused,
+            format!("the compiler did not finish ({status}): it ran over its memory or time"),
+        ),
+    })
 }
 
-fn run_child(exe: &Path, input: &Path, output: &Path) -> Result<(ExitStatus, String), Fault> {
+fn run_child(
+    exe: &Path,
+    input: &Path,
+    output: &Path,
+    time_max: Duration,
+) -> Result<(ExitStatus, String), Fault> {
     let broken = |e| Fault::new(FaultKind::Internal, "cannot run the compiler").because(e);
     let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
     let mut child = Command::new(exe)
@@ -170,9 +224,11 @@ fn run_child(exe: &Path, input: &Path, output: &Path) -> Result<(ExitStatus, Str
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
+        // Ctrl-C is for the gateway: a child that dies of it would look like a bad module.
+        .process_group(0)
         .spawn()
         .map_err(broken)?;
-    let status = wait(&mut child).map_err(broken)?;
+    let status = wait(&mut child, time_max).map_err(broken)?;
     let mut complaint = Vec::new();
     if let Some(stderr) = child.stderr.take() {
         stderr.take(COMPLAINT_BYTES_MAX).read_to_end(&mut complaint).map_err(broken)?;
@@ -182,14 +238,14 @@ fn run_child(exe: &Path, input: &Path, output: &Path) -> Result<(ExitStatus, Str
 
 /// Waits for the child, and kills it when it takes too long. It writes less to its standard error
 /// than a pipe holds, so nobody has to read meanwhile.
-fn wait(child: &mut Child) -> io::Result<ExitStatus> {
+fn wait(child: &mut Child, time_max: Duration) -> io::Result<ExitStatus> {
     let started = Instant::now();
     let mut pause = Duration::from_millis(1);
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(status);
         }
-        if started.elapsed() > WALL_TIME_MAX {
+        if started.elapsed() > time_max {
             child.kill()?;
             return child.wait();
         }
@@ -215,24 +271,136 @@ pub(crate) fn refused(error: &wasmtime::Error) -> Fault {
     Fault::new(FaultKind::ModuleRefused, format!("the module does not compile: {error:#}"))
 }
 
+/// A directory that only we write to, made where it does not exist. Who else could write to it
+/// could put code of theirs in the place of ours.
 fn private_dir(dir: &Path) -> Result<(), Fault> {
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)
         .create(dir)
-        .map_err(|e| disk("cannot create", dir).because(e))
+        .map_err(|e| disk("cannot create", dir).because(e))?;
+    let found = fs::metadata(dir).map_err(|e| disk("cannot read", dir).because(e))?;
+    if found.mode() & OTHERS_WRITE == 0 && found.uid() == rustix::process::geteuid().as_raw() {
+        return Ok(());
+    }
+    Err(disk("others may write to", dir)
+        .because(io::Error::other("expected a directory of the gateway's user, closed to others")))
 }
 
 fn disk(what: &str, path: &Path) -> Fault {
     Fault::new(FaultKind::Disk, format!("{what} {}", path.display()))
 }
 
-fn scratch_dir() -> PathBuf {
-    std::env::temp_dir().join(format!("wasmgate-{}-{}", std::process::id(), next_number()))
+/// A new directory of our own below the one for temporary files, which others write to as well:
+/// one that is there already is somebody else's.
+fn scratch_dir() -> Result<PathBuf, Fault> {
+    const ATTEMPTS: u32 = 64;
+    let mut taken = io::Error::from(io::ErrorKind::AlreadyExists);
+    let parent = std::env::temp_dir();
+    for _ in 0..ATTEMPTS {
+        let dir = parent.join(format!("wasmgate-{}-{}", std::process::id(), next_number()));
+        match fs::DirBuilder::new().mode(0o700).create(&dir) {
+            Ok(()) => return Ok(dir),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => taken = e,
+            Err(e) => return Err(disk("cannot create", &dir).because(e)),
+        }
+    }
+    Err(disk("cannot create a directory in", &parent).because(taken))
 }
 
 /// Tells drafts of this process apart.
 pub(crate) fn next_number() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     NEXT.fetch_add(1, Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn script(dir: &Path, body: &str) -> PathBuf {
+        let path = dir.join("compiler");
+        fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_child_that_takes_too_long_is_killed_and_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let exe = script(dir.path(), "echo half > \"$3\"; exec sleep 1000");
+        let engine = engine::new().unwrap();
+        let cache = dir.path().join("cache");
+        let compiler = Compiler::Child { exe };
+        let mut workshop = Workshop::new(engine, compiler, Some(cache.clone())).unwrap();
+        workshop.time_max = Duration::from_millis(300);
+        let started = Instant::now();
+        let fault = workshop.compile("d1", b"component").unwrap_err();
+        assert!(started.elapsed() < Duration::from_secs(10));
+        assert!(fault.chain().contains("did not finish (signal: 9 (SIGKILL)"), "{}", fault.chain());
+        assert_eq!(fs::read_dir(&cache).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn whose_doing_a_failed_child_was_follows_from_its_status() {
+        let dir = tempfile::tempdir().unwrap();
+        for (body, kind, says) in [
+            ("echo too big >&2; exit 10", FaultKind::ModuleRefused, "too big"),
+            ("echo no space >&2; exit 11", FaultKind::Disk, "no space"),
+            ("echo no limits >&2; exit 12", FaultKind::Internal, "no limits"),
+            ("exit 10", FaultKind::ModuleRefused, "did not finish (exit status: 10)"),
+            ("kill -XCPU $$", FaultKind::ModuleRefused, "did not finish (signal: 24"),
+        ] {
+            let exe = script(dir.path(), body);
+            let draft = dir.path().join("draft");
+            let fault = in_child(&exe, b"", &draft, Duration::from_secs(10)).unwrap_err();
+            assert_eq!(fault.kind, kind, "{body}");
+            assert!(fault.chain().contains(says), "{body}: {}", fault.chain());
+            assert!(!dir.path().join("draft.wasm").exists());
+        }
+    }
+
+    #[test]
+    fn drafts_of_a_killed_gateway_go_and_other_files_stay() {
+        let dir = tempfile::tempdir().unwrap();
+        let old = SystemTime::now() - 2 * DRAFT_AGE_MAX;
+        for (name, modified) in [
+            (".71-0", old),
+            (".71-0.wasm", old),
+            (".72-3", SystemTime::now()),
+            (".profile", old),
+            (".7-x", old),
+            ("71-0", old),
+        ] {
+            let file = fs::File::create(dir.path().join(name)).unwrap();
+            file.set_modified(modified).unwrap();
+        }
+        remove_outdated(dir.path(), "e").unwrap();
+        let names = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name());
+        let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
+        names.sort();
+        assert_eq!(names, [".7-x", ".72-3", ".profile", "71-0"]);
+    }
+
+    #[test]
+    fn directories_that_others_write_to_are_not_used() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = dir.path().join("open");
+        fs::create_dir(&open).unwrap();
+        for mode in [0o777, 0o770, 0o702] {
+            fs::set_permissions(&open, fs::Permissions::from_mode(mode)).unwrap();
+            let fault = private_dir(&open).unwrap_err();
+            assert_eq!(fault.kind, FaultKind::Disk);
+            assert!(fault.chain().contains("others may write to"), "{}", fault.chain());
+        }
+        fs::set_permissions(&open, fs::Permissions::from_mode(0o755)).unwrap();
+        private_dir(&open).unwrap();
+        let made = scratch_dir().unwrap();
+        assert_eq!(fs::metadata(&made).unwrap().permissions().mode() & 0o777, 0o700);
+        fs::remove_dir(made).unwrap();
+    }
 }

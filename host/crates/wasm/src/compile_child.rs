@@ -1,41 +1,56 @@
 //! The compiling child: `wasmgate __compile INPUT OUTPUT`. It bounds itself before it looks at
 //! the input; what it cannot do within the bounds, the module is refused for.
 
+mod descriptors;
+
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use wasmgate_model::{Fault, FaultKind};
 
-use crate::compile::{REFUSED, refused, write_private};
+use crate::compile::{BROKEN, DISK, REFUSED, refused, write_private};
 use crate::engine;
 
-/// Address space: code is compiled here and never run, so no memory of a guest is reserved.
-const ADDRESS_SPACE_MAX: u64 = 1 << 30;
-/// Processor time, all threads together.
-const CPU_SECONDS_MAX: u64 = 20;
+/// What the child may use. Code is compiled here and never run, so no memory of a guest is
+/// reserved. Processor time counts all threads together, in seconds; the files are the output and
+/// those that the allocator and the threads look at.
+const LIMITS: [(Resource, u64); 5] = [
+    (Resource::As, 1 << 30),
+    (Resource::Cpu, 20),
+    (Resource::Fsize, 256 << 20),
+    (Resource::Nofile, 16),
+    (Resource::Core, 0),
+];
 
 /// Compiles the component in `input` to `output` (mode 0600, must not exist). The reason of a
-/// failure goes to standard error, one line.
+/// failure goes to standard error, one line. To be called first thing in a process: it closes
+/// every descriptor that is not standard input, output or error.
 #[must_use]
 pub fn compile_child_main(input: &Path, output: &Path) -> ExitCode {
     match compile(input, output) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
             let line = fault.chain().replace('\n', " ");
+            let code = match fault.kind {
+                FaultKind::ModuleRefused => REFUSED,
+                FaultKind::Disk => DISK,
+                _ => BROKEN,
+            };
             // Nobody is left to be told when standard error is closed too.
             let told = writeln!(std::io::stderr(), "{line}").is_ok();
-            ExitCode::from(if told { REFUSED } else { 1 })
+            ExitCode::from(if told { code } else { 1 })
         }
     }
 }
 
 fn compile(input: &Path, output: &Path) -> Result<(), Fault> {
-    limit(Resource::As, ADDRESS_SPACE_MAX)?;
-    limit(Resource::Cpu, CPU_SECONDS_MAX)?;
-    limit(Resource::Core, 0)?;
+    descriptors::close_inherited();
+    for (resource, most) in LIMITS {
+        limit(resource, most)?;
+    }
     let component = fs::read(input).map_err(|e| {
         Fault::new(FaultKind::Disk, format!("cannot read {}", input.display())).because(e)
     })?;
@@ -44,7 +59,9 @@ fn compile(input: &Path, output: &Path) -> Result<(), Fault> {
     write_private(output, &code)
 }
 
+/// Limits what may be used, or leaves a limit that is lower already.
 fn limit(resource: Resource, most: u64) -> Result<(), Fault> {
+    let most = getrlimit(resource).maximum.map_or(most, |found| most.min(found));
     let limit = Rlimit { current: Some(most), maximum: Some(most) };
     setrlimit(resource, limit)
         .map_err(|e| Fault::new(FaultKind::Internal, "cannot limit the compiler").because(e))

@@ -9,6 +9,7 @@ use wasmgate_model::{Fault, FaultKind};
 use wasmtime::{Config, Engine};
 
 use crate::limits::TICK;
+use crate::structure;
 
 /// Frames of a trap's backtrace that are kept.
 const FRAMES_MAX: usize = 16;
@@ -46,8 +47,8 @@ pub(crate) fn start_ticker(engine: &Engine) -> Result<(), Fault> {
     })
 }
 
-/// Names what compiled code depends on (wasmtime's version, processor, settings): code compiled
-/// under another name must not be loaded.
+/// Names what compiled code depends on (wasmtime's version, processor, settings, and the rules it
+/// was admitted under): code compiled under another name must not be loaded.
 pub(crate) fn fingerprint(engine: &Engine) -> String {
     struct Hash256(Sha256);
     impl Hasher for Hash256 {
@@ -59,6 +60,7 @@ pub(crate) fn fingerprint(engine: &Engine) -> String {
         }
     }
     let mut hasher = Hash256(Sha256::new());
+    structure::RULES.hash(&mut hasher);
     engine.precompile_compatibility_hash().hash(&mut hasher);
     let mut name = hex::encode(hasher.0.finalize());
     name.truncate(16);

@@ -2,8 +2,10 @@
 //! environment here. State and lookups belong to the contract already and are refused until a
 //! store is configured behind them.
 
+mod console;
 pub(crate) mod log;
 pub(crate) mod metrics;
+mod stand_ins;
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,6 +15,7 @@ use wasmgate_connector::ModuleIdentity;
 use wasmtime::ResourceLimiter;
 
 use crate::bindings::{clock, lookup, state, types};
+use crate::host::console::Console;
 use crate::host::log::LogBudget;
 use crate::host::metrics::ModuleMetrics;
 use crate::limits::MemoryGuard;
@@ -21,7 +24,9 @@ use crate::limits::MemoryGuard;
 pub(crate) struct GuestContext {
     pub(crate) identity: Arc<ModuleIdentity>,
     pub(crate) metrics: Arc<ModuleMetrics>,
-    pub(crate) log: LogBudget,
+    log: Arc<LogBudget>,
+    stdout: Console,
+    stderr: Console,
     memory: MemoryGuard,
     /// Read when the call first asks: most never do.
     now_us: Option<i64>,
@@ -31,9 +36,11 @@ impl GuestContext {
     pub(crate) fn new(
         identity: Arc<ModuleIdentity>,
         metrics: Arc<ModuleMetrics>,
+        log: Arc<LogBudget>,
         memory: MemoryGuard,
     ) -> Self {
-        Self { identity, metrics, log: LogBudget::default(), memory, now_us: None }
+        let (stdout, stderr) = (Console::default(), Console::default());
+        Self { identity, metrics, log, stdout, stderr, memory, now_us: None }
     }
 
     /// A call begins: its time stands still once it has been asked for.

@@ -1,7 +1,9 @@
 //! From a file's bytes to a module that can be opened.
 
+mod description;
+
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sha2::{Digest as _, Sha256};
@@ -11,13 +13,12 @@ use wasmtime::Engine;
 use wasmtime::component::{Component, HasSelf, Linker};
 
 use crate::bindings::policy::{DeadLetterPolicy, DeadLetterPolicyPre};
+use crate::bindings::stand_ins::StandIns;
 use crate::bindings::transform::{Transform, TransformPre};
-use crate::bindings::types::Description;
 use crate::call::{Guests, INSTANTIATE};
 use crate::compile::{Compiler, Workshop};
 use crate::engine;
 use crate::host::GuestContext;
-use crate::host::log::one_line;
 use crate::host::metrics::ModuleMetrics;
 use crate::inspect::Inspection;
 use crate::limits::Limits;
@@ -27,9 +28,8 @@ use crate::stats::Counters;
 use crate::structure::{self, Structure};
 use crate::transform::TransformComponent;
 
-/// Bytes of the texts in a description.
-const VERSION_BYTES_MAX: usize = 64;
-const CONFIG_SCHEMA_BYTES_MAX: usize = 256 << 10;
+/// Bytes of a whole description, as the host would copy them.
+const DESCRIPTION_BYTES_MAX: usize = 1 << 20;
 
 /// Runs modules: one engine with its clock, its limits and its store of compiled code.
 pub struct Runtime {
@@ -58,6 +58,9 @@ impl Runtime {
         let mut policies = Linker::new(&engine);
         DeadLetterPolicy::add_to_linker::<_, HasSelf<GuestContext>>(&mut policies, |c| c)
             .map_err(broken)?;
+        for linker in [&mut transforms, &mut policies] {
+            StandIns::add_to_linker::<_, HasSelf<GuestContext>>(linker, |c| c).map_err(broken)?;
+        }
         let workshop = Workshop::new(engine.clone(), Compiler::InProcess, cache_dir)?;
         let metrics = Mutex::default();
         Ok(Self { engine, limits, workshop, transforms, policies, metrics })
@@ -114,9 +117,10 @@ impl Runtime {
         let mut store = guests.store();
         let guest = guests.call(&mut store, INSTANTIATE, |s| pre.instantiate(s))?;
         let stage = guest.wasmgate_transform_stage();
+        store.set_hostcall_fuel(DESCRIPTION_BYTES_MAX);
         let description = guests.call(&mut store, "describe", |s| stage.call_describe(s))?;
         drop(store);
-        describe(&mut guests, name, description)?;
+        description::complete(&mut guests, name, description)?;
         Ok(Loaded::Transform(Arc::new(TransformComponent::new(guests, pre))))
     }
 
@@ -132,9 +136,10 @@ impl Runtime {
         let mut store = guests.store();
         let guest = guests.call(&mut store, INSTANTIATE, |s| pre.instantiate(s))?;
         let policy = guest.wasmgate_transform_policy();
+        store.set_hostcall_fuel(DESCRIPTION_BYTES_MAX);
         let description = guests.call(&mut store, "describe", |s| policy.call_describe(s))?;
         drop(store);
-        describe(&mut guests, name, description)?;
+        description::complete(&mut guests, name, description)?;
         Ok(Loaded::Policy(Arc::new(PolicyComponent::new(guests, pre))))
     }
 
@@ -169,6 +174,11 @@ impl Runtime {
         self.metrics.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Where compiled code is kept.
+    pub(crate) fn code_dir(&self) -> Option<&Path> {
+        self.workshop.cache()
+    }
+
     /// The limits that modules run under.
     #[must_use]
     pub fn limits(&self) -> Limits {
@@ -196,44 +206,9 @@ impl Runtime {
             identity: Arc::new(identity),
             counters: Arc::new(Counters::default()),
             metrics,
+            log: Arc::default(),
         }
     }
-}
-
-/// Completes a module's identity with what it says of itself.
-fn describe(
-    guests: &mut Guests,
-    name: Option<&str>,
-    description: Description,
-) -> Result<(), Fault> {
-    let Description { version, summary, config_schema, name: own_name } = description;
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-+.".contains(&b);
-    if version.is_empty() || version.len() > VERSION_BYTES_MAX || !version.bytes().all(plain) {
-        return Err(refused(format!(
-            "describe answered the version {:?}, expected a semantic version such as 1.0.0",
-            one_line(&version)
-        )));
-    }
-    if config_schema.len() > CONFIG_SCHEMA_BYTES_MAX {
-        return Err(refused(format!(
-            "describe answered a config-schema of {} bytes, the limit is \
-             {CONFIG_SCHEMA_BYTES_MAX} bytes",
-            config_schema.len()
-        )));
-    }
-    if !config_schema.is_empty() {
-        serde_json::from_str::<serde_json::Value>(&config_schema).map_err(|e| {
-            refused("describe answered a config-schema that is not JSON".into()).because(e)
-        })?;
-    }
-    guests.identity = Arc::new(ModuleIdentity {
-        name: name.map_or_else(|| one_line(&own_name), str::to_owned),
-        version,
-        sha256: guests.identity.sha256.clone(),
-        summary: one_line(&summary),
-        config_schema,
-    });
-    Ok(())
 }
 
 fn mismatch(error: &wasmtime::Error) -> Fault {

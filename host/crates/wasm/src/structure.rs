@@ -1,5 +1,7 @@
 //! What a module's bytes say about it before anything is compiled: its form, its imports and
-//! exports, and bounds on what the compiler will be asked to do.
+//! exports, and whether it stays within the bounds (`bounds.rs`).
+
+mod bounds;
 
 use std::borrow::Cow;
 use std::panic::catch_unwind;
@@ -9,20 +11,46 @@ use wasmgate_model::{Fault, FaultKind};
 use wasmparser::{BinaryReaderError, Parser, Payload, Validator, WasmFeatures};
 use wit_component::ComponentEncoder;
 
+use crate::host::log::clip;
 use crate::inspect::Form;
 use crate::limits::MODULE_BYTES_MAX;
 
-/// Functions of a module, those of all its core modules together.
-const FUNCTIONS_MAX: u64 = 50_000;
-/// Bytes of one function's body; compile time grows faster than this.
-const BODY_BYTES_MAX: u64 = 256 << 10;
+/// Raised when the rules here get stricter: code kept under older ones is then compiled anew, and
+/// its module looked at again.
+pub(crate) const RULES: u32 = 2;
+
 /// Custom sections under which toolchains embed the contract in a core module.
 const CONTRACT_SECTION: &str = "component-type";
+
+/// Bytes of an import's or export's name.
+const NAME_BYTES_MAX: usize = 256;
 
 const PACKAGE: &str = "wasmgate:transform/";
 /// What the worlds lend (`wit/world.wit`).
 const TRANSFORM_IMPORTS: [&str; 6] = ["types", "log", "metrics", "clock", "state", "lookup"];
 const POLICY_IMPORTS: [&str; 4] = ["types", "log", "metrics", "clock"];
+/// What the standard library of a plain `wasm32-wasip2` build imports whether it is used or not:
+/// answered by stand-ins that do nothing (`host/stand_ins.rs`).
+const CLI_STAND_INS: [&str; 10] = [
+    "environment",
+    "exit",
+    "stdin",
+    "stdout",
+    "stderr",
+    "terminal-input",
+    "terminal-output",
+    "terminal-stdin",
+    "terminal-stdout",
+    "terminal-stderr",
+];
+const IO_STAND_INS: [&str; 3] = ["error", "poll", "streams"];
+/// Beginnings of imports that toolchains add, and what a rule does instead.
+const ADVICE: [(&str, &str); 4] = [
+    ("wasi:random/", "randomness comes in with std's HashMap: use BTreeMap or a fixed hasher"),
+    ("wasi:clocks/", "the time is lent by wasmgate:transform/clock"),
+    ("wasi:filesystem/", "a module has no files: put what it needs into its configuration"),
+    ("wasi:sockets/", "a module has no network: look up what it needs upstream"),
+];
 
 /// A module's outside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,12 +71,12 @@ impl Structure {
                 Payload::End(_) => depth = depth.saturating_sub(1),
                 Payload::ComponentImportSection(section) if depth == 1 => {
                     for import in section {
-                        structure.imports.push(import.map_err(invalid)?.name.name.to_owned());
+                        structure.imports.push(name(import.map_err(invalid)?.name.name)?);
                     }
                 }
                 Payload::ComponentExportSection(section) if depth == 1 => {
                     for export in section {
-                        structure.exports.push(export.map_err(invalid)?.name.name.to_owned());
+                        structure.exports.push(name(export.map_err(invalid)?.name.name)?);
                     }
                 }
                 _ => {}
@@ -95,14 +123,18 @@ impl Structure {
             .imports
             .iter()
             .filter(|import| !lent.iter().any(|name| is_ours(import, name)))
+            .filter(|import| !is_stand_in(import))
             .cloned()
             .collect();
         if foreign.is_empty() {
             return Ok(());
         }
+        let meant = |prefix: &str| foreign.iter().any(|name| name.starts_with(prefix));
+        let advice = ADVICE.iter().filter(|(prefix, _)| meant(prefix));
+        let advice: String = advice.map(|(_, text)| format!("; {text}")).collect();
         Err(refused(format!(
-            "the module imports {}, which the gateway does not lend: build it without (no WASI, \
-             no network, no files); {PACKAGE}{{{}}} are lent",
+            "the module imports {}, which the gateway does not lend: build it without; \
+             {PACKAGE}{{{}}} are lent{advice}",
             list(&foreign),
             lent.join(",")
         )))
@@ -148,28 +180,9 @@ pub(crate) fn component(bytes: &[u8]) -> Result<(Cow<'_, [u8]>, Form), Fault> {
     }
 }
 
-/// Checks all of a module's bytes, within bounds on what compiling them may cost.
+/// Checks all of a module's bytes: the bounds first, as they keep the rest cheap.
 pub(crate) fn validate(bytes: &[u8]) -> Result<(), Fault> {
-    let mut functions = 0_u64;
-    for payload in Parser::new(0).parse_all(bytes) {
-        match payload.map_err(invalid)? {
-            Payload::CodeSectionStart { count, .. } => functions += u64::from(count),
-            Payload::CodeSectionEntry(body) => {
-                let size = body.range().end.saturating_sub(body.range().start);
-                if size > BODY_BYTES_MAX {
-                    return Err(refused(format!(
-                        "a function has {size} bytes, the limit is {BODY_BYTES_MAX} bytes"
-                    )));
-                }
-            }
-            _ => {}
-        }
-    }
-    if functions > FUNCTIONS_MAX {
-        return Err(refused(format!(
-            "the module has {functions} functions, the limit is {FUNCTIONS_MAX}"
-        )));
-    }
+    bounds::check(bytes)?;
     Validator::new_with_features(features()).validate_all(bytes).map(drop).map_err(invalid)
 }
 
@@ -196,11 +209,35 @@ fn carries_contract(module: &[u8]) -> Result<bool, Fault> {
     Ok(false)
 }
 
+/// The name of an import or export, which people will be shown.
+fn name(name: &str) -> Result<String, Fault> {
+    if name.len() <= NAME_BYTES_MAX && !name.contains(|c: char| !c.is_ascii_graphic()) {
+        return Ok(name.to_owned());
+    }
+    let (bytes, shown) = (name.len(), clip(name, 64));
+    Err(refused(format!(
+        "the component imports or exports a name of {bytes} bytes, {shown:?}: expected at most \
+         {NAME_BYTES_MAX} printable ASCII characters"
+    )))
+}
+
 /// Whether a name is an interface of our package, of a version that this host serves.
 fn is_ours(name: &str, interface: &str) -> bool {
-    name.strip_prefix(PACKAGE)
+    is_interface(name, PACKAGE, interface, "@0.1.")
+}
+
+fn is_stand_in(name: &str) -> bool {
+    let of = |package, interfaces: &[&str]| {
+        interfaces.iter().any(|interface| is_interface(name, package, interface, "@0.2."))
+    };
+    of("wasi:cli/", &CLI_STAND_INS) || of("wasi:io/", &IO_STAND_INS)
+}
+
+/// Whether a name is `package` `interface` `version`, followed by the number of a release.
+fn is_interface(name: &str, package: &str, interface: &str, version: &str) -> bool {
+    name.strip_prefix(package)
         .and_then(|rest| rest.strip_prefix(interface))
-        .and_then(|rest| rest.strip_prefix("@0.1."))
+        .and_then(|rest| rest.strip_prefix(version))
         .is_some_and(|patch| !patch.is_empty() && patch.bytes().all(|b| b.is_ascii_digit()))
 }
 
@@ -241,6 +278,25 @@ mod tests {
             ("other:transform/stage@0.1.0", false),
         ] {
             assert_eq!(is_ours(name, "stage"), ours, "{name}");
+        }
+    }
+
+    #[test]
+    fn stand_ins_are_what_a_plain_build_asks_for_and_no_more() {
+        for (name, stands_in) in [
+            ("wasi:cli/environment@0.2.0", true),
+            ("wasi:cli/terminal-stderr@0.2.12", true),
+            ("wasi:io/streams@0.2.6", true),
+            ("wasi:io/streams@0.3.0", false),
+            ("wasi:cli/run@0.2.0", false),
+            ("wasi:cli/stdout", false),
+            ("wasi:clocks/wall-clock@0.2.6", false),
+            ("wasi:random/insecure-seed@0.2.6", false),
+            ("wasi:filesystem/types@0.2.6", false),
+            ("wasi:sockets/tcp@0.2.6", false),
+            ("wasi:http/types@0.2.6", false),
+        ] {
+            assert_eq!(is_stand_in(name), stands_in, "{name}");
         }
     }
 }

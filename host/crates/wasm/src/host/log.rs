@@ -1,21 +1,27 @@
 //! Interface `log`: lines of modules go to the gateway's log, few and harmless. A module that logs
 //! per record must not fill disks, and what it logs must not draw on terminals.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::bindings::log::{Host, Level};
 use crate::host::GuestContext;
 
-/// Lines of one instance in [`WINDOW`]; more are counted and dropped.
+/// Lines of one version of a module in [`WINDOW`], all its instances together; more are counted
+/// and dropped.
 const LINES_MAX: u32 = 50;
 const WINDOW: Duration = Duration::from_secs(1);
 /// Bytes of one line.
-const LINE_BYTES_MAX: usize = 1024;
+pub(crate) const LINE_BYTES_MAX: usize = 1024;
 
-/// How many lines an instance may still log.
+/// How many lines a module may still log. Its instances share one: a module that traps gets a new
+/// instance, and must not get a new budget with it.
 #[derive(Debug, Default)]
-pub(crate) struct LogBudget {
-    window: Option<Instant>,
+pub(crate) struct LogBudget(Mutex<Window>);
+
+#[derive(Debug, Default)]
+struct Window {
+    began: Option<Instant>,
     lines: u32,
     dropped: u64,
 }
@@ -23,17 +29,18 @@ pub(crate) struct LogBudget {
 impl LogBudget {
     /// Takes a line from the budget: with how many were dropped since the last one that was
     /// logged, or `None` when it is to be dropped too.
-    fn take(&mut self, now: Instant) -> Option<u64> {
-        if self.window.is_none_or(|began| now.duration_since(began) >= WINDOW) {
-            self.window = Some(now);
-            self.lines = 0;
+    pub(crate) fn take(&self, now: Instant) -> Option<u64> {
+        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if window.began.is_none_or(|began| now.saturating_duration_since(began) >= WINDOW) {
+            window.began = Some(now);
+            window.lines = 0;
         }
-        if self.lines >= LINES_MAX {
-            self.dropped += 1;
+        if window.lines >= LINES_MAX {
+            window.dropped += 1;
             return None;
         }
-        self.lines += 1;
-        Some(std::mem::take(&mut self.dropped))
+        window.lines += 1;
+        Some(std::mem::take(&mut window.dropped))
     }
 }
 
@@ -54,10 +61,23 @@ impl Host for GuestContext {
     }
 }
 
-/// The text without control characters, cut to [`LINE_BYTES_MAX`].
+/// The text as one harmless line, cut to [`LINE_BYTES_MAX`].
 pub(crate) fn one_line(text: &str) -> String {
-    let cut = text.get(..text.floor_char_boundary(LINE_BYTES_MAX)).unwrap_or(text);
-    cut.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    clip(text, LINE_BYTES_MAX)
+}
+
+/// At most `bytes` of a text of a guest, with spaces for what breaks lines, moves cursors or
+/// reorders text.
+pub(crate) fn clip(text: &str, bytes: usize) -> String {
+    let cut = text.get(..text.floor_char_boundary(bytes)).unwrap_or(text);
+    cut.chars().map(|c| if is_layout(c) { ' ' } else { c }).collect()
+}
+
+/// Control characters, line and paragraph separators, and the marks that change the direction of
+/// text ("Trojan source").
+fn is_layout(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 #[cfg(test)]
@@ -67,7 +87,7 @@ mod tests {
     #[test]
     fn lines_beyond_the_budget_are_counted_until_the_next_window() {
         let start = Instant::now();
-        let mut budget = LogBudget::default();
+        let budget = LogBudget::default();
         let logged = (0..LINES_MAX + 7).filter(|_| budget.take(start).is_some()).count();
         assert_eq!(logged, LINES_MAX as usize);
         assert_eq!(budget.take(start + WINDOW), Some(7));
@@ -76,8 +96,17 @@ mod tests {
 
     #[test]
     fn a_line_is_short_and_draws_nothing() {
-        assert_eq!(one_line("a\u{1b}[31m\nb"), "a [31m b");
+        for (text, line) in [
+            ("a\u{1b}[31m\nb", "a [31m b"),
+            ("\u{9b}2J\r\u{7f}\0", " 2J   "),
+            ("if admin\u{202e}\u{2066} // no", "if admin   // no"),
+            ("one\u{2028}two\u{2029}", "one two "),
+            ("żółć 🎈", "żółć 🎈"),
+        ] {
+            assert_eq!(one_line(text), line);
+        }
         let long = "é".repeat(LINE_BYTES_MAX);
         assert_eq!(one_line(&long).len(), LINE_BYTES_MAX);
+        assert_eq!(clip("aéé", 4), "aé");
     }
 }

@@ -115,8 +115,22 @@ fn texts(column: &Column) -> Vec<&str> {
     }
 }
 
+/// Lines of all sizes and numbers.
+fn talk() {
+    if mode("log") {
+        log::write(log::Level::Warn, "line\u{1b}[31m\none");
+    }
+    if mode("log-long") {
+        log::write(log::Level::Warn, &"é".repeat(5 << 20));
+    }
+    if mode("log-flood") {
+        (0..1000).for_each(|line| log::write(log::Level::Error, &format!("line {line}")));
+    }
+}
+
 /// What goes wrong before there is an answer, and calls of the host.
 fn disturb(batch: &Batch) -> Result<(), String> {
+    talk();
     if mode("trap-13") && amounts(batch).contains(&13) {
         panic!("13");
     }
@@ -135,9 +149,6 @@ fn disturb(batch: &Batch) -> Result<(), String> {
     }
     if mode("recursion") {
         std::hint::black_box(deeper(batch.rows.into()));
-    }
-    if mode("log") {
-        log::write(log::Level::Warn, "line\u{1b}[31m\none");
     }
     if mode("metrics") {
         metrics::add("rows", batch.rows.into());
