@@ -10,7 +10,7 @@ use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
-use wasmgate_admin::{Access, Gateway};
+use wasmgate_admin::{Access, Gateway, ListenLimits, Role, UploadLimits, Uploads};
 use wasmgate_connector::CheckpointStore;
 use wasmgate_pipeline::Pipeline;
 use wasmgate_store::{DataDir, RedbStore};
@@ -43,7 +43,8 @@ pub(crate) fn run(file: &Path, until_complete: bool) -> Result<(), Failure> {
     let cache = dir.path().join("compiled");
     let runtime = Runtime::new(assemble::limits(&config.modules), Some(cache))?
         .with_compiler(assemble::compiler()?);
-    let library = Library::open(config.modules.dir.clone(), Arc::new(runtime))
+    let versions = dir.path().join("modules/versions");
+    let library = Library::open(config.modules.dir.clone(), Arc::new(runtime), Some(versions))
         .map_err(|fault| Failure::Config(format!("modules.dir: {}", fault.chain())))?;
     let chains = assemble::chains(&config, &document, &library)
         .map_err(|problems| Failure::Config(document.report(problems)))?;
@@ -73,6 +74,9 @@ async fn serve(parts: Parts, until_complete: bool) -> Result<(), Failure> {
     let listener = TcpListener::bind(http.listen).await.map_err(|error| {
         Failure::Runtime(format!("http.listen: cannot listen on {}: {error}", http.listen))
     })?;
+    let limits = UploadLimits { bytes: http.upload_max, ..UploadLimits::default() };
+    let uploads = Uploads::open(parts.config.data_dir.join("uploads"), limits)
+        .map_err(|error| Failure::Runtime(format!("data_dir: uploads: {error}")))?;
     let telemetry = Arc::new(Telemetry::new());
     let pipelines = start(&parts, &telemetry)?;
     let users = pipelines.iter().zip(&parts.chains).map(|(pipeline, chain)| User {
@@ -83,7 +87,7 @@ async fn serve(parts: Parts, until_complete: bool) -> Result<(), Failure> {
     let modules = Arc::new(Modules::new(Arc::clone(&parts.library), users, Arc::clone(&telemetry)));
     let process =
         Process { pipelines: pipelines.clone(), modules: Arc::clone(&modules), telemetry };
-    let (stop_http, http_stopped) = listen(listener, http, Arc::new(process))?;
+    let (stop_http, http_stopped) = listen(listener, http, uploads, Arc::new(process))?;
     let dir = parts.config.modules.dir.clone();
     let watcher = tokio::spawn(async move { watch(&dir, modules).await });
 
@@ -124,23 +128,23 @@ type HttpTask = tokio::task::JoinHandle<()>;
 fn listen(
     listener: TcpListener,
     http: &checked::Http,
+    uploads: Uploads,
     gateway: Arc<dyn Gateway>,
 ) -> Result<(oneshot::Sender<()>, HttpTask), Failure> {
     let address = listener
         .local_addr()
         .map_err(|error| Failure::Runtime(format!("http.listen: no address: {error}")))?;
-    let tokens: Vec<&str> = http.tokens.iter().map(|token| token.expose_secret()).collect();
+    let tokens = http.tokens.iter().map(|(token, role)| (token.expose_secret(), *role));
+    let tokens: Vec<(&str, Role)> = tokens.collect();
     let access = Access::new(address, &tokens, &http.hosts);
-    let router = wasmgate_admin::router(gateway, access);
+    let router = wasmgate_admin::router(gateway, access, uploads);
     let (stop, stopped) = oneshot::channel::<()>();
     let task = tokio::spawn(async move {
         let stopped = async {
             // Dropping the sender is the signal.
             drop(stopped.await);
         };
-        if let Err(error) = wasmgate_admin::serve(listener, router, stopped).await {
-            tracing::error!(%error, "the HTTP interface broke down");
-        }
+        wasmgate_admin::serve(listener, router, ListenLimits::default(), stopped).await;
     });
     tracing::info!(%address, "HTTP interface listens");
     Ok((stop, task))

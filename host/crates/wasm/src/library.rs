@@ -3,9 +3,16 @@
 //! [`Library::propose`] load it beside the running one, [`Library::accept`] puts it in place.
 //! What is refused leaves the old version running and a note beside the file.
 
+mod code_cache;
+mod drafts;
 mod folder;
+mod half;
+mod note;
 mod shelf;
+mod sight;
+mod versions;
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,13 +20,14 @@ use wasmgate_model::{Fault, FaultKind};
 
 use crate::loaded::Loaded;
 use crate::runtime::{Runtime, sha256};
-use folder::Folder;
-use shelf::{Shelf, Version};
+use folder::{Folder, Patience, Reading};
+use shelf::{Kept, Rejection, Shelf, Version};
+use versions::{Standing, Versions};
 
 pub use shelf::{ModuleState, ModuleStatus};
 
-/// Versions kept behind the current one.
-const PREVIOUS_MAX: usize = 3;
+/// Versions kept behind the current one, and as many that were rolled away from.
+const VERSIONS_MAX: usize = 3;
 const NAME_BYTES_MAX: usize = 64;
 
 /// What a change does to a module.
@@ -50,32 +58,55 @@ enum Origin {
     File,
     /// The directory is to follow.
     Proposal,
-    /// As a proposal, and the current version makes room instead of becoming a previous one.
+    /// As a proposal, and the current version is set aside instead of becoming a previous one.
     Rollback,
 }
 
 /// A directory of modules. Shared by reference; every method may be called from any thread.
 /// Loading takes time (compiling): call from threads that may block.
+///
+/// **Versions.** The active version of a module and the three that ran before it are kept. A
+/// rollback goes to the latest of these; the version it leaves is set aside, so that the next
+/// rollback goes further back and not to what was found bad. What was set aside (three again) is
+/// not lost: [`Library::rollback_to`] reaches it by its digest, and so does a new upload. With a
+/// store of versions all of this outlives the process.
 pub struct Library {
     runtime: Arc<Runtime>,
     /// Held while files are looked at or written.
     folder: Mutex<Folder>,
     shelf: Mutex<Shelf>,
+    versions: Option<Versions>,
 }
 
 impl Library {
     /// Loads every module of `dir` (made where it does not exist). Modules that do not load are
     /// listed as rejected and noted beside their files; they do not keep the others from loading.
     ///
+    /// `versions` is the directory where versions are kept for rollbacks, made with mode 0700
+    /// where it does not exist; without it they are kept in memory. If a file does not load and
+    /// the version that ran last is kept there, that one runs on, as it does while the gateway
+    /// is running. What else goes wrong with it is logged, and keeps no module from running.
+    ///
     /// # Errors
     /// The directory cannot be made or read.
-    pub fn open(dir: PathBuf, runtime: Arc<Runtime>) -> Result<Self, Fault> {
+    pub fn open(
+        dir: PathBuf,
+        runtime: Arc<Runtime>,
+        versions: Option<PathBuf>,
+    ) -> Result<Self, Fault> {
+        // Before any draft of this process is written.
+        drafts::started();
+        let versions = versions.and_then(open_versions);
         let folder = Mutex::new(Folder::open(dir)?);
-        let library = Self { runtime, folder, shelf: Mutex::default() };
-        let unsettled = true;
-        for change in library.look(unsettled)? {
-            library.accept(change)?;
+        let library = Self { runtime, folder, shelf: Mutex::default(), versions };
+        library.clear_code();
+        let ready = lock(&library.folder).look(Patience::None)?;
+        for name in ready {
+            // One after the other, so that one module's bytes are in memory and not all.
+            let change = library.weigh(&mut lock(&library.folder), name, Patience::None);
+            change.map_or(Ok(()), |change| library.take(change))?;
         }
+        library.prune_code();
         Ok(library)
     }
 
@@ -97,48 +128,98 @@ impl Library {
         self.shelf().list()
     }
 
-    /// Looks for files that changed and load. A file is taken when it has settled: unchanged since
-    /// the last scan, or for half a second. One that does not load is noted, once per content.
+    /// Looks for files that changed and load. A file is taken when it has settled: the same in two
+    /// looks a tenth of a second apart, or not written to for half a second. One that ends in the
+    /// middle of a module is given two seconds more, for it may still be copied. One that does not
+    /// load is noted, once per content. A file whose content is the active version changes nothing.
     ///
     /// # Errors
     /// The directory cannot be read.
     pub fn scan(&self) -> Result<Vec<Change>, Fault> {
-        let unsettled = false;
-        self.look(unsettled)
-    }
-
-    fn look(&self, unsettled: bool) -> Result<Vec<Change>, Fault> {
         let mut folder = lock(&self.folder);
-        let found = folder.changed(unsettled)?;
         let mut changes = Vec::new();
-        for file in found {
-            let bytes: Arc<[u8]> = file.bytes.into();
-            let digest = sha256(&bytes);
-            if self.shelf().confirm(&file.name, &digest) {
-                folder.clear_rejection(&file.name)?;
-                continue;
-            }
-            match self.load(&file.name, &bytes) {
-                Ok(module) => {
-                    let kind = match self.shelf().active(&file.name) {
-                        Some(_) => ChangeKind::Replaced,
-                        None => ChangeKind::Added,
-                    };
-                    let (name, module) = (file.name, Some(module));
-                    changes.push(Change { name, kind, module, bytes, origin: Origin::File });
-                }
-                Err(fault) => {
-                    let reason = fault.chain();
-                    folder.note_rejection(&file.name, &reason)?;
-                    self.shelf().note_rejection(&file.name, digest, reason);
-                }
-            }
+        for name in folder.look(Patience::Settled)? {
+            changes.extend(self.weigh(&mut folder, name, Patience::Settled));
         }
         let present = folder.names();
-        for name in self.shelf().missing(&present) {
-            changes.push(removal(name, Origin::File));
-        }
+        let missing = self.shelf().missing(&present);
+        changes.extend(missing.into_iter().map(|name| removal(name, Origin::File)));
         Ok(changes)
+    }
+
+    /// What a file that was found ready changes, if anything.
+    fn weigh(&self, folder: &mut Folder, name: String, patience: Patience) -> Option<Change> {
+        let bytes: Arc<[u8]> = match folder.read(&name, patience) {
+            Reading::Later => return None,
+            Reading::Content(bytes) => bytes.into(),
+            Reading::Unreadable(error) => {
+                let reason = format!("the file cannot be read: {error}");
+                self.refuse(folder, &name, String::new(), reason, patience);
+                return None;
+            }
+        };
+        let digest = sha256(&bytes);
+        if self.shelf().confirm(&name, &digest) {
+            folder.clear_note(&name);
+            return None;
+        }
+        match self.load(&name, &bytes) {
+            Ok(module) => {
+                let kind = match self.shelf().active(&name) {
+                    Some(_) => ChangeKind::Replaced,
+                    None => ChangeKind::Added,
+                };
+                Some(Change { name, kind, module: Some(module), bytes, origin: Origin::File })
+            }
+            Err(fault) => {
+                self.refuse(folder, &name, digest, fault.chain(), patience);
+                None
+            }
+        }
+    }
+
+    /// Refuses a file that does not load.
+    fn refuse(
+        &self,
+        folder: &mut Folder,
+        name: &str,
+        sha256: String,
+        reason: String,
+        patience: Patience,
+    ) {
+        if patience == Patience::None {
+            self.resume(name);
+        }
+        folder.note(name, &note::text(name, &reason, self.version_of(name).as_deref()));
+        self.shelf().note_rejection(name, Rejection { sha256, reason, removal: false });
+    }
+
+    /// Has the version run on that was active in an earlier process, if it is kept.
+    fn resume(&self, name: &str) {
+        let Some(versions) = self.versions.as_ref().filter(|_| check_name(name).is_ok()) else {
+            return;
+        };
+        let records = versions.recall(name);
+        let Some(last) = records.iter().find(|record| record.standing == Standing::Active) else {
+            return;
+        };
+        let bytes = versions.read(name, &last.sha256);
+        match bytes.and_then(|bytes| self.load(name, &bytes)) {
+            Ok(module) => {
+                let version = &module.identity().version;
+                tracing::warn!(
+                    module = name,
+                    version,
+                    "its file is refused, the last version runs"
+                );
+                let mut shelf = self.shelf();
+                shelf.recall(name, records);
+                shelf.activate(name, Version::new(module, None));
+            }
+            Err(fault) => {
+                tracing::warn!(module = name, error = fault.chain(), "no version of it can run");
+            }
+        }
     }
 
     /// Loads bytes as a new version of `name`, which may be new too. Nothing changes before
@@ -149,13 +230,7 @@ impl Library {
     pub fn propose(&self, name: &str, bytes: &[u8]) -> Result<Change, Fault> {
         check_name(name)?;
         let digest = sha256(bytes);
-        let (kind, same) = match self.shelf().active(name) {
-            Some(version) if version.module.identity().sha256 == digest => {
-                (ChangeKind::Same, Some(version.module.clone()))
-            }
-            Some(_) => (ChangeKind::Replaced, None),
-            None => (ChangeKind::Added, None),
-        };
+        let (kind, same) = self.compare(name, &digest);
         let module = match same {
             Some(module) => module,
             None => self.runtime.load(name, bytes)?,
@@ -175,23 +250,58 @@ impl Library {
         module.or_else(|| self.get(name)).ok_or_else(|| no_module(name))
     }
 
+    /// What a content would be to the active version, which is given if it is the same. Where the
+    /// file in the directory is another one, which was refused, the same content replaces that.
+    fn compare(&self, name: &str, sha256: &str) -> (ChangeKind, Option<Loaded>) {
+        let shelf = self.shelf();
+        match shelf.active(name).map(|version| &version.module) {
+            Some(active) if active.identity().sha256 == sha256 => {
+                let refused = shelf.is_rejected(name);
+                let kind = if refused { ChangeKind::Replaced } else { ChangeKind::Same };
+                (kind, Some(active.clone()))
+            }
+            Some(_) => (ChangeKind::Replaced, None),
+            None => (ChangeKind::Added, None),
+        }
+    }
+
     /// The version before the active one, as a change.
     ///
     /// # Errors
-    /// There is no such module, or no version before.
+    /// There is no such module, or no version before; what is kept of it is damaged.
     pub fn rollback(&self, name: &str) -> Result<Change, Fault> {
-        let shelf = self.shelf();
-        let version = shelf.previous(name).ok_or_else(|| {
+        let kept = self.shelf().previous(name).ok_or_else(|| {
             let message = format!("module {name} has no earlier version to go back to");
             Fault::new(FaultKind::ModuleRefused, message)
         })?;
-        Ok(Change {
-            name: name.to_owned(),
-            kind: ChangeKind::Replaced,
-            module: Some(version.module.clone()),
-            bytes: Arc::clone(&version.bytes),
-            origin: Origin::Rollback,
-        })
+        self.restore(name, kept)
+    }
+
+    /// A version that is kept, by its digest (64 hex digits), as a change: one that ran before, or
+    /// one that was rolled away from.
+    ///
+    /// # Errors
+    /// No such version is kept; what is kept of it is damaged.
+    pub fn rollback_to(&self, name: &str, sha256: &str) -> Result<Change, Fault> {
+        let kept = self.shelf().kept(name, sha256).ok_or_else(|| {
+            let message = format!("no version of module {name} with the digest {sha256} is kept");
+            Fault::new(FaultKind::ModuleRefused, message)
+        })?;
+        self.restore(name, kept)
+    }
+
+    fn restore(&self, name: &str, kept: Kept) -> Result<Change, Fault> {
+        let bytes = match (kept.bytes, &self.versions) {
+            (Some(bytes), _) => bytes,
+            (None, Some(versions)) => versions.read(name, &kept.sha256)?.into(),
+            (None, None) => return Err(no_module(name)),
+        };
+        let module = match kept.module {
+            Some(module) => module,
+            None => self.load(name, &bytes)?,
+        };
+        let (name, kind) = (name.to_owned(), ChangeKind::Replaced);
+        Ok(Change { name, kind, module: Some(module), bytes, origin: Origin::Rollback })
     }
 
     /// The removal of a module, as a change.
@@ -209,44 +319,105 @@ impl Library {
     /// # Errors
     /// The file cannot be written; the old version stays active.
     pub fn accept(&self, change: Change) -> Result<(), Fault> {
+        self.take(change)?;
+        self.prune_code();
+        Ok(())
+    }
+
+    fn take(&self, change: Change) -> Result<(), Fault> {
         let Change { name, kind, module, bytes, origin } = change;
         if kind == ChangeKind::Same {
             return Ok(());
         }
         let mut folder = lock(&self.folder);
-        match (&module, origin) {
+        let version = module.map(|module| {
+            let bytes = (!self.keep(&module, &bytes)).then(|| Arc::clone(&bytes));
+            Version::new(module, bytes)
+        });
+        match (&version, origin) {
             (_, Origin::File) => {}
             (Some(_), _) => folder.write(&name, &bytes)?,
             (None, _) => folder.remove(&name)?,
         }
-        folder.clear_rejection(&name)?;
-        let mut shelf = self.shelf();
-        match module {
-            None => shelf.remove(&name),
-            Some(module) => {
-                let version = Version::new(module, bytes);
-                match origin {
-                    Origin::Rollback => shelf.roll_back(&name, version),
-                    Origin::File | Origin::Proposal => shelf.activate(&name, version),
-                }
-            }
-        }
+        folder.clear_note(&name);
+        self.place(&name, version, origin);
         Ok(())
+    }
+
+    /// Keeps a version's bytes in the store. Says whether they are there.
+    fn keep(&self, module: &Loaded, bytes: &[u8]) -> bool {
+        let identity = module.identity();
+        let (name, sha256) = (&identity.name, &identity.sha256);
+        let Some(versions) = &self.versions else {
+            return false;
+        };
+        let kept = versions.keep(name, sha256, bytes);
+        let done = kept.is_ok();
+        log_trouble(name, kept);
+        done
+    }
+
+    /// Changes the active version, here and in the store. The folder is locked meanwhile; the shelf
+    /// is not while files are written, so that nobody who looks a module up waits for a disk.
+    fn place(&self, name: &str, version: Option<Version>, origin: Origin) {
+        let versions = self.versions.as_ref();
+        let Some(version) = version else {
+            self.shelf().remove(name);
+            let forgotten = versions.map_or(Ok(()), |versions| versions.forget(name));
+            return log_trouble(name, forgotten);
+        };
+        let is_new = self.shelf().active(name).is_none();
+        let recalled = versions.filter(|_| is_new).map(|versions| versions.recall(name));
+        let records = {
+            let mut shelf = self.shelf();
+            shelf.recall(name, recalled.unwrap_or_default());
+            match origin {
+                Origin::Rollback => shelf.roll_back(name, version),
+                Origin::File | Origin::Proposal => shelf.activate(name, version),
+            }
+            shelf.records(name)
+        };
+        log_trouble(name, versions.map_or(Ok(()), |v| v.set_order(name, &records)));
     }
 
     /// Refuses a change: the old version stays. The reason stands in the status and, where the
     /// change is a file, in `NAME.wasm.rejected.txt` beside it.
     ///
     /// # Errors
-    /// The note cannot be written.
+    /// None at present: a note that cannot be written is logged.
     pub fn reject(&self, change: &Change, reason: &str) -> Result<(), Fault> {
+        let name = &change.name;
         if change.origin == Origin::File && change.module.is_some() {
-            lock(&self.folder).note_rejection(&change.name, reason)?;
+            let active = self.version_of(name);
+            lock(&self.folder).note(name, &note::text(name, reason, active.as_deref()));
         }
-        // A removal has no digest.
-        let digest = change.module.as_ref().map_or(String::new(), |_| sha256(&change.bytes));
-        self.shelf().note_rejection(&change.name, digest, reason.to_owned());
+        let removal = change.module.is_none();
+        let sha256 = if removal { String::new() } else { sha256(&change.bytes) };
+        let rejection = Rejection { sha256, reason: reason.to_owned(), removal };
+        self.shelf().note_rejection(name, rejection);
         Ok(())
+    }
+
+    /// What the active version says its number is.
+    fn version_of(&self, name: &str) -> Option<String> {
+        self.get(name).map(|module| module.identity().version.clone())
+    }
+
+    /// Removes what compilers of an earlier process left half-made.
+    fn clear_code(&self) {
+        if let Some(Err(error)) = self.runtime.code_dir().map(code_cache::clear) {
+            tracing::warn!(%error, "cannot clear the compiled code of unfinished files");
+        }
+    }
+
+    /// Keeps the compiled code within bounds.
+    fn prune_code(&self) {
+        let Some(dir) = self.runtime.code_dir() else {
+            return;
+        };
+        if let Err(error) = code_cache::prune(dir, &self.shelf().digests(), code_cache::BYTES_MAX) {
+            tracing::warn!(%error, "cannot remove compiled code that is not used");
+        }
     }
 
     fn load(&self, name: &str, bytes: &[u8]) -> Result<Loaded, Fault> {
@@ -261,6 +432,20 @@ impl Library {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The store of versions; without it, a rollback reaches as far back as the process.
+fn open_versions(dir: PathBuf) -> Option<Versions> {
+    let shown = dir.display().to_string();
+    Versions::open(dir)
+        .inspect_err(|error| tracing::warn!(dir = shown, %error, "cannot open the kept versions"))
+        .ok()
+}
+
+fn log_trouble(name: &str, done: io::Result<()>) {
+    if let Err(error) = done {
+        tracing::warn!(module = name, %error, "a version cannot be kept beyond this process");
+    }
 }
 
 fn removal(name: String, origin: Origin) -> Change {

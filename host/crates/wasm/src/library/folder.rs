@@ -1,48 +1,106 @@
-//! The directory on disk: which files changed and have settled, and writing so that a reader or a
-//! crash never meets half a module.
+//! The drop directory: which files changed and have settled, the notes beside those that were
+//! refused, and writing so that a reader or a crash never meets half a module.
+//!
+//! A file is read when it has settled, and its digest says whether it is new. A copy that pauses
+//! in the middle looks settled; where the content ends early, it is given more time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::fs;
-use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant};
 
 use wasmgate_model::{Fault, FaultKind};
 
-use crate::compile::next_number;
-use crate::limits::MODULE_BYTES_MAX;
+use super::drafts;
+use super::half::ends_early;
+use super::sight::{self, Sight, Stamp};
 
 const SUFFIX: &str = ".wasm";
 const REJECTED: &str = ".wasm.rejected.txt";
 /// A file that was not written to for this long has settled.
 const SETTLED_AFTER: Duration = Duration::from_millis(500);
+/// So has one that is the same in two looks this far apart, whatever its time says.
+const LOOKS_APART: Duration = Duration::from_millis(100);
+/// How long a file that ends in the middle of a module may wait for the rest. By our own clock:
+/// the one of a file server may be behind.
+const HALF_PATIENCE: Duration = Duration::from_secs(2);
+const FILE_MODE: u32 = 0o644;
 
-/// What tells one state of a file from another without reading it: inode, size, time of writing.
-type Stamp = (u64, u64, SystemTime);
+/// Whether files are given time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// At the start: what is there counts.
+    None,
+    /// Until a file has settled.
+    Settled,
+}
 
 struct Seen {
-    stamp: Stamp,
+    /// Or why it cannot even be looked at.
+    state: Result<Stamp, String>,
+    since: Instant,
+    /// The content ended early.
+    half: bool,
     /// The content was handed out.
     read: bool,
 }
 
-/// A file whose content may be new.
-pub(super) struct Found {
-    pub(super) name: String,
-    pub(super) bytes: Vec<u8>,
+impl Seen {
+    fn new(state: Result<Stamp, String>) -> Self {
+        Self { state, since: Instant::now(), half: false, read: false }
+    }
+
+    fn is_ready(&self, patience: Patience) -> bool {
+        match &self.state {
+            _ if self.read => false,
+            _ if patience == Patience::None => true,
+            Err(_) => true,
+            Ok(_) if self.half => self.since.elapsed() >= HALF_PATIENCE,
+            Ok(stamp) => {
+                self.since.elapsed() >= LOOKS_APART
+                    || stamp.age().is_some_and(|age| age >= SETTLED_AFTER)
+            }
+        }
+    }
+}
+
+/// What one walk through the directory finds.
+#[derive(Default)]
+struct Entries {
+    states: BTreeMap<String, Result<Stamp, String>>,
+    /// Named like a module, and no file.
+    odd: BTreeMap<OsString, &'static str>,
+    /// Names of modules that have a note.
+    notes: Vec<String>,
+}
+
+/// What came of reading a file.
+pub(super) enum Reading {
+    Content(Vec<u8>),
+    Unreadable(String),
+    /// It changed or is not whole yet: a later look finds it again.
+    Later,
 }
 
 /// The directory and what was last seen there.
 pub(super) struct Folder {
     dir: PathBuf,
     seen: BTreeMap<String, Seen>,
+    /// What is named like a module and is no file. Each is logged once.
+    odd: BTreeMap<OsString, &'static str>,
+    /// Notes cannot be written, and that was logged.
+    mute: bool,
 }
 
 impl Folder {
     pub(super) fn open(dir: PathBuf) -> Result<Self, Fault> {
         fs::create_dir_all(&dir).map_err(|e| fault("cannot create", &dir, e))?;
-        Ok(Self { dir, seen: BTreeMap::new() })
+        if let Err(error) = drafts::clear(&dir) {
+            tracing::warn!(%error, "cannot clear the modules' directory of unfinished files");
+        }
+        Ok(Self { dir, seen: BTreeMap::new(), odd: BTreeMap::new(), mute: false })
     }
 
     /// Names that have a file.
@@ -50,105 +108,138 @@ impl Folder {
         self.seen.keys().cloned().collect()
     }
 
-    /// Files that changed since they were last read, and have settled. `unsettled`: do not wait.
-    pub(super) fn changed(&mut self, unsettled: bool) -> Result<Vec<Found>, Fault> {
-        let stamps = self.stamps().map_err(|e| fault("cannot read", &self.dir, e))?;
-        self.seen.retain(|name, _| stamps.contains_key(name));
-        let mut found = Vec::new();
-        for (name, stamp) in stamps {
-            let before = self.seen.get(&name);
-            let same = before.is_some_and(|seen| seen.stamp == stamp);
-            if same && before.is_some_and(|seen| seen.read) {
-                continue;
+    /// Looks at every file: names of those to read, which changed since they were last read. Notes
+    /// about files that are gone go too.
+    pub(super) fn look(&mut self, patience: Patience) -> Result<Vec<String>, Fault> {
+        let unreadable = |e| fault("cannot read", &self.dir, e);
+        let Entries { states, odd, notes } = self.entries().map_err(unreadable)?;
+        for (file_name, what) in &odd {
+            if self.odd.get(file_name) != Some(what) {
+                tracing::warn!(file = ?file_name, "ignored in the modules' directory: {what}");
             }
-            let old = stamp.2.elapsed().is_ok_and(|age| age >= SETTLED_AFTER);
-            let mut read = unsettled || same || old;
-            if read {
-                match self.read(&name, stamp) {
-                    Ok(Some(bytes)) => found.push(Found { name: name.clone(), bytes }),
-                    // It went away or changed meanwhile: the next scan sees.
-                    Ok(None) => read = false,
-                    Err(error) => {
-                        tracing::warn!(module = name, %error, "cannot read a module's file");
-                    }
-                }
-            }
-            self.seen.insert(name, Seen { stamp, read });
         }
-        Ok(found)
+        self.odd = odd;
+        let mut before = std::mem::take(&mut self.seen);
+        for (name, state) in states {
+            let seen = before.remove(&name).filter(|seen| seen.state == state);
+            self.seen.insert(name, seen.unwrap_or_else(|| Seen::new(state)));
+        }
+        for name in notes {
+            if !self.seen.contains_key(&name) {
+                self.clear_note(&name);
+            }
+        }
+        let ready = self.seen.iter().filter(|(_, seen)| seen.is_ready(patience));
+        Ok(ready.map(|(name, _)| name.clone()).collect())
     }
 
-    fn stamps(&self) -> io::Result<BTreeMap<String, Stamp>> {
-        let mut stamps = BTreeMap::new();
+    fn entries(&self) -> io::Result<Entries> {
+        let Entries { mut states, mut odd, mut notes } = Entries::default();
         for entry in fs::read_dir(&self.dir)? {
             let entry = entry?;
             let file_name = entry.file_name();
-            let Some(name) = file_name.to_str().and_then(|n| n.strip_suffix(SUFFIX)) else {
-                continue;
-            };
-            if name.starts_with('.') {
+            let bytes = file_name.as_encoded_bytes();
+            if bytes.starts_with(b".") {
                 continue;
             }
-            match stamp(&entry.path()) {
-                Ok(Some(stamp)) => stamps.insert(name.to_owned(), stamp),
-                Ok(None) => None,
-                Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-                Err(error) => return Err(error),
+            if let Some(name) = file_name.to_str().and_then(|name| name.strip_suffix(REJECTED)) {
+                notes.push(name.to_owned());
+            }
+            if !bytes.ends_with(SUFFIX.as_bytes()) {
+                continue;
+            }
+            let Some(name) = file_name.to_str().and_then(|name| name.strip_suffix(SUFFIX)) else {
+                odd.insert(file_name, "a name that is not UTF-8");
+                continue;
             };
+            let state = match sight::look(&entry.path()) {
+                Sight::File(stamp) => Ok(stamp),
+                Sight::Unreadable(error) => Err(error.to_string()),
+                Sight::NoFile(what) => {
+                    odd.insert(file_name, what);
+                    continue;
+                }
+                Sight::Gone => continue,
+            };
+            states.insert(name.to_owned(), state);
         }
-        Ok(stamps)
+        Ok(Entries { states, odd, notes })
     }
 
-    /// The content of a file, if it is still the one with this stamp. A file over the size limit
-    /// is read a byte past it, which is enough to refuse it.
-    fn read(&self, name: &str, expected: Stamp) -> io::Result<Option<Vec<u8>>> {
+    /// Reads a file that a look found ready.
+    pub(super) fn read(&mut self, name: &str, patience: Patience) -> Reading {
         let path = self.path(name, SUFFIX);
-        let mut bytes = Vec::new();
-        let read = fs::File::open(&path)
-            .and_then(|file| file.take(MODULE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes))
-            .and_then(|_| stamp(&path));
-        match read {
-            Ok(now) if now == Some(expected) => Ok(Some(bytes)),
-            Ok(_) => Ok(None),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+        let Some(seen) = self.seen.get_mut(name) else {
+            return Reading::Later;
+        };
+        let stamp = match &seen.state {
+            Ok(stamp) => *stamp,
+            Err(reason) => {
+                seen.read = true;
+                return Reading::Unreadable(reason.clone());
+            }
+        };
+        match sight::read(&path, stamp) {
+            Ok(Some(bytes)) => {
+                let wait = patience == Patience::Settled && seen.since.elapsed() < HALF_PATIENCE;
+                if wait && ends_early(&bytes) {
+                    seen.half = true;
+                    return Reading::Later;
+                }
+                seen.read = true;
+                Reading::Content(bytes)
+            }
+            Ok(None) => Reading::Later,
+            // Tried again at every look: a file server comes back without the file changing.
+            Err(error) => Reading::Unreadable(error.to_string()),
         }
     }
 
     /// Puts a module's file in place, whole or not at all.
     pub(super) fn write(&mut self, name: &str, bytes: &[u8]) -> Result<(), Fault> {
         let path = self.path(name, SUFFIX);
-        let draft = self.dir.join(format!(".{name}.{}-{}", std::process::id(), next_number()));
-        let write = || {
-            let mut file = fs::File::create_new(&draft)?;
-            io::Write::write_all(&mut file, bytes)?;
-            file.sync_all()?;
-            fs::rename(&draft, &path)?;
-            fs::File::open(&self.dir)?.sync_all()?;
-            stamp(&path)
-        };
-        let written = write().map_err(|e| fault("cannot write", &path, e))?;
-        if let Some(stamp) = written {
-            self.seen.insert(name.to_owned(), Seen { stamp, read: true });
+        drafts::place(&self.dir, &format!("{name}{SUFFIX}"), bytes, FILE_MODE)
+            .map_err(|e| fault("cannot write", &path, e))?;
+        if let Sight::File(stamp) = sight::look(&path) {
+            let seen = Seen { read: true, ..Seen::new(Ok(stamp)) };
+            self.seen.insert(name.to_owned(), seen);
         }
         Ok(())
     }
 
     pub(super) fn remove(&mut self, name: &str) -> Result<(), Fault> {
         let path = self.path(name, SUFFIX);
-        remove_if_there(&path)?;
+        remove_if_there(&path).map_err(|e| fault("cannot remove", &path, e))?;
         self.seen.remove(name);
         Ok(())
     }
 
-    /// Says beside a file why it is not taken.
-    pub(super) fn note_rejection(&self, name: &str, reason: &str) -> Result<(), Fault> {
-        let path = self.path(name, REJECTED);
-        fs::write(&path, format!("{reason}\n")).map_err(|e| fault("cannot write", &path, e))
+    /// Says beside a file why it is not taken. Where that cannot be written, the status has it.
+    pub(super) fn note(&mut self, name: &str, text: &str) {
+        let file_name = format!("{name}{REJECTED}");
+        let path = self.dir.join(&file_name);
+        if fs::read(&path).is_ok_and(|old| old == text.as_bytes()) {
+            return;
+        }
+        match drafts::place(&self.dir, &file_name, text.as_bytes(), FILE_MODE) {
+            Ok(()) => self.mute = false,
+            Err(error) => self.complain("written", &path, &error),
+        }
     }
 
-    pub(super) fn clear_rejection(&self, name: &str) -> Result<(), Fault> {
-        remove_if_there(&self.path(name, REJECTED))
+    pub(super) fn clear_note(&mut self, name: &str) {
+        let path = self.path(name, REJECTED);
+        if let Err(error) = remove_if_there(&path) {
+            self.complain("removed", &path, &error);
+        }
+    }
+
+    /// Trouble with notes is logged once, until they can be written again.
+    fn complain(&mut self, what: &str, path: &Path, error: &io::Error) {
+        if !std::mem::replace(&mut self.mute, true) {
+            let note = path.display();
+            tracing::warn!(%note, %error, "a note on a rejected module cannot be {what}");
+        }
     }
 
     fn path(&self, name: &str, suffix: &str) -> PathBuf {
@@ -156,17 +247,13 @@ impl Folder {
     }
 }
 
-/// `None`: not a file.
-fn stamp(path: &Path) -> io::Result<Option<Stamp>> {
-    let file = fs::metadata(path)?;
-    Ok(if file.is_file() { Some((file.ino(), file.size(), file.modified()?)) } else { None })
-}
-
-fn remove_if_there(path: &Path) -> Result<(), Fault> {
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    // A file system that is read-only complains about files that are not there, too.
+    if path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        return Ok(());
+    }
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(fault("cannot remove", path, error))
-        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
 }
