@@ -7,6 +7,18 @@
 //! #[derive(Config)]
 //! struct Limits { pause: std::time::Duration } // cannot be a configuration field
 //! ```
+//! ```compile_fail,E0277
+//! # use wasmgate_sdk::prelude::*;
+//! #[derive(Config)]
+//! struct Limits { #[config(default = "none")] rows: i64 } // a text is no i64
+//! ```
+//! ```compile_fail,E0277
+//! # use wasmgate_sdk::prelude::*;
+//! # #[derive(Row)] struct Payment { amount: f64 }
+//! struct Limits { max: f64 } // add `#[derive(Config)]`
+//! #[transform]
+//! fn rule(row: &mut Payment, limits: &Limits) -> Verdict { keep() }
+//! ```
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

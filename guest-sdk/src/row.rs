@@ -11,6 +11,42 @@
 //! #[derive(Row)]
 //! struct Payment { amount: f32 } // `f32` cannot be read from a record
 //! ```
+//! ```compile_fail,E0277
+//! # use wasmgate_sdk::prelude::*;
+//! #[derive(Row)]
+//! struct Payment { note: String } // read as `&'a str`: nothing is copied
+//! ```
+//! ```compile_fail,E0277
+//! # use wasmgate_sdk::prelude::*;
+//! #[derive(Row)]
+//! struct Payment { #[write] tags: Vec<String> } // cannot be written to a record
+//! ```
+//! So is a function whose row is none, or that answers no [`Verdict`]:
+//! ```compile_fail,E0277
+//! # use wasmgate_sdk::prelude::*;
+//! struct Payment { amount: f64 } // add `#[derive(Row)]`
+//! #[transform]
+//! fn rule(row: &mut Payment) -> Verdict { keep() }
+//! ```
+//! ```compile_fail,E0308
+//! # use wasmgate_sdk::prelude::*;
+//! #[derive(Row)]
+//! struct Payment { amount: f64 }
+//! #[transform]
+//! fn rule(row: &mut Payment) -> bool { true }
+//! ```
+//! A kind of another storage, or a reserved name that does not exist, is an error too, and not
+//! first seen when the gateway binds the module:
+//! ```compile_fail
+//! # use wasmgate_sdk::prelude::*;
+//! #[derive(Row)]
+//! struct Payment { #[row(kind = "timestamp-us")] at: f64 } // has the type `i64`
+//! ```
+//! ```compile_fail
+//! # use wasmgate_sdk::prelude::*;
+//! #[derive(Row)]
+//! struct Payment<'a> { #[row(name = "$topik")] topic: &'a str } // only $key, $topic, ...
+//! ```
 
 use std::borrow::Cow;
 

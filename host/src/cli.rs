@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::commands;
+use crate::commands::module::new::Kind;
 use crate::exit::Failure;
 
 /// Captures changes, passes every record through WebAssembly modules, writes to Kafka or files.
@@ -44,7 +45,7 @@ enum Command {
         #[command(subcommand)]
         command: CheckpointsCommand,
     },
-    /// Look at modules
+    /// Make, test, measure and look at modules
     Module {
         #[command(subcommand)]
         command: ModuleCommand,
@@ -56,10 +57,44 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum ModuleCommand {
+    /// Make a folder with a new module: a crate, an example, a case
+    New {
+        /// Its name: lower-case letters, digits, dashes
+        name: String,
+        /// What it is an example of
+        #[arg(long, value_enum, default_value_t = Kind::Rule)]
+        kind: Kind,
+        /// A checkout of wasmgate whose SDK is used by its path; without it the SDK's sources are
+        /// put into the folder
+        #[arg(long, value_name = "PATH")]
+        sdk: Option<PathBuf>,
+    },
+    /// Run case files on a module; exit with 1 if something is not as expected
+    Test {
+        /// The module
+        file: PathBuf,
+        /// A folder of case files (*.yaml), or one; without it NAME.cases beside NAME.wasm
+        #[arg(long, value_name = "DIR")]
+        cases: Option<PathBuf>,
+    },
+    /// Measure what a module costs per record and per call
+    Bench {
+        /// The module
+        file: PathBuf,
+        /// The configuration to open it with
+        #[arg(long, value_name = "JSON")]
+        config: Option<String>,
+        /// A case file: its schema, its records and, without --config, its configuration
+        #[arg(long, value_name = "CASE")]
+        schema: Option<PathBuf>,
+    },
     /// Show what a module is and whether the gateway takes it
     Inspect {
         /// The module
         file: PathBuf,
+        /// A case file: what the module reads and writes under its configuration and schema
+        #[arg(long, value_name = "CASE")]
+        schema: Option<PathBuf>,
     },
 }
 
@@ -96,11 +131,27 @@ pub(crate) fn run() -> Result<ExitCode, Failure> {
                 commands::checkpoints::remove(&config, &pipeline)?;
             }
         },
-        Command::Module { command: ModuleCommand::Inspect { file } } => {
-            commands::inspect::inspect(&file)?;
-        }
+        Command::Module { command } => return module(command),
         Command::Compile { input, output } => {
             return Ok(wasmgate_wasm::compile_child_main(&input, &output));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn module(command: ModuleCommand) -> Result<ExitCode, Failure> {
+    match command {
+        ModuleCommand::New { name, kind, sdk } => {
+            commands::module::new::new(&name, kind, sdk.as_deref())?;
+        }
+        ModuleCommand::Test { file, cases } => {
+            return commands::module::test::test(&file, cases.as_deref());
+        }
+        ModuleCommand::Bench { file, config, schema } => {
+            commands::module::bench::bench(&file, config.as_deref(), schema.as_deref())?;
+        }
+        ModuleCommand::Inspect { file, schema } => {
+            commands::inspect::inspect(&file, schema.as_deref())?;
         }
     }
     Ok(ExitCode::SUCCESS)

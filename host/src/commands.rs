@@ -2,6 +2,7 @@
 
 pub(crate) mod checkpoints;
 pub(crate) mod inspect;
+pub(crate) mod module;
 pub(crate) mod run;
 pub(crate) mod schema;
 pub(crate) mod validate;

@@ -1,6 +1,7 @@
 //! What the derives and the attributes read alike: doc comments and `name = value` lists.
 
-use syn::{Attribute, Expr, ExprLit, Lit, LitStr, Meta};
+use syn::ext::IdentExt as _;
+use syn::{Attribute, Expr, ExprLit, Ident, Lit, LitStr, Meta};
 
 /// The doc comment, lines joined by a space.
 pub(crate) fn documentation(attributes: &[Attribute]) -> String {
@@ -38,6 +39,9 @@ impl Options {
                     let message = format!("unknown option, expected {}", allowed.join(" or "));
                     return Err(meta.error(message));
                 }
+                if options.has(&name) {
+                    return Err(meta.error(format!("`{name}` is given twice")));
+                }
                 match name.as_str() {
                     "name" => options.name = Some(meta.value()?.parse()?),
                     "kind" => options.kind = Some(meta.value()?.parse()?),
@@ -49,8 +53,43 @@ impl Options {
                 Ok(())
             })?;
         }
-        Ok(options)
+        match &options.name {
+            Some(name) if name.value().is_empty() => {
+                Err(syn::Error::new_spanned(name, "a name has at least one letter"))
+            }
+            _ => Ok(options),
+        }
     }
+
+    fn has(&self, name: &str) -> bool {
+        match name {
+            "name" => self.name.is_some(),
+            "kind" => self.kind.is_some(),
+            _ => self.default.is_some(),
+        }
+    }
+}
+
+/// Whether there is `#[NAME]`, which takes nothing in parentheses.
+pub(crate) fn mark(attributes: &[Attribute], name: &str) -> syn::Result<bool> {
+    let mut marks = attributes.iter().filter(|found| found.path().is_ident(name));
+    let Some(first) = marks.next() else { return Ok(false) };
+    if !matches!(first.meta, Meta::Path(_)) {
+        let message =
+            format!("`#[{name}]` takes nothing; a field's name is `#[row(name = \"...\")]`");
+        return Err(syn::Error::new_spanned(first, message));
+    }
+    match marks.next() {
+        Some(second) => {
+            Err(syn::Error::new_spanned(second, format!("`#[{name}]` is given twice")))
+        }
+        None => Ok(true),
+    }
+}
+
+/// The name of a field as it is in a record: `r#type` is `type`.
+pub(crate) fn plain_name(ident: &Ident) -> String {
+    ident.unraw().to_string()
 }
 
 /// `DeleteToTombstone` and `delete_to_tombstone` become `delete-to-tombstone`.

@@ -5,7 +5,7 @@ use quote::{ToTokens as _, quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{Data, DataEnum, DeriveInput, Expr, ExprLit, Field, Fields, Lit};
 
-use crate::attributes::{Options, documentation, kebab};
+use crate::attributes::{Options, documentation, kebab, plain_name};
 
 pub(crate) fn derive(input: &DeriveInput) -> syn::Result<TokenStream> {
     if !input.generics.params.is_empty() {
@@ -42,8 +42,12 @@ fn of_struct<'f>(
         let options = Options::read(&field.attrs, "config", &["name", "default"])?;
         let member = &field.ident;
         let ty = &field.ty;
-        let plain = member.as_ref().map(ToString::to_string).unwrap_or_default();
+        let plain = member.as_ref().map(plain_name).unwrap_or_default();
         let name = options.name.as_ref().map_or(plain, syn::LitStr::value);
+        if names.contains(&name) {
+            let message = format!("there is another field with the name `{name}`");
+            return Err(syn::Error::new_spanned(field, message));
+        }
         let doc = documentation(&field.attrs);
         let default = default_of(&options, ty);
         schemas.push(quote_spanned! { ty.span() =>
@@ -108,6 +112,10 @@ fn of_enum(input: &DeriveInput, data: &DataEnum) -> syn::Result<TokenStream> {
         }
         let options = Options::read(&variant.attrs, "config", &["name"])?;
         let word = options.name.map_or_else(|| kebab(&variant.ident.to_string()), |n| n.value());
+        if words.contains(&word) {
+            let message = format!("there is another variant with the word `{word}`");
+            return Err(syn::Error::new_spanned(variant, message));
+        }
         words.push(word);
         variants.push(&variant.ident);
     }

@@ -7,6 +7,8 @@ mod attributes;
 mod config;
 mod row;
 mod rule;
+#[cfg(test)]
+mod tests;
 
 use proc_macro::TokenStream;
 use syn::{DeriveInput, ItemFn, parse_macro_input};

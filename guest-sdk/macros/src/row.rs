@@ -1,11 +1,13 @@
 //! `#[derive(Row)]`: the projection, and a view over the columns without allocation per row.
 
+mod names;
+
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote, quote_spanned};
 use syn::spanned::Spanned as _;
 use syn::{Data, DeriveInput, Field, Fields, GenericParam, Ident, LitStr, Type};
 
-use crate::attributes::Options;
+use crate::attributes::{Options, mark, plain_name};
 
 /// One field of the author's struct.
 struct Member {
@@ -25,6 +27,7 @@ pub(crate) fn derive(input: &DeriveInput) -> syn::Result<TokenStream> {
         return Err(syn::Error::new_spanned(&input.ident, "a row is a struct with named fields"));
     };
     let members = fields.named.iter().map(Member::of).collect::<syn::Result<Vec<_>>>()?;
+    names::check(&members)?;
     let ident = &input.ident;
     let (lifetime, implementor) = lifetime_of(input)?;
     let projection = projection(&members);
@@ -59,8 +62,7 @@ fn lifetime_of(input: &DeriveInput) -> syn::Result<(TokenStream, TokenStream)> {
 
 impl Member {
     fn of(field: &Field) -> syn::Result<Self> {
-        let has = |name: &str| field.attrs.iter().any(|found| found.path().is_ident(name));
-        let (write, both) = (has("write"), has("read_write"));
+        let (write, both) = (mark(&field.attrs, "write")?, mark(&field.attrs, "read_write")?);
         if write && both {
             let message = "`#[read_write]` includes `#[write]`: use one of them";
             return Err(syn::Error::new_spanned(field, message));
@@ -69,10 +71,11 @@ impl Member {
         let Some(ident) = field.ident.clone() else {
             return Err(syn::Error::new_spanned(field, "a row field has a name"));
         };
-        let plain = ident.to_string();
+        let plain = plain_name(&ident);
+        let kind = options.kind.as_ref().map(|kind| kind_of(kind, &field.ty)).transpose()?;
         Ok(Self {
             name: options.name.map_or(plain, |name| name.value()),
-            kind: options.kind.as_ref().map(kind_of).transpose()?,
+            kind,
             ty: field.ty.clone(),
             ident,
             read: !write,
@@ -82,24 +85,29 @@ impl Member {
 }
 
 /// Kinds that share a representation with the default kind of a field type.
-fn kind_of(name: &LitStr) -> syn::Result<TokenStream> {
-    let variant = match name.value().as_str() {
-        "boolean" => "Boolean",
-        "integer" => "Integer",
-        "float" => "Float",
-        "text" => "Text",
-        "json" => "Json",
-        "decimal" => "Decimal",
-        "uuid" => "Uuid",
-        "timestamp-us" => "TimestampUs",
-        "date-days" => "DateDays",
-        "time-us" => "TimeUs",
+fn kind_of(name: &LitStr, ty: &Type) -> syn::Result<TokenStream> {
+    let (variant, types) = match name.value().as_str() {
+        "boolean" => ("Boolean", "bool"),
+        "integer" => ("Integer", "i64"),
+        "float" => ("Float", "f64"),
+        "text" => ("Text", "str"),
+        "json" => ("Json", "str"),
+        "decimal" => ("Decimal", "str"),
+        "uuid" => ("Uuid", "str"),
+        "timestamp-us" => ("TimestampUs", "i64"),
+        "date-days" => ("DateDays", "i64"),
+        "time-us" => ("TimeUs", "i64"),
         _ => {
             let message = "unknown kind, expected boolean, integer, float, text, json, decimal, \
                            uuid, timestamp-us, date-days or time-us";
             return Err(syn::Error::new_spanned(name, message));
         }
     };
+    if names::storage(ty).is_some_and(|storage| storage != types) {
+        let (kind, types) = (name.value(), if types == "str" { "&'a str" } else { types });
+        let message = format!("a field of kind {kind} has the type `{types}`, or an Option of it");
+        return Err(syn::Error::new_spanned(ty, message));
+    }
     let variant = format_ident!("{variant}");
     Ok(quote! { ::wasmgate_sdk::contract::Kind::#variant })
 }

@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned as _;
-use syn::{FnArg, ItemFn, Type};
+use syn::{FnArg, ItemFn, ReturnType, Type};
 
 use crate::attributes::{documentation, kebab};
 
@@ -93,6 +93,18 @@ fn parameters(
 ) -> syn::Result<(Type, Option<Type>)> {
     if !arguments.is_empty() {
         return Err(syn::Error::new(arguments.span(), "this attribute takes no arguments"));
+    }
+    let signature = &function.sig;
+    if let Some(word) = &signature.asyncness {
+        let message = "a rule is not async: there is nothing in a module to wait for";
+        return Err(syn::Error::new_spanned(word, message));
+    }
+    if signature.generics.params.iter().any(|p| !matches!(p, syn::GenericParam::Lifetime(_))) {
+        let message = "a rule has no type parameters: the gateway calls it with one row type";
+        return Err(syn::Error::new_spanned(&signature.generics, message));
+    }
+    if let ReturnType::Default = signature.output {
+        return Err(syn::Error::new_spanned(signature, expected));
     }
     let mut types = Vec::new();
     for input in &function.sig.inputs {

@@ -2,28 +2,69 @@
 
 use std::path::Path;
 
-use wasmgate_connector::ModuleKind;
-use wasmgate_wasm::{Form, Inspection, Limits, Runtime};
+use wasmgate_cases::Bound;
+use wasmgate_connector::{Module as _, ModuleKind, Read, Write};
+use wasmgate_model::Shape;
+use wasmgate_wasm::{Form, Inspection};
 
-use crate::assemble::compiler;
+use crate::commands::module::file::{case, read, runtime, transform};
 use crate::exit::{Failure, print};
 
-/// Shows what a module is and whether the gateway takes it.
+/// Shows what a module is and whether the gateway takes it; with a case file also what it reads
+/// and writes under that configuration and schema.
 ///
 /// # Errors
 /// The file cannot be read, is no module, or would be refused.
-pub(crate) fn inspect(file: &Path) -> Result<(), Failure> {
+pub(crate) fn inspect(file: &Path, schema: Option<&Path>) -> Result<(), Failure> {
     let name = file.display();
-    let bytes = std::fs::read(file)
-        .map_err(|error| Failure::Runtime(format!("{name}: cannot be read: {error}")))?;
-    let runtime = Runtime::new(Limits::default(), None)?.with_compiler(compiler()?);
-    let inspection = runtime
+    let bytes = read(file)?;
+    let inspection = runtime()?
         .inspect(&bytes)
         .map_err(|fault| Failure::Runtime(format!("{name}: {}", fault.chain())))?;
     print(&describe(&inspection))?;
     match inspection.refusal {
-        None => Ok(()),
+        None => schema.map_or(Ok(()), |schema| print(&lineage(file, schema)?)),
         Some(refusal) => Err(Failure::Runtime(format!("{name}: would be refused: {refusal}"))),
+    }
+}
+
+/// What the module does to the records of a case's schema.
+fn lineage(file: &Path, schema: &Path) -> Result<String, Failure> {
+    let case = case(schema)?;
+    let module = transform(file)?;
+    let refused = |fault: wasmgate_model::Fault| {
+        Failure::Runtime(format!("{}: {}", file.display(), fault.chain()))
+    };
+    let mut stage = module.open(&case.config.to_string()).map_err(refused)?;
+    let bound = Bound::new(&mut *stage, &case, &case.schema.name, 0).map_err(refused)?;
+    stage.close();
+    let Some(projection) = &bound.projection else {
+        return Ok(format!("reads    nothing: records of {} pass untouched", case.schema.name));
+    };
+    let read = |read: &Read| {
+        let optional = if read.optional { "" } else { ", must be there" };
+        format!("{} ({}{optional})", read.name, read.kind.name())
+    };
+    let write = |write: &Write| format!("{} ({})", write.name, write.kind.name());
+    let rename = |(from, to): &(String, String)| format!("{from} to {to}");
+    let lines = [
+        ("reads", projection.reads.iter().map(read).collect::<Vec<_>>()),
+        ("writes", projection.writes.iter().map(write).collect()),
+        ("removes", projection.removes.clone()),
+        ("renames", projection.renames.iter().map(rename).collect()),
+    ];
+    let mut lines: Vec<String> =
+        lines.iter().map(|(label, names)| format!("{label:8} {}", list(names))).collect();
+    if projection.shape == Shape::Row {
+        lines.push("shape    the flat row in place of a change envelope".to_owned());
+    }
+    Ok(lines.join("\n"))
+}
+
+fn list(names: &[String]) -> String {
+    match names {
+        [] => "none".to_owned(),
+        names => names.join(", "),
     }
 }
 
@@ -33,10 +74,6 @@ fn describe(found: &Inspection) -> String {
         Form::CoreModule => "core module (the gateway makes it a component)",
     };
     let world = found.kind.map_or("none of wasmgate:transform", world);
-    let list = |names: &[String]| match names {
-        [] => "none".to_owned(),
-        names => names.join(", "),
-    };
     let mut lines = vec![
         ("form", form.to_owned()),
         ("world", world.to_owned()),

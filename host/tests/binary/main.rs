@@ -1,6 +1,7 @@
 //! The binary from outside, as users meet it: its configuration, its runs, its modules.
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests")]
 
+mod authors;
 mod checkpoints;
 mod config;
 mod gateway;

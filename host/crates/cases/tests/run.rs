@@ -1,0 +1,177 @@
+//! Case files on a module of closures: decoded, called, applied, encoded, compared.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+use wasmgate_cases::{Bound, CaseFile, Report, Sample, made_up, run, run_cases};
+use wasmgate_connector::fakes::{FnModule, fn_module};
+use wasmgate_connector::{
+    Emission, Module as _, Projection, Read, StageInput, StageOutput, StageReject, StageVerdict,
+    Write,
+};
+use wasmgate_model::{Column, Fault, FaultKind, Kind};
+
+fn write(name: &str, kind: Kind) -> Write {
+    Write { name: name.to_owned(), kind, nullable: true }
+}
+
+/// Reads `n` as float, writes twice of it and the topic of large ones; drops what is negative,
+/// fails on 13, emits a record for 99, refuses a configuration with `bad`.
+fn doubler(optional: bool) -> FnModule {
+    let projection = Projection {
+        reads: vec![Read { name: "n".to_owned(), kind: Kind::Float, optional }],
+        writes: vec![
+            write("double", Kind::Float),
+            write("$topic", Kind::Text),
+            write("$header.seen", Kind::Text),
+        ],
+        removes: vec!["secret".to_owned()],
+        ..Projection::default()
+    };
+    fn_module("doubler", projection, process).opening(|config| {
+        let refused = Fault::new(FaultKind::ModuleRefused, "the word `bad` is not liked");
+        if config.contains("bad") { Err(refused) } else { Ok(()) }
+    })
+}
+
+fn process(input: &StageInput<'_>) -> Result<StageOutput, Fault> {
+    let mut output = StageOutput::default();
+    let (mut doubles, mut topics) = (Column::new(Kind::Float), Column::new(Kind::Text));
+    let mut seen = Column::new(Kind::Text);
+    for row in 0..input.rows {
+        let n = input.columns[0].float(row as usize).unwrap_or_default();
+        if n == 13.0 {
+            return Err(Fault::new(FaultKind::ModuleTrap, "unlucky"));
+        }
+        if n < 0.0 {
+            output.rejects.push(StageReject { row, verdict: StageVerdict::Drop });
+        }
+        if n == 99.0 {
+            output.extra.push(Emission {
+                topic: "more".to_owned(),
+                parents: vec![row],
+                fields: Vec::new(),
+                columns: Vec::new(),
+            });
+        }
+        doubles.push_float(n * 2.0);
+        if n > 50.0 { topics.push_bytes(b"large") } else { topics.push_absent() }
+        if n > 50.0 { seen.push_bytes(b"yes") } else { seen.push_absent() }
+    }
+    output.columns = vec![doubles, topics, seen];
+    Ok(output)
+}
+
+fn report(text: &str) -> Report {
+    let case = CaseFile::parse("case", text).unwrap();
+    run_cases(&doubler(false), &[case]).unwrap()
+}
+
+fn passes(text: &str) {
+    let report = report(text);
+    assert!(report.passed(), "{report}");
+}
+
+#[test]
+fn records_leave_as_the_gateway_would_write_them() {
+    passes(
+        "rows:\n\
+         - { value: { n: 1, a: [1, { b: null }] }, key: k, expect: { write: { double: 2 } } }\n\
+         - { value: { n: -1 }, expect: drop }\n\
+         - value: { n: 60, secret: x }\n  headers: { own: 1 }\n  \
+           expect: { write: { double: 120 }, remove: [secret], topic: large, \
+                     headers: { seen: 'yes' } }\n\
+         - { value: {}, expect: { dead-letter: missing-field, message: '\"n\"' } }\n\
+         - { value: { n: x }, expect: { dead-letter: wrong-kind } }\n\
+         - { value: 7, expect: { dead-letter: invalid-json } }\n\
+         - { value: null, key: { id: 1 }, expect: keep }\n",
+    );
+}
+
+#[test]
+fn envelopes_keep_their_shape() {
+    passes(
+        "schema: { envelope: true }\n\
+         rows:\n\
+         - value: { op: u, before: { n: 1 }, after: { n: 2 }, source: { lsn: 1 } }\n  \
+           expect: { write: { double: 4 } }\n\
+         - { value: { op: d, before: { n: 3 }, after: null }, expect: { write: { double: 6 } } }\n",
+    );
+}
+
+#[test]
+fn a_culprit_is_found_and_its_neighbours_pass() {
+    passes(
+        "rows:\n\
+         - { value: { n: 1 }, expect: { write: { double: 2 } } }\n\
+         - { value: { n: 13 }, expect: { dead-letter: module-trap, message: unlucky } }\n\
+         - { value: { n: 2 }, expect: { write: { double: 4 } } }\n",
+    );
+}
+
+#[test]
+fn typed_schemas_are_checked_and_decimals_converted() {
+    passes(
+        "schema: { fields: { id: integer, n: decimal }, key: [id] }\n\
+         rows: [{ value: { id: 1, n: '2.50' }, expect: { write: { double: 5 } } }]\n",
+    );
+    passes(
+        "schema: { name: t, fields: { id: integer } }\n\
+         refuses: 'reads field \"n\", which t does not have (it has id)'\n",
+    );
+    passes("schema: { fields: { n: text } }\nrefuses: 'as float; it is text'\n");
+    passes("config: { bad: 1 }\nrefuses: is not liked\n");
+}
+
+#[test]
+fn what_is_not_as_expected_is_reported_with_its_line() {
+    for (text, parts) in [
+        (
+            "rows:\n- { value: { n: 1 }, expect: keep }\n- { value: { n: 60 }, expect: drop }\n",
+            &["case.yaml:2", "value.double: expected nothing, found 2", "case.yaml:3",
+              "verdict: expected drop, found keep", "1 case, 2 records: 2 not as expected"][..],
+        ),
+        ("config: { bad: 1 }\nrows: [{ value: 1, expect: keep }]", &["found a refusal: the word"]),
+        ("refuses: anything", &["refusal: expected … anything …, found none"]),
+        (
+            "rows: [{ value: { n: 99 }, expect: { write: { double: 198 }, topic: large, \
+             headers: { seen: 'yes' } } }]",
+            &["additional records: expected none, found some of topic more"],
+        ),
+    ] {
+        let shown = report(text).to_string();
+        for part in parts {
+            assert!(shown.contains(part), "{part:?} is not in\n{shown}");
+        }
+    }
+}
+
+#[test]
+fn a_folder_that_holds_no_cases_is_a_fault() {
+    let dir = tempfile::tempdir().unwrap();
+    let fault = run(&doubler(false), dir.path()).unwrap_err();
+    assert!(fault.chain().contains("there is no case file"), "{}", fault.chain());
+    std::fs::write(dir.path().join("a.yaml"), "rows: 7").unwrap();
+    let fault = run(&doubler(false), dir.path()).unwrap_err();
+    assert_eq!(fault.kind, FaultKind::ModuleRefused);
+    assert!(fault.chain().contains("a.yaml:1: rows: found 7"), "{}", fault.chain());
+    let text = "rows: [{ value: { n: 1 }, expect: { write: { double: 2 } } }]";
+    std::fs::write(dir.path().join("a.yaml"), text).unwrap();
+    assert_eq!(run(&doubler(false), dir.path()).unwrap().to_string(), "1 case, 1 record: all as expected");
+}
+
+#[test]
+fn samples_repeat_the_records_that_reach_the_module() {
+    let text = "rows:\n- { value: { n: 3 }, expect: keep }\n- { value: {}, expect: keep }\n";
+    let case = CaseFile::parse("case", text).unwrap();
+    let mut stage = doubler(false).open("{}").unwrap();
+    let bound = Bound::new(&mut *stage, &case, "test", 0).unwrap();
+    let output = Sample::new(&case, &bound, 5).unwrap().call(&mut *stage).unwrap();
+    assert_eq!((0..5).map(|row| output.columns[0].float(row)).collect::<Vec<_>>(), [Some(6.0); 5]);
+    assert_eq!(Sample::empty(&bound).call(&mut *stage).unwrap().columns[0].len(), 0);
+
+    let made = made_up(case, &bound);
+    let output = Sample::new(&made, &bound, 2).unwrap().call(&mut *stage).unwrap();
+    assert_eq!(output.columns[0].float(1), Some(25.0));
+    let none = CaseFile::parse("case", "rows: [{ value: {}, expect: keep }]").unwrap();
+    let fault = Sample::new(&none, &bound, 2).unwrap_err();
+    assert!(fault.chain().contains("no record of the case"), "{}", fault.chain());
+}

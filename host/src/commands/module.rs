@@ -1,0 +1,7 @@
+//! `wasmgate module …`: what rule authors use.
+
+pub(crate) mod bench;
+pub(crate) mod file;
+pub(crate) mod new;
+mod sdk;
+pub(crate) mod test;

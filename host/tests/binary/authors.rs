@@ -1,0 +1,184 @@
+//! What rule authors use, from outside: `wasmgate module new`, `test`, `bench` and `inspect`.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+/// Runs `wasmgate module …` in a folder; gives the code, standard output and standard error.
+fn module(dir: &Path, args: &[&str]) -> (Option<i32>, String, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_wasmgate"));
+    let Output { status, stdout, stderr } =
+        command.arg("module").args(args).current_dir(dir).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code(), text(stdout), text(stderr))
+}
+
+fn transforms() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../transforms")
+}
+
+/// Whether the shipped components are built; insisted on in CI.
+fn built() -> bool {
+    let there = ["quality-check", "fraud-rule", "route", "identity", "dlq-decision"]
+        .iter()
+        .all(|name| transforms().join(format!("{name}.wasm")).is_file());
+    assert!(there || std::env::var_os("CI").is_none(), "`cargo xtask modules` builds them");
+    there
+}
+
+#[test]
+fn the_cases_of_the_shipped_modules_hold_on_their_components() {
+    if !built() {
+        return;
+    }
+    for name in ["quality-check", "fraud-rule", "route", "identity"] {
+        let (file, cases) = (format!("{name}.wasm"), format!("{name}/cases"));
+        let (code, out, err) = module(&transforms(), &["test", &file, "--cases", &cases]);
+        assert_eq!(code, Some(0), "{name}: {out}{err}");
+        assert!(out.contains("all as expected"), "{name}: {out}");
+    }
+}
+
+#[test]
+fn cases_that_do_not_hold_are_shown_and_end_with_one() {
+    if !built() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("rule.wasm");
+    std::fs::copy(transforms().join("fraud-rule.wasm"), &file).unwrap();
+    let (code, _, err) = module(dir.path(), &["test", "rule.wasm"]);
+    assert!(code == Some(1) && err.contains("rule.cases: cannot be read"), "{code:?} {err}");
+
+    std::fs::create_dir(dir.path().join("rule.cases")).unwrap();
+    let case = dir.path().join("rule.cases/one.yaml");
+    let text = "about: marks\nconfig: { conditions: [{ field: n, op: '>', value: 1 }] }\n\
+                rows:\n  - value: { n: 2 }\n    expect: { write: { is_fraud: false } }\n";
+    std::fs::write(&case, text).unwrap();
+    let (code, out, _) = module(dir.path(), &["test", "rule.wasm"]);
+    assert_eq!(code, Some(1), "{out}");
+    for part in [
+        "one.yaml:4 (marks)",
+        "value.is_fraud: expected false, found true",
+        "1 case, 1 record: 1 not as expected",
+    ] {
+        assert!(out.contains(part), "{part:?} is not in\n{out}");
+    }
+    std::fs::write(&case, text.replace("false", "true")).unwrap();
+    let (code, out, _) = module(dir.path(), &["test", "rule.wasm"]);
+    assert_eq!((code, out.as_str()), (Some(0), "1 case, 1 record: all as expected\n"));
+
+    std::fs::write(&case, "rows: []\nconfg: {}\n").unwrap();
+    let (code, _, err) = module(dir.path(), &["test", "rule.wasm"]);
+    assert!(code == Some(1) && err.contains("one.yaml:2: a case: there is no `confg`"), "{err}");
+    let policy = transforms().join("dlq-decision.wasm");
+    std::fs::write(&case, text).unwrap();
+    let args = ["test", policy.to_str().unwrap(), "--cases", "rule.cases"];
+    let (code, _, err) = module(dir.path(), &args);
+    assert!(code == Some(1) && err.contains("of the world dead-letter-policy"), "{err}");
+}
+
+#[test]
+fn a_bench_measures_every_size_and_the_floor() {
+    if !built() {
+        return;
+    }
+    let args = ["bench", "fraud-rule.wasm"];
+    let (code, out, err) = module(&transforms(), &args);
+    assert_eq!(code, Some(0), "{out}{err}");
+    let rows = |size: &str| {
+        let line = out.lines().find(|line| line.trim_start().starts_with(size));
+        line.unwrap_or_else(|| panic!("no line {size}:\n{out}")).split_whitespace().nth(1)
+    };
+    for size in ["1 ", "16 ", "256 ", "1024 "] {
+        let ns: f64 = rows(size).unwrap().parse().unwrap();
+        assert!(ns > 0.0, "{out}");
+    }
+    assert!(out.contains("call floor (no records)") && out.contains("made up"), "{out}");
+    assert!(out.contains("reads monthly_spending") && out.contains("writes is_fraud"), "{out}");
+
+    let config = r#"{ "conditions": [{ "field": "amount", "op": ">", "value": 1 }] }"#;
+    let case = "fraud-rule/cases/topic.yaml";
+    let args = ["bench", "fraud-rule.wasm", "--schema", case, "--config", config];
+    let (code, out, err) = module(&transforms(), &args);
+    assert_eq!(code, Some(0), "{out}{err}");
+    assert!(out.contains("reads amount") && !out.contains("made up"), "{out}");
+    let (code, _, err) = module(&transforms(), &["bench", "fraud-rule.wasm", "--config", "{"]);
+    assert!(code == Some(1) && err.contains("--config: not valid JSON"), "{err}");
+}
+
+#[test]
+fn inspect_shows_the_contract_and_what_a_schema_makes_of_it() {
+    if !built() {
+        return;
+    }
+    let args = ["inspect", "fraud-rule.wasm", "--schema", "fraud-rule/cases/topic.yaml"];
+    let (code, out, err) = module(&transforms(), &args);
+    assert_eq!(code, Some(0), "{out}{err}");
+    for part in [
+        "world    transform",
+        "imports  ",
+        "size     ",
+        "\"conditions\"",
+        "reads    amount (text)",
+        "writes   is_fraud (boolean), $topic (text)",
+        "removes  none",
+    ] {
+        assert!(out.contains(part), "{part:?} is not in\n{out}");
+    }
+}
+
+#[test]
+fn files_that_never_end_are_not_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = dir.path().join("fifo.wasm");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let large = dir.path().join("large.wasm");
+    std::fs::File::create(&large).unwrap().set_len(33 << 20).unwrap();
+    for (file, part) in [
+        (fifo.to_str().unwrap(), "is no regular file"),
+        ("/dev/zero", "is no regular file"),
+        ("/dev/stdin", "is no regular file"),
+        (".", "is no regular file"),
+        ("missing.wasm", "cannot be read"),
+        (large.to_str().unwrap(), "larger than a module may be (32 MiB)"),
+    ] {
+        let (code, _, err) = module(dir.path(), &["inspect", file]);
+        assert!(code == Some(1) && err.contains(part), "{file}: {code:?} {err}");
+    }
+}
+
+#[test]
+fn a_new_module_is_a_crate_with_everything_it_needs() {
+    let dir = tempfile::tempdir().unwrap();
+    for kind in ["filter", "rule", "route", "mask"] {
+        let name = format!("my-{kind}");
+        let (code, out, err) = module(dir.path(), &["new", &name, "--kind", kind]);
+        assert_eq!(code, Some(0), "{out}{err}");
+        assert!(out.contains(&format!("cd {name}")), "{out}");
+        let read = |file: &str| std::fs::read_to_string(dir.path().join(&name).join(file)).unwrap();
+        let source = read("src/lib.rs");
+        assert!(!source.contains("rule_name"), "{source}");
+        assert!(source.contains(&format!("my_{kind}")) || kind == "mask", "{source}");
+        assert!(read("Cargo.toml").contains("path = 'sdk/guest-sdk'"));
+        assert!(read("sdk/guest-sdk/src/bindings.rs").contains("path: \"../wit\""));
+        assert!(read("sdk/wit/world.wit").contains("world transform"));
+        wasmgate_cases::load(&dir.path().join(&name).join("cases")).unwrap();
+    }
+    let (code, _, err) = module(dir.path(), &["new", "my-rule"]);
+    assert!(code == Some(1) && err.contains("my-rule: is there already"), "{err}");
+    for bad in ["Rule", "../rule", "fn"] {
+        let (code, _, err) = module(dir.path(), &["new", bad]);
+        assert_eq!(code, Some(1), "{bad}: {err}");
+    }
+    let (code, _, err) = module(dir.path(), &["new", "other", "--sdk", "."]);
+    assert!(code == Some(1) && err.contains("neither a checkout"), "{err}");
+    assert!(!dir.path().join("other").exists());
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let (code, _, err) =
+        module(dir.path(), &["new", "other", "--sdk", root.to_str().unwrap()]);
+    assert_eq!(code, Some(0), "{err}");
+    let manifest = std::fs::read_to_string(dir.path().join("other/Cargo.toml")).unwrap();
+    let sdk = std::fs::canonicalize(root.join("guest-sdk")).unwrap();
+    assert!(manifest.contains(&format!("path = '{}'", sdk.display())), "{manifest}");
+    assert!(!dir.path().join("other/sdk").exists());
+}
