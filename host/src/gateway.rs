@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use wasmgate_admin::{
-    Action, ApiError, CheckpointView, Component, Deletion, FieldsView, Gateway, ModuleState,
-    ModuleView, NotReady, PipelineView, PreviousView, Readiness, ReloadView, StageView, StatsView,
-    TopicFieldsView, Upload, UploadState,
+    Action, ApiError, BreakerView, CheckpointView, Component, Deletion, FieldsView, Gateway,
+    MisfitView, ModuleState, ModuleView, NotReady, PipelineView, PreviousView, Readiness,
+    ReloadView, RenameView, StageView, StatsView, TopicFieldsView, Upload, UploadState,
 };
 use wasmgate_model::{Fault, FaultKind};
-use wasmgate_pipeline::{Pipeline, PipelineStatus, State};
+use wasmgate_pipeline::{Pipeline, PipelineStatus, StageFields, StageStatus, State};
 use wasmgate_telemetry::Telemetry;
 use wasmgate_wasm::{Loaded, ModuleStats, ModuleStatus};
 
@@ -54,7 +54,10 @@ impl Process {
         let active = self.modules.library().get(&status.name);
         let identity = active.as_ref().map(Loaded::identity);
         let schema = identity.and_then(|i| serde_json::from_str(&i.config_schema).ok());
-        let previous = status.previous.into_iter();
+        let kept = |versions: Vec<(String, String)>| {
+            let versions = versions.into_iter();
+            versions.map(|(version, sha256)| PreviousView { version, sha256 }).collect()
+        };
         ModuleView {
             state: match status.state {
                 wasmgate_wasm::ModuleState::Active => ModuleState::Active,
@@ -65,12 +68,13 @@ impl Process {
             sha256: identity.map(|i| i.sha256.clone()),
             summary: identity.map(|i| i.summary.clone()),
             loaded_at_ms: active.is_some().then_some(status.loaded_at_us / 1000),
-            imports: Vec::new(),
+            imports: active.as_ref().map(Loaded::imports).unwrap_or_default(),
             config_schema: schema,
             rejected: status.error.or_else(|| self.modules.refused(&status.name)),
             used_by: self.modules.used_by(&status.name),
             uses: self.modules.uses(&status.name),
-            previous: previous.map(|(version, sha256)| PreviousView { version, sha256 }).collect(),
+            previous: kept(status.previous),
+            aside: kept(status.aside),
             stats: active.is_some().then(|| stats_view(&status.stats)),
             name: status.name,
         }
@@ -167,17 +171,21 @@ impl Gateway for Process {
         }
     }
 
-    async fn roll_back(&self, name: &str) -> Result<ModuleView, ApiError> {
+    async fn roll_back(&self, name: &str, sha256: Option<&str>) -> Result<ModuleView, ApiError> {
         self.known_module(name)?;
         let status = |process: &Self| {
             process.modules.library().list().into_iter().find(|status| status.name == name)
         };
-        if status(self).is_some_and(|status| status.previous.is_empty()) {
-            let message = format!("module `{name}` has no earlier version to go back to");
+        let kept = status(self).is_some_and(|status| match sha256 {
+            Some(wanted) => status.previous.iter().chain(&status.aside).any(|v| v.1 == wanted),
+            None => !status.previous.is_empty(),
+        });
+        if !kept {
+            let message = format!("no such earlier version of module `{name}` is kept");
             return Err(ApiError::new(409, "module-no-previous", message));
         }
-        let owned = name.to_owned();
-        let done = self.apart(move |modules| modules.roll_back(&owned)).await?;
+        let (owned, sha256) = (name.to_owned(), sha256.map(str::to_owned));
+        let done = self.apart(move |modules| modules.roll_back(&owned, sha256.as_deref())).await?;
         done.map_err(|fault| refused(&fault))?;
         let status = status(self).ok_or_else(|| ApiError::module_unknown(name))?;
         Ok(self.view(status))
@@ -221,8 +229,8 @@ fn refused(fault: &Fault) -> ApiError {
 
 fn pipeline_view(status: PipelineStatus) -> PipelineView {
     let marks = status.checkpoint.into_iter();
-    let stages = status.stages.into_iter();
     let topics = status.fields.into_iter();
+    let misfits = status.misfits.into_iter();
     PipelineView {
         name: status.name,
         state: status.state.name().to_owned(),
@@ -239,19 +247,40 @@ fn pipeline_view(status: PipelineStatus) -> PipelineView {
         checkpoint: marks
             .map(|(partition, position)| CheckpointView { partition, position })
             .collect(),
-        stages: stages
-            .map(|s| StageView { module: s.name, version: s.version, sha256: s.sha256 })
-            .collect(),
+        stages: status.stages.into_iter().map(stage_view).collect(),
         fields: topics
             .map(|(topic, stages)| {
-                let stages = stages.into_iter();
-                let view = |s: wasmgate_pipeline::StageFields| FieldsView {
-                    module: s.stage,
-                    reads: s.reads,
-                    writes: s.writes,
-                };
-                TopicFieldsView { topic, stages: stages.map(view).collect() }
+                let stages = stages.into_iter().map(fields_view).collect();
+                TopicFieldsView { topic, stages }
             })
             .collect(),
+        misfits: misfits.map(|(topic, reason)| MisfitView { topic, reason }).collect(),
+    }
+}
+
+fn stage_view(stage: StageStatus) -> StageView {
+    StageView {
+        module: stage.name,
+        version: stage.version,
+        sha256: stage.sha256,
+        breaker: BreakerView {
+            open: stage.breaker.open,
+            then: stage.breaker.then.name().to_owned(),
+            failures: stage.breaker.failures,
+            last_fault: stage.breaker.last_fault,
+        },
+    }
+}
+
+fn fields_view(stage: StageFields) -> FieldsView {
+    let kinds = |kinds: Vec<&str>| kinds.into_iter().map(str::to_owned).collect();
+    FieldsView {
+        module: stage.stage,
+        reads: stage.reads,
+        read_kinds: kinds(stage.read_kinds),
+        writes: stage.writes,
+        write_kinds: kinds(stage.write_kinds),
+        removes: stage.removes,
+        renames: stage.renames.into_iter().map(|(from, to)| RenameView { from, to }).collect(),
     }
 }

@@ -256,13 +256,16 @@ impl Modules {
         lock(&self.refused).get(name).cloned()
     }
 
-    /// Goes back to the version before.
+    /// Goes back to the version before, or to the kept one with this digest.
     ///
     /// # Errors
     /// There is none, or a pipeline cannot work with it.
-    pub(crate) fn roll_back(&self, name: &str) -> Result<(), Fault> {
+    pub(crate) fn roll_back(&self, name: &str, sha256: Option<&str>) -> Result<(), Fault> {
         let _turn = lock(&self.turn);
-        self.take(self.library.rollback(name)?)
+        self.take(match sha256 {
+            Some(sha256) => self.library.rollback_to(name, sha256)?,
+            None => self.library.rollback(name)?,
+        })
     }
 
     /// Removes a module. By `force` also one that is used: its pipelines pause, what they have

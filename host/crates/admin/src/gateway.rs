@@ -47,11 +47,11 @@ pub trait Gateway: Send + Sync + 'static {
     /// There is no such module, or a pipeline uses it.
     async fn delete_module(&self, name: &str, force: bool) -> Result<Deletion, ApiError>;
 
-    /// Goes back to the version before.
+    /// Goes back to the version before, or to the one with this digest.
     ///
     /// # Errors
-    /// There is no such module, no version before it, or a pipeline cannot work with that.
-    async fn roll_back(&self, name: &str) -> Result<ModuleView, ApiError>;
+    /// There is no such module or version, or a pipeline cannot work with it.
+    async fn roll_back(&self, name: &str, sha256: Option<&str>) -> Result<ModuleView, ApiError>;
 
     /// Reads the modules' directory again.
     ///
@@ -110,8 +110,18 @@ pub struct PipelineView {
     pub lag_ms: Option<i64>,
     pub checkpoint: Vec<CheckpointView>,
     pub stages: Vec<StageView>,
-    /// What the modules read and write, by topic.
+    /// What the modules read and write, by topic: the lineage of its fields.
     pub fields: Vec<TopicFieldsView>,
+    /// Topics whose schema some module does not fit.
+    pub misfits: Vec<MisfitView>,
+}
+
+/// A topic whose records a module cannot work on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct MisfitView {
+    pub topic: String,
+    /// Names the module and the field.
+    pub reason: String,
 }
 
 /// How far a partition of the source is settled.
@@ -127,6 +137,19 @@ pub struct StageView {
     pub module: String,
     pub version: String,
     pub sha256: String,
+    pub breaker: BreakerView,
+}
+
+/// What happens when a stage fails too often.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct BreakerView {
+    /// The module is not called; `then` is what happens instead.
+    pub open: bool,
+    /// `pause`, `dead-letter` or `bypass`.
+    pub then: String,
+    /// Records on which this version failed within the breaker's window.
+    pub failures: u32,
+    pub last_fault: Option<String>,
 }
 
 /// What the modules do to one topic's fields.
@@ -141,7 +164,20 @@ pub struct TopicFieldsView {
 pub struct FieldsView {
     pub module: String,
     pub reads: Vec<String>,
+    /// Kinds of `reads`, in their order.
+    pub read_kinds: Vec<String>,
     pub writes: Vec<String>,
+    /// Kinds of `writes`, in their order.
+    pub write_kinds: Vec<String>,
+    pub removes: Vec<String>,
+    pub renames: Vec<RenameView>,
+}
+
+/// A field that gets another name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct RenameView {
+    pub from: String,
+    pub to: String,
 }
 
 /// Whether a module can be used.
@@ -179,6 +215,8 @@ pub struct ModuleView {
     pub uses: Vec<UseView>,
     /// Versions that a rollback can reach, latest first.
     pub previous: Vec<PreviousView>,
+    /// Versions that were rolled away from, latest first; a rollback reaches one by its digest.
+    pub aside: Vec<PreviousView>,
     /// What calling this version has cost so far; null where none was loaded.
     pub stats: Option<StatsView>,
 }

@@ -51,6 +51,13 @@ pub(crate) struct PutFlags {
     pub(crate) dry_run: bool,
 }
 
+/// How a rollback is meant.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RollbackFlags {
+    pub(crate) sha256: Option<String>,
+}
+
 /// How a deletion is meant.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

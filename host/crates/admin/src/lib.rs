@@ -20,9 +20,9 @@ mod upload;
 pub use access::Access;
 pub use answer::ApiError;
 pub use gateway::{
-    Action, CheckpointView, Deletion, FieldsView, Gateway, ModuleState, ModuleView, NotReady,
-    PipelineView, PreviousView, Readiness, ReloadView, StageView, StatsView, TopicFieldsView,
-    Upload, UploadState, UseView,
+    Action, BreakerView, CheckpointView, Deletion, FieldsView, Gateway, MisfitView, ModuleState,
+    ModuleView, NotReady, PipelineView, PreviousView, Readiness, ReloadView, RenameView, StageView,
+    StatsView, TopicFieldsView, Upload, UploadState, UseView,
 };
 pub use listen::{ListenLimits, serve};
 pub use openapi::document;

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::answer::ApiError;
 use crate::gateway::{Deletion, Gateway, ModuleView, ReloadView, Upload, UploadState};
-use crate::input::{DeleteFlags, InPath, InQuery, PutFlags};
+use crate::input::{DeleteFlags, InPath, InQuery, PutFlags, RollbackFlags};
 use crate::upload::Uploads;
 
 /// Every module.
@@ -105,19 +105,32 @@ pub(crate) async fn delete(
     })
 }
 
-/// Goes back to the version before.
+/// Goes back to the version before, or to a kept one by its digest.
 #[utoipa::path(post, path = "/api/v1/modules/{module}/rollback", tag = "modules",
     operation_id = "roll_back_module",
-    params(("module" = String, Path, description = "Name of the module.")), responses(
+    params(
+        ("module" = String, Path, description = "Name of the module."),
+        ("sha256" = Option<String>, Query, description = "Digest of one of `previous` or `aside`. \
+            Default: the latest of `previous`.", pattern = "^[0-9a-f]{64}$")),
+    responses(
     (status = 200, description = "The module afterwards.", body = ModuleView),
+    (status = 400, description = "The digest is none.", body = ApiError),
     (status = 404, description = "There is no such module.", body = ApiError),
-    (status = 409, description = "There is no version before this one.", body = ApiError),
+    (status = 409, description = "No such version is kept.", body = ApiError),
     (status = 422, description = "Refused; the present version goes on.", body = ApiError)))]
 pub(crate) async fn roll_back(
     State(gateway): State<Arc<dyn Gateway>>,
     InPath(module): InPath<String>,
+    InQuery(flags): InQuery<RollbackFlags>,
 ) -> Result<Json<ModuleView>, ApiError> {
-    gateway.roll_back(&module).await.map(Json)
+    let digest = |text: &str| {
+        text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    if flags.sha256.as_deref().is_some_and(|text| !digest(text)) {
+        let message = "`sha256` is not 64 lower-case hex digits";
+        return Err(ApiError::new(400, "query-refused", message));
+    }
+    gateway.roll_back(&module, flags.sha256.as_deref()).await.map(Json)
 }
 
 /// Reads the modules' directory again.

@@ -34,6 +34,17 @@ impl Loaded {
         }
     }
 
+    /// Names of the interfaces that it imports.
+    #[must_use]
+    pub fn imports(&self) -> Vec<String> {
+        let component = match self {
+            Self::Transform(module) => module.component(),
+            Self::Policy(module) => module.component(),
+        };
+        let engine = component.engine();
+        component.component_type().imports(engine).map(|(name, _)| name.to_owned()).collect()
+    }
+
     /// What calling it has cost so far.
     #[must_use]
     pub fn stats(&self) -> ModuleStats {

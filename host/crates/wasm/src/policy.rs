@@ -35,6 +35,10 @@ impl PolicyComponent {
     pub fn stats(&self) -> ModuleStats {
         self.shared.guests.counters.snapshot()
     }
+
+    pub(crate) fn component(&self) -> &wasmtime::component::Component {
+        self.shared.pre.instance_pre().component()
+    }
 }
 
 impl PolicyModule for PolicyComponent {

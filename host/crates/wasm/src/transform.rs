@@ -39,6 +39,10 @@ impl TransformComponent {
     pub fn stats(&self) -> ModuleStats {
         self.shared.guests.counters.snapshot()
     }
+
+    pub(crate) fn component(&self) -> &wasmtime::component::Component {
+        self.shared.pre.instance_pre().component()
+    }
 }
 
 impl Module for TransformComponent {

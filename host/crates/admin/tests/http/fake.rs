@@ -45,6 +45,7 @@ fn pipeline() -> PipelineView {
         checkpoint: Vec::new(),
         stages: Vec::new(),
         fields: Vec::new(),
+        misfits: Vec::new(),
     }
 }
 
@@ -70,6 +71,7 @@ fn module() -> ModuleView {
             reason: None,
         }],
         previous: Vec::new(),
+        aside: Vec::new(),
         stats: None,
     }
 }
@@ -130,8 +132,8 @@ impl Gateway for Fake {
         Ok(Deletion { name: name.to_owned(), paused })
     }
 
-    async fn roll_back(&self, name: &str) -> Result<ModuleView, ApiError> {
-        self.asked(format!("rollback {name}"));
+    async fn roll_back(&self, name: &str, sha256: Option<&str>) -> Result<ModuleView, ApiError> {
+        self.asked(format!("rollback {name}{}", sha256.map_or("", |_| " by digest")));
         Ok(module())
     }
 

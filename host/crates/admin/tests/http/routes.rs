@@ -26,6 +26,11 @@ async fn every_route_answers() {
         ("DELETE /api/v1/modules/unwrap?force=false", 204, ""),
         ("DELETE /api/v1/modules/unwrap?force", 200, r#""paused":["orders"]"#),
         ("POST /api/v1/modules/unwrap/rollback", 200, r#""sha256":"ab""#),
+        (
+            "POST /api/v1/modules/unwrap/rollback?sha256=abababababababababababababababababababababababababababababababab",
+            200,
+            r#""sha256":"ab""#,
+        ),
         ("POST /api/v1/modules/reload", 200, r#""accepted":["unwrap"]"#),
     ] {
         let (found, body) = place.ask(line, &[], Body::empty()).await;
@@ -34,7 +39,7 @@ async fn every_route_answers() {
     }
     let asked = place.asked().join(", ");
     let want = "Pause orders, Resume orders, Restart orders, delete unwrap, delete unwrap, \
-                delete unwrap by force, rollback unwrap, reload";
+                delete unwrap by force, rollback unwrap, rollback unwrap by digest, reload";
     assert_eq!(asked, want);
 }
 
@@ -54,6 +59,7 @@ async fn errors_have_one_shape() {
         ("PUT /api/v1/modules/no.pe", 400, "name-refused"),
         ("PUT /api/v1/modules/rule?dryrun=true", 400, "query-refused"),
         ("PUT /api/v1/modules/rule?dry_run=perhaps", 400, "query-refused"),
+        ("POST /api/v1/modules/rule/rollback?sha256=ab", 400, "query-refused"),
         ("DELETE /api/v1/modules/rule?forced", 400, "query-refused"),
         ("PUT /api/v1/modules/empty", 422, "module-refused"),
     ] {
