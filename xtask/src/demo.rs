@@ -143,13 +143,13 @@ fn wait_lines(dir: &Path, count: usize) -> Result<Vec<String>, String> {
     Err(format!("fewer than {count} lines in {} after 30 s", dir.display()))
 }
 
-struct Gateway {
+pub(crate) struct Gateway {
     child: Child,
-    address: String,
+    pub(crate) address: String,
 }
 
 impl Gateway {
-    fn start(config: &Path, dir: &Path) -> Result<Self, String> {
+    pub(crate) fn start(config: &Path, dir: &Path) -> Result<Self, String> {
         let binary = target().join("debug/wasmgate");
         let mut child = Command::new(&binary)
             .args(["run", "-c"])

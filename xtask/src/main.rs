@@ -5,6 +5,7 @@
 
 mod bench;
 mod demo;
+mod http_check;
 mod install;
 mod modules;
 mod run;
@@ -25,6 +26,7 @@ cargo xtask services up|down postgres|kafka
                                    a real server for your own tries; `up` prints how to reach it
 cargo xtask bench [NAME...]        measurements as ratios to a baseline run beside them
 cargo xtask soak [MINUTES]         kill loops, far longer than in `test`
+cargo xtask http                   the HTTP interface of the debug build against its description
 cargo xtask tidy                   sizes, floors, words
 ";
 
@@ -38,6 +40,7 @@ fn main() -> ExitCode {
         ["services", verb, server] => servers::run(verb, server),
         ["bench", names @ ..] => bench::run(names),
         ["soak", rest @ ..] => soak::run(rest.first().copied()),
+        ["http"] => http_check::run(),
         ["tidy"] => tidy::run(),
         ["help" | "--help" | "-h"] | [] => {
             print!("{HELP}");

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::run::{cargo, found, is_ci, output, program, root, run as run_program};
-use crate::{install, modules, tidy};
+use crate::{http_check, install, modules, tidy};
 
 /// Runs every step; stops at the first that fails. A filter runs the matching tests only.
 pub(crate) fn run(filter: Option<&str>) -> Result<(), String> {
@@ -18,6 +18,7 @@ pub(crate) fn run(filter: Option<&str>) -> Result<(), String> {
     step("modules", || modules::build(&[]))?;
     step("build", || run_cargo(&["build", "--workspace"]))?;
     step("tests", || run_cargo(&["test", "--workspace", "--no-fail-fast"]))?;
+    step("HTTP interface", http_check::run)?;
     step("clippy", || {
         run_cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])
     })?;
