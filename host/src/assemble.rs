@@ -157,6 +157,7 @@ pub(crate) fn spec(
         name: settings.name.as_str().into(),
         source: connectors::source(&settings.source)?,
         stages: chain.stages.clone(),
+        guards: settings.transforms.iter().map(|transform| transform.guard).collect(),
         sinks: sinks.collect::<Result<_, Fault>>()?,
         dead_letters: connectors::dead_letters(&settings.dead_letters)?,
         policy,

@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use secrecy::{ExposeSecret as _, SecretString};
 use wasmgate_admin::{MODULE_BYTES_MAX, Role};
 use wasmgate_connector::BatchLimits;
+use wasmgate_pipeline::{GuardSpec, OnMisfit, Then};
 
 use super::problem::{Problem, alternatives};
 use super::units::{Size, Time};
@@ -250,9 +251,28 @@ impl Checks<'_> {
                 module: self.module_name(&field.member("module"), transform.module),
                 topics,
                 config: serde_json::Value::Object(transform.config).to_string(),
+                guard: GuardSpec {
+                    on_misfit: match transform.on_misfit {
+                        raw::OnMisfit::Pause => OnMisfit::Pause,
+                        raw::OnMisfit::DeadLetter => OnMisfit::DeadLetter,
+                    },
+                    stamp: transform.record_version_header,
+                    ..self.on_failures(&field.member("on_failures"), transform.on_failures)
+                },
             }
         });
         entries.collect()
+    }
+
+    fn on_failures(&mut self, field: &Field, raw: raw::OnFailures) -> GuardSpec {
+        self.bounds(&field.member("count"), raw.count, 1, 1000);
+        let window = self.time_ms(&field.member("window"), raw.window, 1000, 3_600_000);
+        let then = match raw.then {
+            raw::Then::Pause => Then::Pause,
+            raw::Then::DeadLetter => Then::DeadLetter,
+            raw::Then::Bypass => Then::Bypass,
+        };
+        GuardSpec { failures: raw.count, window, then, ..GuardSpec::default() }
     }
 
     fn module_name(&mut self, field: &Field, name: String) -> String {

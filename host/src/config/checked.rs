@@ -8,6 +8,7 @@ use regex::Regex;
 use secrecy::SecretString;
 use wasmgate_admin::Role;
 use wasmgate_connector::BatchLimits;
+use wasmgate_pipeline::GuardSpec;
 
 pub(crate) use super::raw::{LogFormat, LogLevel};
 
@@ -69,6 +70,7 @@ pub(crate) struct Transform {
     pub(crate) topics: Option<Vec<Regex>>,
     /// JSON.
     pub(crate) config: String,
+    pub(crate) guard: GuardSpec,
 }
 
 #[derive(Debug)]

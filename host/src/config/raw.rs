@@ -178,6 +178,62 @@ pub(crate) struct Transform {
     /// The module's own settings; `wasmgate module inspect` shows their schema. Default none.
     #[serde(default)]
     pub(crate) config: serde_json::Map<String, serde_json::Value>,
+    /// What happens when the module fails again and again.
+    #[serde(default)]
+    pub(crate) on_failures: OnFailures,
+    /// What happens to records of a table or topic whose schema the module does not fit. Default
+    /// `pause`.
+    #[serde(default)]
+    pub(crate) on_misfit: OnMisfit,
+    /// Every record that the module touched gets a header `wasmgate.module.NAME` with the
+    /// module's version and the first digits of its digest. Default false.
+    #[serde(default)]
+    pub(crate) record_version_header: bool,
+}
+
+/// When a module is not called any more, and what becomes of its records then. A failure is a
+/// record, alone, on which it traps, runs over its time or memory, answers `err` or breaks the
+/// contract.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct OnFailures {
+    /// Failures within `window`, or within one batch. Default 10, from 1 to 1000.
+    pub(crate) count: u32,
+    /// Default `60s`, from `1s` to `1h`. Unless the pipeline pauses, the module is tried again
+    /// with one batch after so long.
+    pub(crate) window: Time,
+    /// Default `pause`.
+    pub(crate) then: Then,
+}
+
+impl Default for OnFailures {
+    fn default() -> Self {
+        let window = Time(std::time::Duration::from_secs(60));
+        Self { count: 10, window, then: Then::Pause }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Then {
+    /// The pipeline pauses until another version is swapped in or somebody resumes it; nothing is
+    /// lost.
+    #[default]
+    Pause,
+    /// Its records become dead letters.
+    DeadLetter,
+    /// Its records go on without it.
+    Bypass,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum OnMisfit {
+    /// The pipeline pauses until a version that fits is swapped in or somebody resumes it.
+    #[default]
+    Pause,
+    /// They become dead letters; other tables and topics go on.
+    DeadLetter,
 }
 
 /// Which records a module sees.

@@ -7,6 +7,8 @@ use std::time::Duration;
 use secrecy::ExposeSecret as _;
 use serde_json::Value;
 
+use wasmgate_pipeline::{GuardSpec, OnMisfit, Then};
+
 use super::checked::{DeadLetters, SinkKind, Source};
 use super::{checked, parse};
 
@@ -57,6 +59,32 @@ fn a_whole_pipeline_is_read() {
     assert_eq!(pipeline.policy.as_ref().unwrap().config, r#"{"retries":3}"#);
     assert_eq!(pipeline.limits.wait, Duration::from_micros(250));
     assert_eq!((pipeline.limits.rows, pipeline.limits.bytes), (10, 2 << 20));
+}
+
+#[test]
+fn a_stage_says_how_its_failures_are_met() {
+    let failures = "on_failures: { count: 3, window: 5m, then: dead-letter }";
+    let more = format!("{failures}, on_misfit: dead-letter, record_version_header: true");
+    let quality = "{ module: quality-check,";
+    let yaml = ORDERS.replace(quality, &format!("{quality} {more},"));
+    let config = read(&yaml).unwrap();
+    let guards: Vec<GuardSpec> = config.pipelines[0].transforms.iter().map(|t| t.guard).collect();
+    let written = GuardSpec {
+        failures: 3,
+        window: Duration::from_secs(300),
+        then: Then::DeadLetter,
+        on_misfit: OnMisfit::DeadLetter,
+        stamp: true,
+    };
+    assert_eq!(guards, [GuardSpec::default(), written]);
+    for (wrong, want) in [
+        ("{ count: 0 }", "1 to 1000"),
+        ("{ window: 10ms }", "`1000ms` to"),
+        ("{ then: stop }", "`pause`"),
+    ] {
+        let problem = read(&yaml.replace(failures, &format!("on_failures: {wrong}"))).unwrap_err();
+        assert!(problem.contains("on_failures") && problem.contains(want), "{problem}");
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ use wasmgate_connector::{Projection, Stage};
 use wasmgate_model::{Fault, FaultKind, FieldPath, Kind, Plan, PlanRead, Schema, Shape};
 
 use self::view::{Found, View};
+use crate::misfit::Misfit;
 use crate::rules::{self, Target};
 
 /// Where a stage's read comes from.
@@ -65,6 +66,15 @@ pub(crate) struct Bound {
     pub(crate) renamed: Vec<(Arc<str>, Arc<str>)>,
     pub(crate) key_removed: Vec<Arc<str>>,
     pub(crate) shape: Shape,
+    /// A stage does not fit the schema: none of them runs.
+    pub(crate) misfit: Option<Misfit>,
+}
+
+/// Why a chain cannot be bound: the place of the stage, and what is wrong.
+#[derive(Debug)]
+pub(crate) struct Unbound {
+    pub(crate) at: usize,
+    pub(crate) fault: Fault,
 }
 
 /// A stage to bind: its name, whether it applies to the schema's topic, an open instance.
@@ -80,7 +90,7 @@ pub(crate) fn bind(
     chain: u64,
     candidates: &mut [Candidate<'_>],
     new_id: &mut dyn FnMut() -> u64,
-) -> Result<Bound, Fault> {
+) -> Result<Bound, Unbound> {
     let mut binder = Binder {
         view: View::new(schema),
         plan: Plan { chain, ..Plan::default() },
@@ -90,15 +100,18 @@ pub(crate) fn bind(
         shape: Shape::Keep,
     };
     let mut stages = Vec::with_capacity(candidates.len());
-    for candidate in candidates {
+    for (at, candidate) in candidates.iter_mut().enumerate() {
         if !candidate.applies {
             stages.push(None);
             continue;
         }
+        let unbound = |fault| Unbound { at, fault };
         let view = Arc::new(binder.view.schema(new_id()));
-        let projection = candidate.stage.bind(&view)?;
+        let projection = candidate.stage.bind(&view).map_err(unbound)?;
         stages.push(match projection {
-            Some(projection) => Some(binder.stage(candidate.name, view, projection)?),
+            Some(projection) => {
+                Some(binder.stage(candidate.name, view, projection).map_err(unbound)?)
+            }
             None => None,
         });
     }
@@ -261,6 +274,7 @@ impl Binder {
             renamed,
             key_removed: self.key_removed,
             shape: self.shape,
+            misfit: None,
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use tokio::sync::{Notify, watch};
+use wasmgate_connector::Planner as _;
 use wasmgate_model::{Fault, Retry};
 
 use crate::backoff::Backoff;
@@ -45,6 +46,7 @@ impl Engine {
                     Next::End
                 }
                 Some(Ok(End::Stopped)) | None => Next::Again,
+                Some(Ok(End::Held)) => self.held().await,
                 Some(Err(fault)) => self.failed(fault, &mut backoff).await,
             };
             match next {
@@ -86,6 +88,29 @@ impl Engine {
         ended
     }
 
+    /// A module cannot go on: waits until somebody swaps in another version, resumes or restarts.
+    async fn held(&mut self) -> Next {
+        let Some(hold) = self.shared.held() else { return Next::Again };
+        self.shared.metrics.restart(hold.fault);
+        let next = if hold.chain < self.chain.version() && !self.stopping() {
+            // Another version came while this one was draining.
+            Next::Again
+        } else {
+            tracing::error!(pipeline = %self.spec.name, reason = hold.reason, "pipeline paused");
+            self.shared.set(State::Paused, Some(hold.reason));
+            if self.stopping() { self.stopped() } else { self.wait(None).await }
+        };
+        self.chain.close_breakers();
+        self.chain.forget_misfits();
+        next
+    }
+
+    fn stopped(&self) -> Next {
+        let (_, reason) = self.shared.state();
+        self.shared.set(State::Stopped, reason);
+        Next::End
+    }
+
     async fn failed(&mut self, fault: Fault, backoff: &mut Backoff) -> Next {
         let reason = fault.chain();
         self.shared.metrics.restart(fault.kind.label());
@@ -121,11 +146,10 @@ impl Engine {
             tokio::select! {
                 () = &mut timer => return Next::Again,
                 () = self.restart.notified() => return Next::Again,
+                () = self.shared.until_released() => return Next::Again,
                 changed = self.command.changed() => {
                     if changed.is_err() || self.stopping() {
-                        let (_, reason) = self.shared.state();
-                        self.shared.set(State::Stopped, reason);
-                        return Next::End;
+                        return self.stopped();
                     }
                 }
             }

@@ -1,19 +1,20 @@
 //! A lane: one OS thread that runs the whole chain for the partitions that belong to it.
 
 use std::collections::HashMap;
-use std::mem;
 use std::sync::Arc;
 use std::time::Instant;
 
-use wasmgate_connector::{ModuleIdentity, Stage};
-use wasmgate_model::{Batch, Column, Fault, WrittenColumn};
-use wasmgate_telemetry::PipelineMetrics;
+use wasmgate_connector::Stage;
+use wasmgate_model::{Batch, Column, Fault, FaultKind, WrittenColumn};
+use wasmgate_telemetry::{PipelineMetrics, StageMetrics};
 
 use crate::binding::Bound;
-use crate::chain::{Chain, Specs};
+use crate::chain::{Chain, Place};
 use crate::emission::Emissions;
+use crate::guard::Guard;
 use crate::rules::Target;
-use crate::stage_run::{Scratch, StageRun};
+use crate::stage_run::{Ran, Scratch, StageRun};
+use crate::stamp::Stamp;
 
 /// Open instances of one version of the chain.
 struct Instances {
@@ -25,25 +26,37 @@ struct Instances {
 
 struct Instance {
     name: Arc<str>,
-    identity: Arc<ModuleIdentity>,
     stage: Box<dyn Stage>,
-    seconds: wasmgate_telemetry::Seconds,
+    guard: Arc<Guard>,
+    metrics: StageMetrics,
+    stamp: Option<Stamp>,
+    /// It had rows of the batch that is being processed.
+    touched: bool,
     scratch: Scratch,
 }
 
+impl Instance {
+    fn open(place: &Place, metrics: &PipelineMetrics) -> Result<Self, Fault> {
+        let identity = place.spec.module.identity();
+        let stage = place.spec.module.open(&place.spec.config)?;
+        let metrics = metrics.stage(&identity.name, &identity.version);
+        place.guard.show(&metrics);
+        Ok(Self {
+            name: identity.name.as_str().into(),
+            stage,
+            guard: Arc::clone(&place.guard),
+            metrics,
+            stamp: place.guard.spec.stamp.then(|| Stamp::new(identity)),
+            touched: false,
+            scratch: Scratch::default(),
+        })
+    }
+}
+
 impl Instances {
-    fn open(version: u64, specs: &Specs, metrics: &PipelineMetrics) -> Result<Self, Fault> {
-        let open = |spec: &crate::StageSpec| {
-            let identity = Arc::clone(spec.module.identity());
-            Ok(Instance {
-                name: identity.name.as_str().into(),
-                stage: spec.module.open(&spec.config)?,
-                seconds: metrics.stage(&identity.name),
-                identity,
-                scratch: Scratch::default(),
-            })
-        };
-        let stages = specs.iter().map(open).collect::<Result<_, Fault>>()?;
+    fn open(version: u64, places: &[Place], metrics: &PipelineMetrics) -> Result<Self, Fault> {
+        let stages = places.iter().map(|place| Instance::open(place, metrics));
+        let stages = stages.collect::<Result<_, Fault>>()?;
         Ok(Self { version, stages, bound: HashMap::new() })
     }
 
@@ -82,55 +95,79 @@ impl LaneChain {
         Self { chain, metrics, instances: None, emissions: Emissions::default() }
     }
 
-    /// The instances that run what the batch was planned with, and its binding. They are put back
-    /// unless the chain fails.
-    fn instances(&mut self, batch: &Batch) -> Result<(Instances, Arc<Bound>), Fault> {
-        let current = self.instances.take().filter(|i| i.version == batch.plan.chain);
-        let known = current.as_ref().and_then(|i| i.bound.get(&batch.schema.id)).map(Arc::clone);
-        let mut instances = match (current, known) {
-            (Some(instances), Some(bound)) => return Ok((instances, bound)),
-            (Some(instances), None) => instances,
-            (None, _) => {
-                let (specs, _) = self.chain.bound(&batch.plan, &batch.schema)?;
-                Instances::open(batch.plan.chain, &specs, &self.metrics)?
-            }
+    /// The binding that the batch was planned with. The instances that follow it are open then,
+    /// unless a stage does not fit.
+    fn bound(&mut self, batch: &Batch) -> Result<Arc<Bound>, Fault> {
+        let version = batch.plan.chain;
+        let current = self.instances.take().filter(|i| i.version == version);
+        if let Some(bound) = current.as_ref().and_then(|i| i.bound.get(&batch.schema.id)) {
+            let bound = Arc::clone(bound);
+            self.instances = current;
+            return Ok(bound);
+        }
+        let (places, bound) = self.chain.bound(&batch.plan, &batch.schema)?;
+        if bound.misfit.is_some() {
+            self.instances = current;
+            return Ok(bound);
+        }
+        let mut instances = match current {
+            Some(instances) => instances,
+            None => Instances::open(version, &places, &self.metrics)?,
         };
-        let (_, bound) = self.chain.bound(&batch.plan, &batch.schema)?;
         instances.bind(&bound)?;
-        Ok((instances, bound))
+        self.instances = Some(instances);
+        Ok(bound)
     }
 
     /// Runs every stage on the rows in play; returns the batches that stages emitted beside them.
     /// A batch runs wholly on the version of the chain that it was planned with.
     ///
     /// # Errors
-    /// The pipeline cannot go on: a fault that is not one record's.
+    /// The pipeline cannot go on: a fault that is not one record's. One of the guest's means that
+    /// this version of the chain cannot.
     pub fn process(&mut self, batch: &mut Batch) -> Result<Vec<Batch>, Fault> {
-        let mut emissions = mem::take(&mut self.emissions);
-        let (mut instances, bound) = self.instances(batch)?;
+        let bound = self.bound(batch)?;
+        if let Some(misfit) = &bound.misfit {
+            misfit.meet(batch)?;
+            return Ok(Vec::new());
+        }
+        // They are put back unless the chain fails.
+        let Some(mut instances) = self.instances.take() else {
+            return Err(Fault::new(FaultKind::Internal, "a lane has no instances"));
+        };
         let mut slots: Vec<Option<Column>> = vec![None; bound.slots.len()];
         let mut extra = Vec::new();
         let mut begun = Instant::now();
         for (instance, stage) in instances.stages.iter_mut().zip(&bound.stages) {
+            instance.touched = false;
             let Some(stage) = stage else { continue };
-            let (seconds, given) = &instance.seconds;
-            given.inc_by(batch.sel.len() as u64);
             let mut run = StageRun {
-                identity: &instance.identity,
                 name: &instance.name,
                 stage: &mut *instance.stage,
                 bound: stage,
+                guard: &instance.guard,
+                metrics: &instance.metrics,
             };
-            let (emitted, rows) = run.run(batch, &mut slots, &mut instance.scratch)?;
+            let Ran { emitted, rows, touched } =
+                run.run(batch, &mut slots, &mut instance.scratch)?;
             for emission in emitted {
-                extra.push(emissions.batch(emission, &rows, batch));
+                let mut emitted = self.emissions.batch(emission, &rows, batch);
+                if let Some(stamp) = &mut instance.stamp {
+                    emitted.edits.headers.push(stamp.header(emitted.sel.len()));
+                }
+                extra.push(emitted);
             }
+            instance.touched = touched;
             let done = Instant::now();
-            seconds.observe((done - begun).as_secs_f64());
+            instance.metrics.took(done - begun);
             begun = done;
         }
         finish(batch, &bound, slots);
-        self.emissions = emissions;
+        for instance in instances.stages.iter_mut().filter(|i| i.touched) {
+            if let Some(stamp) = &mut instance.stamp {
+                batch.edits.headers.push(stamp.header(batch.sel.len()));
+            }
+        }
         self.instances = Some(instances);
         Ok(extra)
     }

@@ -11,6 +11,7 @@ use wasmgate_model::{Batch, DeadLetterCause, Delivery, Fault, FaultKind, Op, Rej
 use wasmgate_telemetry::PipelineMetrics;
 
 use crate::lane::LaneChain;
+use crate::stop::Stop;
 
 /// Longest piece of a pause between looks at the stop flag.
 const PAUSE_STEP: Duration = Duration::from_millis(20);
@@ -30,7 +31,7 @@ impl Judge {
         &mut self,
         delivery: &mut Delivery,
         chain: &mut LaneChain,
-    ) -> Result<Vec<DeadLetter>, Fault> {
+    ) -> Result<Vec<DeadLetter>, Stop> {
         let mut letters = Vec::new();
         let mut attempts = vec![1_u32; delivery.batches.len()];
         let first = Instant::now();
@@ -55,7 +56,7 @@ impl Judge {
                         letters.push(DeadLetter { batch: n, row, cause, attempts: attempt, topic });
                     }
                     Decision::Drop => self.metrics.dropped("policy", 1),
-                    Decision::Halt => return Err(halted(&cause)),
+                    Decision::Halt => return Err(halted(&cause).into()),
                 }
             }
             if !again.is_empty() {
@@ -63,7 +64,8 @@ impl Judge {
                 let mut retry = batch.clone();
                 retry.sel = again;
                 retry.edits = wasmgate_model::Edits::default();
-                let extra = chain.process(&mut retry)?;
+                let version = retry.plan.chain;
+                let extra = chain.process(&mut retry).map_err(|f| Stop::of_chain(f, version))?;
                 delivery.batches.push(retry);
                 attempts.push(attempt + 1);
                 attempts.resize(attempts.len() + extra.len(), 1);

@@ -37,7 +37,10 @@ impl Pipeline {
     /// # Errors
     /// A module refuses its configuration.
     pub fn start(spec: PipelineSpec) -> Result<Arc<Self>, Fault> {
-        let chain = Arc::new(Chain::new(spec.stages.clone())?);
+        let chain = Arc::new(Chain::guarded(spec.stages.clone(), &spec.guards)?);
+        for stage in chain.stages() {
+            spec.metrics.version(&stage.name, &stage.version);
+        }
         if let Some(policy) = &spec.policy {
             drop(policy.module.open(&policy.config)?);
         }
@@ -93,6 +96,7 @@ impl Pipeline {
                 .collect(),
             stages: self.chain.stages(),
             fields: self.chain.fields(),
+            misfits: self.chain.misfits(),
         }
     }
 
@@ -107,7 +111,7 @@ impl Pipeline {
         });
     }
 
-    /// Reads on after a pause, or tries again after a failure.
+    /// Reads on after a pause, tries again after a failure or a pause over a module; breakers close.
     pub fn resume(&self) {
         self.command.send_if_modified(|c| {
             let paused = *c == Command::Pause;
@@ -116,6 +120,9 @@ impl Pipeline {
             }
             paused
         });
+        if !self.shared.release() {
+            self.chain.close_breakers();
+        }
         if matches!(self.shared.state().0, State::Failed | State::Retrying) {
             self.restart.notify_one();
         }
@@ -132,14 +139,17 @@ impl Pipeline {
         self.wait(|s| matches!(s, State::Stopped | State::Completed)).await;
     }
 
-    /// Waits until the source had an end and everything is settled, or the pipeline failed.
+    /// Waits until the source had an end and everything is settled, or the pipeline failed or paused
+    /// over a module.
     ///
     /// # Errors
-    /// Why it failed.
+    /// Why it failed or paused.
     pub async fn finished(&self) -> Result<(), String> {
-        let done = |s| matches!(s, State::Completed | State::Failed | State::Stopped);
+        // What somebody pauses is not shown in this state.
+        let done =
+            |s| matches!(s, State::Completed | State::Failed | State::Stopped | State::Paused);
         match self.wait(done).await {
-            (State::Failed, reason) => Err(reason.unwrap_or_default()),
+            (State::Failed | State::Paused, reason) => Err(reason.unwrap_or_default()),
             _ => Ok(()),
         }
     }
@@ -173,13 +183,17 @@ impl Pipeline {
         self.chain.check(candidate)
     }
 
-    /// Runs another version of a module (by its name) from the next planned batch on.
+    /// Runs another version of a module (by its name) from the next planned batch on. A pipeline
+    /// that paused over a module tries again.
     ///
     /// # Errors
     /// It does not open; the old version runs on.
     pub fn swap_module(&self, module: &Arc<dyn Module>) -> Result<(), Fault> {
         self.chain.swap(module)?;
+        let identity = module.identity();
+        self.shared.metrics.version(&identity.name, &identity.version);
         self.shared.metrics.swaps.inc();
+        self.shared.release();
         Ok(())
     }
 }

@@ -27,6 +27,7 @@ use crate::pipeline::Command;
 use crate::settler::Settler;
 use crate::spec::PipelineSpec;
 use crate::status::State;
+use crate::stop::Stop;
 use crate::tracker::Tracker;
 use crate::writer::{Processed, Routes, Writer};
 
@@ -45,7 +46,20 @@ pub(crate) struct Shared {
     pub(crate) checkpoint: Mutex<Checkpoint>,
     tracker: Mutex<Tracker>,
     sinks: Mutex<Vec<Arc<SinkHealth>>>,
+    hold: Mutex<Option<Hold>>,
     pub(crate) changed: tokio::sync::Notify,
+}
+
+/// The pipeline pauses by itself: a module cannot go on.
+#[derive(Debug, Clone)]
+pub(crate) struct Hold {
+    pub(crate) reason: String,
+    /// Label of the fault.
+    pub(crate) fault: &'static str,
+    /// Version of the chain that it was about.
+    pub(crate) chain: u64,
+    /// Somebody wants another try.
+    pub(crate) released: bool,
 }
 
 impl Shared {
@@ -57,6 +71,7 @@ impl Shared {
             checkpoint: Mutex::default(),
             tracker: Mutex::default(),
             sinks: Mutex::default(),
+            hold: Mutex::default(),
             changed: tokio::sync::Notify::new(),
         }
     }
@@ -71,8 +86,67 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    fn hold_lock(&self) -> MutexGuard<'_, Option<Hold>> {
+        self.hold.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lanes stop at their next batch border, what was processed settles, and the session ends.
+    fn hold(&self, fault: &Fault, chain: u64) {
+        let hold =
+            Hold { reason: fault.chain(), fault: fault.kind.label(), chain, released: false };
+        self.hold_lock().get_or_insert(hold);
+        self.changed.notify_waiters();
+    }
+
+    pub(crate) fn held(&self) -> Option<Hold> {
+        self.hold_lock().clone()
+    }
+
+    fn is_held(&self) -> bool {
+        self.hold_lock().is_some()
+    }
+
+    /// A pipeline that paused by itself may try again. False: it did not pause by itself.
+    pub(crate) fn release(&self) -> bool {
+        let held = match self.hold_lock().as_mut() {
+            Some(hold) => {
+                hold.released = true;
+                true
+            }
+            None => false,
+        };
+        self.changed.notify_waiters();
+        held
+    }
+
+    /// Waits for [`Shared::hold`].
+    async fn until_held(&self) {
+        self.until(|hold| hold.is_some()).await;
+    }
+
+    /// Waits for [`Shared::release`].
+    pub(crate) async fn until_released(&self) {
+        self.until(|hold| hold.is_some_and(|h| h.released)).await;
+    }
+
+    async fn until(&self, done: impl Fn(Option<&Hold>) -> bool) {
+        loop {
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            // Registered before looking, so that a change in between is not missed.
+            changed.as_mut().enable();
+            if done(self.hold_lock().as_ref()) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
     /// The state as an operator sees it: a sink that waits for its server is being retried.
     pub(crate) fn shown(&self) -> (State, Option<String>) {
+        if let Some(hold) = self.held().filter(|_| self.state().0 == State::Running) {
+            return (State::Paused, Some(hold.reason));
+        }
         let (state, reason) = self.state();
         let sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
         match sinks.iter().find_map(|s| s.reason()).filter(|_| state == State::Running) {
@@ -112,6 +186,8 @@ impl Shared {
 pub(crate) enum End {
     Completed,
     Stopped,
+    /// The pipeline paused by itself; see [`Shared::held`].
+    Held,
 }
 
 /// What a session is made of.
@@ -128,6 +204,7 @@ pub(crate) async fn run(parts: Parts<'_>) -> Result<End, Fault> {
     let checkpoint = load(spec).await?;
     shared.checkpoint.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&checkpoint);
     *shared.tracker() = Tracker::default();
+    *shared.hold_lock() = None;
     shared.metrics.in_flight.set(0);
     let sinks = open_sinks(spec, shared).await?;
     shared.opening(spec.dead_letters.kind());
@@ -153,7 +230,7 @@ pub(crate) async fn run(parts: Parts<'_>) -> Result<End, Fault> {
     let (rewrites_in, rewrites) = mpsc::channel(1);
     let (progress_in, progress) = mpsc::unbounded_channel();
     let (fault_in, mut faults) = mpsc::channel(1);
-    let lanes = lanes(spec, chain, &stop, &processed_in, &fault_in)?;
+    let lanes = lanes(spec, chain, shared, &stop, &processed_in, &fault_in)?;
     drop(processed_in);
     drop(fault_in);
 
@@ -190,7 +267,12 @@ pub(crate) async fn run(parts: Parts<'_>) -> Result<End, Fault> {
     tasks.spawn(async move { writer.run(processed, rewrites, accepted_in).await.map(|()| None) });
     tasks.spawn(async move { settler.run(accepted).await.map(|()| None) });
     tasks.spawn(async move { checkpoints.run(progress).await.map(|()| None) });
-    join(&mut tasks, &mut faults).await
+    let end = join(&mut tasks, &mut faults).await?;
+    if !shared.is_held() {
+        return Ok(end);
+    }
+    shared.metrics.in_flight.set(0);
+    Ok(End::Held)
 }
 
 async fn open_sinks(spec: &PipelineSpec, shared: &Shared) -> Result<Vec<Box<dyn Sink>>, Fault> {
@@ -261,6 +343,7 @@ pub(crate) struct Queued {
 fn lanes(
     spec: &PipelineSpec,
     chain: &Arc<Chain>,
+    shared: &Arc<Shared>,
     stop: &Arc<AtomicBool>,
     processed: &mpsc::Sender<Processed>,
     faults: &mpsc::Sender<Fault>,
@@ -278,7 +361,7 @@ fn lanes(
         let lane = Lane {
             chain: LaneChain::new(Arc::clone(chain), Arc::clone(&spec.metrics)),
             judge,
-            metrics: Arc::clone(&spec.metrics),
+            shared: Arc::clone(shared),
             deliveries,
             processed: processed.clone(),
         };
@@ -294,7 +377,7 @@ fn lanes(
 struct Lane {
     chain: LaneChain,
     judge: Judge,
-    metrics: Arc<PipelineMetrics>,
+    shared: Arc<Shared>,
     deliveries: mpsc::Receiver<Queued>,
     processed: mpsc::Sender<Processed>,
 }
@@ -302,10 +385,13 @@ struct Lane {
 impl Lane {
     fn run(mut self, faults: &mpsc::Sender<Fault>) {
         while let Some(queued) = self.deliveries.blocking_recv() {
+            if self.shared.is_held() {
+                return;
+            }
             let work = std::panic::AssertUnwindSafe(|| self.process(queued));
             let done = std::panic::catch_unwind(work).unwrap_or_else(|_| {
                 let what = "a lane panicked; please report it";
-                Err(Fault::new(FaultKind::Internal, what))
+                Err(Fault::new(FaultKind::Internal, what).into())
             });
             match done {
                 Ok(processed) => {
@@ -313,7 +399,11 @@ impl Lane {
                         return;
                     }
                 }
-                Err(fault) => {
+                Err(Stop::Pause { fault, chain }) => {
+                    self.shared.hold(&fault, chain);
+                    return;
+                }
+                Err(Stop::Fault(fault)) => {
                     // The first fault ends the session; a second one has nobody to tell.
                     drop(faults.try_send(fault));
                     return;
@@ -322,13 +412,15 @@ impl Lane {
         }
     }
 
-    fn process(&mut self, queued: Queued) -> Result<Processed, Fault> {
+    fn process(&mut self, queued: Queued) -> Result<Processed, Stop> {
         let Queued { ticket, mut delivery, room } = queued;
         let records = delivery.rows() as u64;
         let mut extra = Vec::new();
         for batch in &mut delivery.batches {
-            extra.extend(self.chain.process(batch)?);
-            self.metrics.batches.inc();
+            let version = batch.plan.chain;
+            let emitted = self.chain.process(batch).map_err(|f| Stop::of_chain(f, version))?;
+            extra.extend(emitted);
+            self.shared.metrics.batches.inc();
         }
         let letters = self.judge.judge(&mut delivery, &mut self.chain)?;
         delivery.batches.extend(extra);

@@ -6,11 +6,14 @@ mod split;
 use std::mem;
 use std::sync::Arc;
 
-use wasmgate_connector::{Emission, ModuleIdentity, Stage, StageInput, StageOutput, StageVerdict};
-use wasmgate_model::{Batch, Column, DeadLetterCause, Fault, Op, Reject, Removal, Verdict};
+use wasmgate_connector::{Emission, Stage, StageInput, StageOutput, StageVerdict};
+use wasmgate_model::{Batch, Column, DeadLetterCause, Fault, Op, Reject, Removal, Values, Verdict};
+use wasmgate_telemetry::StageMetrics;
 
+use self::split::{Answer, Caller};
 use crate::binding::{BoundRead, BoundStage, Input};
 use crate::convert::convert;
+use crate::guard::{Admit, Guard};
 
 /// Buffers of a stage in a lane, reused from call to call.
 #[derive(Default)]
@@ -19,54 +22,56 @@ pub(crate) struct Scratch {
     ops: Vec<Op>,
 }
 
-/// A stage about to run: who it is, its instance, how it is bound.
+/// A stage about to run: who it is, its instance, how it is bound, and who watches it.
 pub(crate) struct StageRun<'a> {
-    pub(crate) identity: &'a Arc<ModuleIdentity>,
     pub(crate) name: &'a Arc<str>,
     pub(crate) stage: &'a mut dyn Stage,
     pub(crate) bound: &'a BoundStage,
+    pub(crate) guard: &'a Guard,
+    pub(crate) metrics: &'a StageMetrics,
+}
+
+/// What a stage did beside its edits.
+#[derive(Default)]
+pub(crate) struct Ran {
+    pub(crate) emitted: Vec<Emission>,
+    /// Payload rows of the call, if there are emissions.
+    pub(crate) rows: Vec<u32>,
+    /// Rows went through the module.
+    pub(crate) touched: bool,
 }
 
 impl StageRun<'_> {
     /// Runs the stage on `batch.sel`. `slots` are the written columns so far, aligned with it.
-    /// The answer is applied but for its emissions, which are returned with the rows of the call.
+    /// The answer is applied but for its emissions, which are returned.
     pub(crate) fn run(
         &mut self,
         batch: &mut Batch,
         slots: &mut [Option<Column>],
         scratch: &mut Scratch,
-    ) -> Result<(Vec<Emission>, Vec<u32>), Fault> {
+    ) -> Result<Ran, Fault> {
         self.refuse_missing(batch, slots);
-        if batch.sel.is_empty() {
-            return Ok((Vec::new(), Vec::new()));
+        let rows = batch.sel.len();
+        if rows == 0 {
+            return Ok(Ran::default());
         }
-        let mut output = {
-            let owned = self.gather(batch, slots, scratch);
-            let full = batch.sel.len() == batch.len();
-            let columns: Vec<&Column> = self
-                .bound
-                .reads
-                .iter()
-                .zip(&owned)
-                .filter_map(|(read, own)| match (&read.input, full) {
-                    (Input::Plan(i), true) => batch.read(*i),
-                    _ => Some(own),
-                })
-                .collect();
-            scratch.ops.clear();
-            if self.bound.projection.ops {
-                let ops = batch.sel.iter().filter_map(|&row| batch.ops.get(row as usize));
-                scratch.ops.extend(ops);
+        let probe = match self.guard.admit() {
+            Admit::Call => false,
+            Admit::Probe => true,
+            Admit::Pause => return Err(self.guard.fault()),
+            Admit::Bypass => {
+                self.metrics.bypassed.inc_by(rows as u64);
+                return Ok(Ran::default());
             }
-            let input = StageInput {
-                schema: self.bound.view.id,
-                rows: batch.sel.len() as u32,
-                ops: &scratch.ops,
-                columns: &columns,
-            };
-            let output = split::call(self.stage, self.bound, &input)?;
-            scratch.columns = owned;
-            output
+            Admit::DeadLetter => {
+                let shut = self.caller().shut(rows as u32);
+                self.reject(&shut, batch, slots);
+                return Ok(Ran::default());
+            }
+        };
+        let Answer::Output(mut output) = self.call(batch, slots, scratch, probe)? else {
+            self.metrics.bypassed.inc_by(rows as u64);
+            return Ok(Ran::default());
         };
         let emitted = mem::take(&mut output.extra);
         let rows = if emitted.is_empty() { Vec::new() } else { batch.sel.clone() };
@@ -77,7 +82,54 @@ impl StageRun<'_> {
             }
         }
         self.reject(&output, batch, slots);
-        Ok((emitted, rows))
+        Ok(Ran { emitted, rows, touched: true })
+    }
+
+    fn caller(&mut self) -> Caller<'_> {
+        Caller {
+            stage: &mut *self.stage,
+            bound: self.bound,
+            guard: self.guard,
+            metrics: self.metrics,
+        }
+    }
+
+    /// Calls the stage with what it reads of the rows in play.
+    fn call(
+        &mut self,
+        batch: &Batch,
+        slots: &[Option<Column>],
+        scratch: &mut Scratch,
+        probe: bool,
+    ) -> Result<Answer, Fault> {
+        let owned = self.gather(batch, slots, scratch);
+        let full = batch.sel.len() == batch.len();
+        let columns: Vec<&Column> = self
+            .bound
+            .reads
+            .iter()
+            .zip(&owned)
+            .filter_map(|(read, own)| match (&read.input, full) {
+                (Input::Plan(i), true) => batch.read(*i),
+                _ => Some(own),
+            })
+            .collect();
+        scratch.ops.clear();
+        if self.bound.projection.ops {
+            let ops = batch.sel.iter().filter_map(|&row| batch.ops.get(row as usize));
+            scratch.ops.extend(ops);
+        }
+        let input = StageInput {
+            schema: self.bound.view.id,
+            rows: batch.sel.len() as u32,
+            ops: &scratch.ops,
+            columns: &columns,
+        };
+        self.metrics.given(u64::from(input.rows), columns.iter().map(|c| bytes(c)).sum());
+        let caller = self.caller();
+        let answer = if probe { caller.probe(&input) } else { caller.call(&input) }?;
+        scratch.columns = owned;
+        Ok(answer)
     }
 
     /// One owned column per read; where the payload's column can be lent as it is, an empty one.
@@ -142,13 +194,11 @@ impl StageRun<'_> {
     }
 
     fn dead_letter(&self, code: &str, message: String) -> Verdict {
-        let id = self.identity;
-        let module = (id.name.clone(), id.version.clone(), id.sha256.clone());
         Verdict::DeadLetter(Box::new(DeadLetterCause {
             stage: Arc::clone(self.name),
             code: code.into(),
             message,
-            module: Some(Arc::new(module)),
+            module: Some(Arc::clone(&self.guard.module)),
         }))
     }
 
@@ -185,6 +235,17 @@ impl StageRun<'_> {
         }
         keep_rows(batch, slots, &keep);
     }
+}
+
+/// Bytes of a column's values.
+fn bytes(column: &Column) -> u64 {
+    let bytes = match &column.values {
+        Values::Booleans(v) => v.len(),
+        Values::Ints(v) => v.len() * 8,
+        Values::Floats(v) => v.len() * 8,
+        Values::Texts(b) | Values::Blobs(b) => b.data.len(),
+    };
+    bytes as u64
 }
 
 /// Keeps the places `keep` of `sel`, and what is aligned with it.

@@ -1,10 +1,13 @@
 //! What a pipeline tells about itself.
 
+use crate::spec::Then;
+
 /// State of a pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
     Starting,
     Running,
+    /// By somebody; or by itself over a module, then `reason` says which and why.
     Paused,
     /// Waiting before another try; `reason` says why.
     Retrying,
@@ -37,6 +40,18 @@ pub struct StageStatus {
     pub name: String,
     pub version: String,
     pub sha256: String,
+    pub breaker: Breaker,
+}
+
+/// A stage's breaker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Breaker {
+    /// The stage is not called: `then` is what happens instead.
+    pub open: bool,
+    pub then: Then,
+    /// Records on which this version failed within the window.
+    pub failures: u32,
+    pub last_fault: Option<String>,
 }
 
 /// What a stage does to one topic's fields.
@@ -44,7 +59,14 @@ pub struct StageStatus {
 pub struct StageFields {
     pub stage: String,
     pub reads: Vec<String>,
+    /// Names of kinds; follow `reads`.
+    pub read_kinds: Vec<&'static str>,
     pub writes: Vec<String>,
+    /// Names of kinds; follow `writes`.
+    pub write_kinds: Vec<&'static str>,
+    pub removes: Vec<String>,
+    /// (name, new name).
+    pub renames: Vec<(String, String)>,
 }
 
 /// A snapshot of a pipeline.
@@ -72,4 +94,6 @@ pub struct PipelineStatus {
     pub stages: Vec<StageStatus>,
     /// (topic, what each stage reads and writes of it).
     pub fields: Vec<(String, Vec<StageFields>)>,
+    /// (topic, why a module does not fit its schema).
+    pub misfits: Vec<(String, String)>,
 }

@@ -4,6 +4,8 @@
 
 mod engine {
     pub(crate) mod faults;
+    pub(crate) mod guard;
+    pub(crate) mod misfit;
     pub(crate) mod rig;
     pub(crate) mod stages;
     pub(crate) mod swap;

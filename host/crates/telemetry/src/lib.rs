@@ -4,14 +4,16 @@
 mod module;
 mod pipeline;
 mod process;
+mod stage;
 
 use std::sync::Arc;
 
 use prometheus::{Encoder, Registry, TextEncoder};
 
 pub use module::{ModuleSample, OwnMetric};
-pub use pipeline::{PipelineMetrics, Seconds};
+pub use pipeline::PipelineMetrics;
 pub use process::ProcessMetrics;
+pub use stage::StageMetrics;
 
 /// All metrics of the process.
 pub struct Telemetry {

@@ -1,6 +1,6 @@
 //! Families labelled by pipeline, and the handles of one pipeline.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use prometheus::core::Collector;
@@ -8,6 +8,8 @@ use prometheus::{
     Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
     IntGaugeVec, Opts, Registry,
 };
+
+use crate::stage::{self, StageMetrics};
 
 /// Distinct (stage, code) pairs of dead letters per pipeline; further codes count as `other`.
 const CODES_MAX: usize = 64;
@@ -40,8 +42,7 @@ pub(crate) struct Families {
     lag_seconds: GaugeVec,
     retained_bytes: IntGaugeVec,
     running: IntGaugeVec,
-    stage_seconds: HistogramVec,
-    stage_rows: IntCounterVec,
+    stages: stage::Families,
     checkpoint_seconds: HistogramVec,
 }
 
@@ -95,23 +96,18 @@ impl Families {
             ),
             retained_bytes: gauge("wasmgate_source_retained_bytes", "Log kept for us; -1 unknown."),
             running: gauge("wasmgate_pipeline_running", "1 while running, else 0."),
-            stage_seconds: histogram(
-                "wasmgate_stage_seconds",
-                "Time of one call of a stage.",
-                &["pipeline", "stage"],
-            ),
-            stage_rows: counter(
-                "wasmgate_stage_records_total",
-                "Records given to a stage.",
-                &["pipeline", "stage"],
+            stages: stage::Families::new(
+                histogram(
+                    "wasmgate_stage_seconds",
+                    "Time of one call of a stage.",
+                    &["pipeline", "stage"],
+                ),
+                r,
             ),
             checkpoint_seconds: histogram("wasmgate_checkpoint_seconds", "Time of one save.", p),
         }
     }
 }
-
-/// Seconds per call and records given, of one stage.
-pub type Seconds = (Histogram, IntCounter);
 
 /// The handles of one pipeline.
 pub struct PipelineMetrics {
@@ -119,8 +115,8 @@ pub struct PipelineMetrics {
     dropped: IntCounterVec,
     dead_letters: IntCounterVec,
     restarts: IntCounterVec,
-    stage_seconds: HistogramVec,
-    stage_rows: IntCounterVec,
+    stages: stage::Families,
+    versions: Mutex<HashMap<String, String>>,
     codes: Mutex<HashSet<(String, String)>>,
     pub records_in: IntCounter,
     pub records_out: IntCounter,
@@ -151,8 +147,8 @@ impl PipelineMetrics {
             dropped: f.dropped.clone(),
             dead_letters: f.dead_letters.clone(),
             restarts: f.restarts.clone(),
-            stage_seconds: f.stage_seconds.clone(),
-            stage_rows: f.stage_rows.clone(),
+            stages: f.stages.clone(),
+            versions: Mutex::default(),
             codes: Mutex::default(),
             records_in: f.records_in.with_label_values(p),
             records_out: f.records_out.with_label_values(p),
@@ -192,10 +188,21 @@ impl PipelineMetrics {
         self.restarts.with_label_values(&[self.pipeline.as_str(), fault]).inc();
     }
 
-    /// Handles of one stage: seconds per call, records given.
+    /// From now on a stage's costs are those of this version; the series of the one before go.
+    pub fn version(&self, stage: &str, version: &str) {
+        let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = versions.insert(stage.to_owned(), version.to_owned());
+        if let Some(before) = before.filter(|before| before != version) {
+            self.stages.remove(&self.pipeline, stage, &before);
+        }
+    }
+
+    /// Handles of one stage. Costs of a version that is not the current one are counted nowhere:
+    /// it may have batches in flight, and no series of its own.
     #[must_use]
-    pub fn stage(&self, stage: &str) -> Seconds {
-        let labels = &[self.pipeline.as_str(), stage];
-        (self.stage_seconds.with_label_values(labels), self.stage_rows.with_label_values(labels))
+    pub fn stage(&self, stage: &str, version: &str) -> StageMetrics {
+        let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+        let current = versions.entry(stage.to_owned()).or_insert_with(|| version.to_owned());
+        self.stages.stage(&self.pipeline, stage, version, current == version)
     }
 }

@@ -25,6 +25,8 @@ pub struct SinkRow {
     pub document: Option<Vec<u8>>,
     /// Fields that stages wrote, as text; null and absent ones are `None`.
     pub written: Vec<(Arc<str>, Option<String>)>,
+    /// Headers that stages wrote; null and absent ones are `None`.
+    pub headers: Vec<(Arc<str>, Option<String>)>,
 }
 
 /// What happened to a fake sink.
@@ -207,6 +209,12 @@ fn seen(partition: &Partition, batch: &Batch, index: usize) -> SinkRow {
             .written
             .iter()
             .map(|w| (Arc::clone(&w.name), written(&w.column)))
+            .collect(),
+        headers: batch
+            .edits
+            .headers
+            .iter()
+            .map(|(name, column)| (Arc::clone(name), written(column)))
             .collect(),
     }
 }

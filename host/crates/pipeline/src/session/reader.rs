@@ -33,18 +33,22 @@ pub(super) struct LaneQueues {
 impl Reading {
     /// Reads until the source ends or a stop is asked for. Dropping `self` lets the lanes drain.
     pub(super) async fn run(mut self) -> Result<End, Fault> {
+        let shared = Arc::clone(&self.lanes.shared);
+        let held = shared.until_held();
+        tokio::pin!(held);
         let mut tick = tokio::time::interval(REFRESH);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let now = *self.command.borrow_and_update();
             match now {
                 Command::Stop => return Ok(End::Stopped),
-                Command::Pause => {
-                    if self.command.changed().await.is_err() {
-                        return Ok(End::Stopped);
-                    }
-                    continue;
-                }
+                Command::Pause => tokio::select! {
+                    () = &mut held => return Ok(End::Held),
+                    changed = self.command.changed() => match changed {
+                        Ok(()) => continue,
+                        Err(_) => return Ok(End::Stopped),
+                    },
+                },
                 Command::Run => {}
             }
             tokio::select! {
@@ -54,13 +58,18 @@ impl Reading {
                         return Ok(End::Stopped);
                     }
                 }
+                () = &mut held => return Ok(End::Held),
                 _ = tick.tick() => self.lanes.refresh(),
                 event = self.reader.next() => match event? {
-                    SourceEvent::Delivery(delivery) => {
-                        if !self.lanes.deliver(delivery).await {
-                            return Ok(End::Stopped);
+                    SourceEvent::Delivery(delivery) => tokio::select! {
+                        biased;
+                        () = &mut held => return Ok(End::Held),
+                        taken = self.lanes.deliver(delivery) => {
+                            if !taken {
+                                return Ok(End::Stopped);
+                            }
                         }
-                    }
+                    },
                     SourceEvent::Assigned { partition, at, state } => {
                         let (saved, wait) = oneshot::channel();
                         self.tell(Progress::Assigned { partition, at, state, saved });

@@ -1,36 +1,95 @@
-//! A call that fails is split until the culprit row is found; the rest goes on.
+//! A call that fails is split until the culprit row is found; the rest goes on. What that may cost
+//! is bounded by the stage's breaker.
 
 use wasmgate_connector::{Stage, StageInput, StageOutput, StageReject, StageVerdict};
-use wasmgate_model::{Blame, Column, Fault, FaultKind};
+use wasmgate_model::{Blame, Column, Fault};
+use wasmgate_telemetry::StageMetrics;
 
 use crate::binding::BoundStage;
+use crate::guard::Guard;
+use crate::spec::Then;
 
-/// Failing rows of one batch after which the module, not the rows, is at fault.
-const CULPRITS_MAX: u32 = 64;
+/// Code of rows that are dead-lettered without a call.
+const SHUT: &str = "breaker-open";
 
-/// Calls the stage; on a fault of the guest, with fewer and fewer rows.
-pub(crate) fn call(
-    stage: &mut dyn Stage,
-    bound: &BoundStage,
-    input: &StageInput<'_>,
-) -> Result<StageOutput, Fault> {
-    match stage.process(input) {
-        Ok(output) => Ok(output),
-        Err(fault) if fault.blame() == Blame::Guest => {
-            let mut search = Search { stage, bound, culprits: 0 };
-            search.failed(input, fault)
+/// What came of a batch.
+pub(crate) enum Answer {
+    Output(StageOutput),
+    /// The rows pass as they are.
+    Bypass,
+}
+
+/// A stage, and who watches it.
+pub(crate) struct Caller<'a> {
+    pub(crate) stage: &'a mut dyn Stage,
+    pub(crate) bound: &'a BoundStage,
+    pub(crate) guard: &'a Guard,
+    pub(crate) metrics: &'a StageMetrics,
+}
+
+impl Caller<'_> {
+    /// Calls the stage; on a fault of the guest, with fewer and fewer rows.
+    ///
+    /// # Errors
+    /// A fault that is not the guest's; or the breaker opened, and the pipeline is to pause.
+    pub(crate) fn call(self, input: &StageInput<'_>) -> Result<Answer, Fault> {
+        let mut search = Search { caller: self, culprits: 0, shut: false };
+        match search.attempt(input) {
+            Ok(output) => Ok(Answer::Output(output)),
+            Err(fault) if fault.blame() == Blame::Guest => {
+                let found = search.failed(input, fault);
+                let bypass = search.shut && search.caller.guard.spec.then == Then::Bypass;
+                if bypass { Ok(Answer::Bypass) } else { found.map(Answer::Output) }
+            }
+            Err(fault) => Err(fault),
         }
-        Err(fault) => Err(fault),
+    }
+
+    /// Calls the stage once. If that goes well its breaker closes, else nothing was learnt but
+    /// that it fails still.
+    ///
+    /// # Errors
+    /// A fault that is not the guest's.
+    pub(crate) fn probe(self, input: &StageInput<'_>) -> Result<Answer, Fault> {
+        let guard = self.guard;
+        let mut search = Search { caller: self, culprits: 0, shut: true };
+        match search.attempt(input) {
+            Ok(output) => {
+                guard.close();
+                Ok(Answer::Output(output))
+            }
+            Err(fault) if fault.blame() == Blame::Guest => {
+                guard.probe_failed(&fault);
+                let bypass = guard.spec.then == Then::Bypass;
+                let shut = || Answer::Output(search.refuse(input.rows));
+                Ok(if bypass { Answer::Bypass } else { shut() })
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// An answer that dead-letters every row.
+    pub(crate) fn shut(self, rows: u32) -> StageOutput {
+        Search { caller: self, culprits: 0, shut: true }.refuse(rows)
     }
 }
 
 struct Search<'a> {
-    stage: &'a mut dyn Stage,
-    bound: &'a BoundStage,
+    caller: Caller<'a>,
     culprits: u32,
+    /// The breaker opened: no further call.
+    shut: bool,
 }
 
 impl Search<'_> {
+    fn attempt(&mut self, input: &StageInput<'_>) -> Result<StageOutput, Fault> {
+        let answer = self.caller.stage.process(input);
+        if let Err(fault) = &answer {
+            self.caller.metrics.failed(fault.kind.label());
+        }
+        answer
+    }
+
     fn failed(&mut self, input: &StageInput<'_>, fault: Fault) -> Result<StageOutput, Fault> {
         if input.rows > 1 {
             let middle = input.rows / 2;
@@ -40,51 +99,58 @@ impl Search<'_> {
             return Ok(output);
         }
         self.culprits += 1;
-        if self.culprits > CULPRITS_MAX {
-            let what = format!(
-                "the module failed on more than {CULPRITS_MAX} records of one batch; replace or \
-                 remove it, then resume the pipeline"
-            );
-            return Err(Fault::new(FaultKind::ModuleRefused, what).because(fault));
+        let guard = self.caller.guard;
+        self.shut = guard.failed(&fault, self.culprits);
+        if self.shut && guard.spec.then != Then::DeadLetter {
+            return Err(guard.fault());
         }
-        let code = fault.kind.label().to_owned();
-        let verdict = StageVerdict::DeadLetter { code, message: fault.chain() };
-        let empty = |kind| {
-            let mut column = Column::new(kind);
-            column.push_null();
-            column
-        };
-        Ok(StageOutput {
-            columns: self.bound.projection.writes.iter().map(|w| empty(w.kind)).collect(),
-            rejects: vec![StageReject { row: 0, verdict }],
-            ..StageOutput::default()
-        })
+        Ok(self.rejected(1, fault.kind.label(), &fault.chain()))
     }
 
     fn part(&mut self, input: &StageInput<'_>, from: u32, to: u32) -> Result<StageOutput, Fault> {
+        if self.shut {
+            return Ok(self.refuse(to - from));
+        }
         let rows: Vec<u32> = (from..to).collect();
-        let columns: Vec<Column> = input
-            .columns
-            .iter()
-            .map(|c| {
-                let mut part = Column {
-                    values: c.values.clone(),
-                    ..Column::new(wasmgate_model::Kind::Boolean)
-                };
-                c.gather_into(&rows, &mut part);
-                part
-            })
-            .collect();
+        let columns = input.columns.iter().zip(&self.caller.bound.reads).map(|(column, read)| {
+            let mut part = Column::new(read.kind);
+            column.gather_into(&rows, &mut part);
+            part
+        });
+        let columns: Vec<Column> = columns.collect();
         let part = StageInput {
             schema: input.schema,
             rows: to - from,
             ops: input.ops.get(from as usize..to as usize).unwrap_or(&[]),
             columns: &columns.iter().collect::<Vec<_>>(),
         };
-        match self.stage.process(&part) {
+        match self.attempt(&part) {
             Ok(output) => Ok(output),
             Err(fault) if fault.blame() == Blame::Guest => self.failed(&part, fault),
             Err(fault) => Err(fault),
+        }
+    }
+
+    fn refuse(&self, rows: u32) -> StageOutput {
+        self.rejected(rows, SHUT, &self.caller.guard.fault().chain())
+    }
+
+    /// An answer that rejects so many rows.
+    fn rejected(&self, rows: u32, code: &str, message: &str) -> StageOutput {
+        let nothing = |kind| {
+            let mut column = Column::new(kind);
+            (0..rows).for_each(|_| column.push_null());
+            column
+        };
+        let reject = |row| {
+            let (code, message) = (code.to_owned(), message.to_owned());
+            StageReject { row, verdict: StageVerdict::DeadLetter { code, message } }
+        };
+        let writes = &self.caller.bound.projection.writes;
+        StageOutput {
+            columns: writes.iter().map(|w| nothing(w.kind)).collect(),
+            rejects: (0..rows).map(reject).collect(),
+            ..StageOutput::default()
         }
     }
 }

@@ -11,7 +11,7 @@ use wasmgate_connector::fakes::{
 };
 use wasmgate_connector::{BatchLimits, Module, RecordEncoder};
 use wasmgate_model::{Batch, Delivery};
-use wasmgate_pipeline::{Pipeline, PipelineSpec, PolicySpec, SinkSpec, StageSpec};
+use wasmgate_pipeline::{GuardSpec, Pipeline, PipelineSpec, PolicySpec, SinkSpec, StageSpec};
 use wasmgate_telemetry::Telemetry;
 
 struct NoBytes;
@@ -29,6 +29,7 @@ pub(crate) struct Rig {
     pub(crate) letters: FakeDeadLetters,
     pub(crate) store: MemoryStore,
     pub(crate) stages: Vec<StageSpec>,
+    pub(crate) guards: Vec<GuardSpec>,
     pub(crate) policy: Option<FakePolicy>,
     pub(crate) sink_topics: &'static str,
     pub(crate) telemetry: Telemetry,
@@ -42,6 +43,7 @@ impl Rig {
             letters: FakeDeadLetters::new(),
             store: MemoryStore::new(),
             stages: Vec::new(),
+            guards: Vec::new(),
             policy: None,
             sink_topics: ".*",
             telemetry: Telemetry::new(),
@@ -53,6 +55,12 @@ impl Rig {
         self
     }
 
+    /// Every stage fails as this says.
+    pub(crate) fn guard(mut self, guard: GuardSpec) -> Self {
+        self.guards = vec![guard; self.stages.len()];
+        self
+    }
+
     pub(crate) fn start(&self) -> Arc<Pipeline> {
         let policy =
             self.policy.clone().map(|p| PolicySpec { module: Arc::new(p), config: "{}".into() });
@@ -60,6 +68,7 @@ impl Rig {
             name: "p".into(),
             source: Arc::new(self.source.clone()),
             stages: self.stages.clone(),
+            guards: self.guards.clone(),
             sinks: vec![SinkSpec {
                 topics: Regex::new(self.sink_topics).unwrap(),
                 connector: Arc::new(self.sink.clone()),

@@ -1,10 +1,14 @@
 //! Modules swapped under load.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 
 use wasmgate_connector::fakes::{FnModule, Step, fn_module};
-use wasmgate_connector::{Projection, StageOutput};
-use wasmgate_model::{Column, Kind};
+use wasmgate_connector::{
+    Module, ModuleIdentity, Projection, Stage, StageInput, StageOutput, StageReject, StageVerdict,
+};
+use wasmgate_model::{Column, Fault, Kind, Schema};
+use wasmgate_pipeline::{GuardSpec, StageSpec};
 
 use super::rig::{Rig, module, rows, script};
 use super::stages::{reads, writes};
@@ -66,7 +70,7 @@ async fn a_version_that_does_not_fit_the_schemas_in_use_is_refused() {
 }
 
 #[tokio::test]
-async fn a_schema_that_a_stage_cannot_work_on_fails_the_pipeline_with_the_field() {
+async fn a_schema_that_a_stage_cannot_work_on_pauses_the_pipeline_with_the_field() {
     let projection =
         Projection { reads: vec![reads("name", Kind::Integer)], ..Projection::default() };
     let rig =
@@ -78,4 +82,116 @@ async fn a_schema_that_a_stage_cannot_work_on_fails_the_pipeline_with_the_field(
         "{reason}"
     );
     assert!(rig.source.look(|log| log.settled.is_empty()));
+}
+
+/// A module that counts its open instances.
+struct Counted {
+    inner: FnModule,
+    open: Arc<AtomicI32>,
+}
+
+struct CountedStage {
+    inner: Box<dyn Stage>,
+    open: Arc<AtomicI32>,
+}
+
+impl Module for Counted {
+    fn identity(&self) -> &Arc<ModuleIdentity> {
+        self.inner.identity()
+    }
+
+    fn open(&self, config: &str) -> Result<Box<dyn Stage>, Fault> {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        Ok(Box::new(CountedStage { inner: self.inner.open(config)?, open: Arc::clone(&self.open) }))
+    }
+}
+
+impl Stage for CountedStage {
+    fn bind(&mut self, schema: &Schema) -> Result<Option<Projection>, Fault> {
+        self.inner.bind(schema)
+    }
+
+    fn process(&mut self, input: &StageInput<'_>) -> Result<StageOutput, Fault> {
+        self.inner.process(input)
+    }
+
+    fn close(&mut self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn batches_in_flight_finish_on_their_version_and_its_instances_are_closed() {
+    let mut steps = Vec::new();
+    for n in 0..6 {
+        steps.push(Step::Deliver(rows(n * 10..(n + 1) * 10)));
+    }
+    steps.extend([Step::Gate, Step::Deliver(rows(60..70)), Step::Completed]);
+    let mut rig = Rig::new(steps);
+    let open = Arc::new(AtomicI32::new(0));
+    let old = Arc::new(Counted { inner: stamp("1"), open: Arc::clone(&open) });
+    rig.stages.push(StageSpec {
+        module: Arc::<Counted>::clone(&old),
+        config: "{}".into(),
+        topics: None,
+    });
+    rig.sink.hold_writes();
+    let pipeline = rig.start();
+    rig.source.wait_until(|log| log.delivered == 6).await;
+    pipeline.swap_module(&module(stamp("2"))).unwrap();
+    rig.source.release();
+    rig.sink.release();
+    pipeline.finished().await.unwrap();
+    rig.sink.look(|log| {
+        let versions = log.durable.iter().map(|r| r.written[0].1.as_deref().unwrap());
+        let versions: Vec<&str> = versions.collect();
+        assert_eq!((versions.len(), &versions[..60]), (70, &["1"; 60][..]));
+        assert!(versions[60..].iter().all(|v| *v == "2"), "{versions:?}");
+    });
+    assert_eq!(open.load(Ordering::Relaxed), 0, "open instances of the old version");
+
+    // Going back is a swap.
+    let back: Arc<dyn Module> = old;
+    pipeline.check_module(&back).unwrap();
+    pipeline.swap_module(&back).unwrap();
+    assert_eq!(pipeline.status().stages[0].version, "1");
+}
+
+#[tokio::test]
+async fn more_swaps_than_versions_are_kept_lose_nothing() {
+    let mut steps: Vec<Step> = (0..20).map(|n| Step::Deliver(rows(n * 10..(n + 1) * 10))).collect();
+    steps.push(Step::Completed);
+    let rig = Rig::new(steps).stage(stamp("1"));
+    rig.sink.hold_writes();
+    let pipeline = rig.start();
+    rig.source.wait_until(|log| log.delivered >= 10).await;
+    for n in 0..50 {
+        pipeline.swap_module(&module(stamp(if n % 2 == 0 { "2" } else { "1" }))).unwrap();
+    }
+    rig.sink.release();
+    pipeline.finished().await.unwrap();
+    assert_eq!(rig.durable_rows(), (1..=200).collect::<Vec<_>>());
+    assert_eq!(rig.source.look(|log| log.opens), 2, "some were read again");
+}
+
+#[tokio::test]
+async fn records_that_a_stage_touched_carry_its_version_if_asked() {
+    let projection =
+        Projection { reads: vec![reads("id", Kind::Integer)], ..Projection::default() };
+    let halves = fn_module("halves", projection, |input| {
+        let odd =
+            (0..input.rows).filter(|row| input.columns[0].int(*row as usize).unwrap() % 2 == 1);
+        let rejects = odd.map(|row| StageReject { row, verdict: StageVerdict::Drop }).collect();
+        Ok(StageOutput { rejects, ..StageOutput::default() })
+    });
+    let mut rig = Rig::new(script(3, 10)).stage(stamp("1.2.3")).stage(halves);
+    rig.guards = vec![GuardSpec { stamp: true, ..GuardSpec::default() }];
+    rig.run().await;
+    rig.sink.look(|log| {
+        assert_eq!(log.durable.len(), 15);
+        for row in &log.durable {
+            let stamped = ("wasmgate.module.stamp".into(), Some("1.2.3".to_owned()));
+            assert_eq!(row.headers, [stamped], "none for a stage that was not asked");
+        }
+    });
 }
