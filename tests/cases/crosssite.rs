@@ -99,11 +99,6 @@ fn crosssite_headers_of_browsers_are_refused() {
         ("another port as origin", format!("{own}Origin: http://127.0.0.1:1\r\n"), 403),
         ("a file or a sandboxed frame", format!("{own}Origin: null\r\n"), 403),
         (
-            "both, and they disagree",
-            format!("{own}Origin: http://attacker.example\r\nSec-Fetch-Site: same-origin\r\n"),
-            403,
-        ),
-        (
             "a form",
             format!(
                 "{own}Origin: http://attacker.example\r\nSec-Fetch-Site: cross-site\r\n\

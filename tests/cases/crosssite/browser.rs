@@ -79,12 +79,9 @@ fn page(gateways: &[String]) -> String {
             Object.assign(field, { name: 'a', value: 'b' });
             form.append(field);
             document.body.append(frame, form);
-            return new Promise(done => {
-                let loads = 0;
-                frame.onload = () => { loads += 1; if (loads > 1) done(); };
-                setTimeout(done, 2000);
-                form.submit();
-            });
+            form.submit();
+            // What the frame shows then is hidden from this page; the gateway's log has it.
+            return new Promise(done => setTimeout(done, 50));
         }
         async function run() {
             for (const gateway of gateways) {
