@@ -5,17 +5,19 @@
 use std::fs;
 use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+use rustix::process::Signal;
 use wasmgate_model::{Fault, FaultKind};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+use crate::compile_child::{CODE_BYTES_MAX, CPU_SECONDS_MAX, MEMORY_BYTES_MAX};
 use crate::{artefact, engine};
 
 /// The hidden command under which the binary calls [`crate::compile_child_main`].
@@ -175,12 +177,7 @@ fn is_old_draft(path: &Path) -> bool {
     draft && age.is_some_and(|age| age > DRAFT_AGE_MAX)
 }
 
-fn in_child(
-    exe: &Path,
-    component: &[u8],
-    output: &Path,
-    time_max: Duration,
-) -> Result<(), Fault> {
+fn in_child(exe: &Path, component: &[u8], output: &Path, time_max: Duration) -> Result<(), Fault> {
     let input = output.with_extension("wasm");
     let finished =
         write_private(&input, component).and_then(|()| run_child(exe, &input, output, time_max));
@@ -199,11 +196,27 @@ fn in_child(
         }
         (Some(DISK), complaint) => told(FaultKind::Disk, complaint),
         (Some(BROKEN), complaint) => told(FaultKind::Internal, complaint),
-        _ => Fault::new(
-            FaultKind::ModuleRefused,
-            format!("the compiler did not finish ({status}): it ran over its memory or time"),
-        ),
+        _ => {
+            let text =
+                format!("the compiler did not finish ({status}): {}", reason(status, time_max));
+            Fault::new(FaultKind::ModuleRefused, text)
+        }
     })
+}
+
+/// What the child ran out of, by how it ended. Without memory it aborts, or a thread of it panics.
+fn reason(status: ExitStatus, time_max: Duration) -> String {
+    let ended = |signal: Signal| status.signal() == Some(signal.as_raw());
+    if ended(Signal::XCPU) {
+        return format!("the module costs more than {CPU_SECONDS_MAX} s of processor time");
+    }
+    if ended(Signal::XFSZ) {
+        return format!("the module's code has more than {CODE_BYTES_MAX} bytes");
+    }
+    if ended(Signal::KILL) {
+        return format!("it took longer than {time_max:?}, or was killed from outside");
+    }
+    format!("the module costs more than {MEMORY_BYTES_MAX} bytes of memory")
 }
 
 fn run_child(
@@ -353,7 +366,9 @@ mod tests {
             ("echo no space >&2; exit 11", FaultKind::Disk, "no space"),
             ("echo no limits >&2; exit 12", FaultKind::Internal, "no limits"),
             ("exit 10", FaultKind::ModuleRefused, "did not finish (exit status: 10)"),
-            ("kill -XCPU $$", FaultKind::ModuleRefused, "did not finish (signal: 24"),
+            ("kill -XCPU $$", FaultKind::ModuleRefused, "more than 20 s of processor time"),
+            ("kill -XFSZ $$", FaultKind::ModuleRefused, "code has more than 268435456 bytes"),
+            ("kill -ABRT $$", FaultKind::ModuleRefused, "more than 1073741824 bytes of memory"),
         ] {
             let exe = script(dir.path(), body);
             let draft = dir.path().join("draft");

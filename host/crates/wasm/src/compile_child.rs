@@ -18,12 +18,15 @@ use crate::engine;
 /// reserved. Processor time counts all threads together, in seconds; the files are the output and
 /// those that the allocator and the threads look at.
 const LIMITS: [(Resource, u64); 5] = [
-    (Resource::As, 1 << 30),
-    (Resource::Cpu, 20),
-    (Resource::Fsize, 256 << 20),
+    (Resource::As, MEMORY_BYTES_MAX),
+    (Resource::Cpu, CPU_SECONDS_MAX),
+    (Resource::Fsize, CODE_BYTES_MAX),
     (Resource::Nofile, 16),
     (Resource::Core, 0),
 ];
+pub(crate) const MEMORY_BYTES_MAX: u64 = 1 << 30;
+pub(crate) const CPU_SECONDS_MAX: u64 = 20;
+pub(crate) const CODE_BYTES_MAX: u64 = 256 << 20;
 
 /// Compiles the component in `input` to `output` (mode 0600, must not exist). The reason of a
 /// failure goes to standard error, one line. To be called first thing in a process: it closes
@@ -61,8 +64,12 @@ fn compile(input: &Path, output: &Path) -> Result<(), Fault> {
 
 /// Limits what may be used, or leaves a limit that is lower already.
 fn limit(resource: Resource, most: u64) -> Result<(), Fault> {
-    let most = getrlimit(resource).maximum.map_or(most, |found| most.min(found));
-    let limit = Rlimit { current: Some(most), maximum: Some(most) };
+    let found = getrlimit(resource);
+    let most = found.current.map_or(most, |found| most.min(found));
+    // A second past the time, and the kernel's signal no longer says what was used up.
+    let rest = if resource == Resource::Cpu { most.saturating_add(1) } else { most };
+    let rest = found.maximum.map_or(rest, |found| rest.min(found));
+    let limit = Rlimit { current: Some(most), maximum: Some(rest) };
     setrlimit(resource, limit)
         .map_err(|e| Fault::new(FaultKind::Internal, "cannot limit the compiler").because(e))
 }

@@ -81,10 +81,7 @@ fn parts_of_modules_are_bounded_in_number() {
         (exported, "has 100001 exports"),
         (parts(binary::TABLES, 65, |_| vec![0x70, 0, 0]), "has 65 tables, the limit is 64"),
         (parts(binary::MEMORIES, 65, |_| vec![0, 0]), "has 65 memories, the limit is 64"),
-        (
-            parts(binary::GLOBALS, 100_001, |_| vec![0x7f, 0, 0x41, 0, 0x0b]),
-            "has 100001 globals",
-        ),
+        (parts(binary::GLOBALS, 100_001, |_| vec![0x7f, 0, 0x41, 0, 0x0b]), "has 100001 globals"),
         (parts(binary::ELEMENTS, 20_001, |_| vec![1, 0, 0]), "has 20001 element segments"),
         (parts(binary::DATA, 50_001, |_| vec![1, 0]), "has 50001 data segments"),
     ]);
@@ -107,10 +104,7 @@ fn parts_of_components_are_bounded_in_number() {
         (carrying(&"(core module) ".repeat(65)), "nested modules, the limit is 64"),
         (carrying(&"(component) ".repeat(65)), "nested components, the limit is 64"),
         (carrying(&format!("(core module $m) {instances}")), "instances, the limit is 1000"),
-        (
-            carrying(&format!("(type $t u8) (component {aliases})")),
-            "aliases, the limit is 100000",
-        ),
+        (carrying(&format!("(type $t u8) (component {aliases})")), "aliases, the limit is 100000"),
         (
             carrying(&format!("(import \"r\" (type $r (sub resource))) {drops}")),
             "lifted and lowered functions, the limit is 20000",
@@ -138,11 +132,13 @@ fn forms_that_the_contract_does_not_have_are_refused() {
 
 #[test]
 fn names_that_draw_on_terminals_are_refused() {
-    let probe = guests::component("probe");
+    let mut drawn = guests::component("probe");
     let name = b"wasmgate:transform/log@0.1.0";
-    let at = probe.windows(name.len()).rposition(|w| w == name).unwrap();
-    let mut drawn = probe.clone();
-    drawn[at..at + 4].copy_from_slice(b"\x1b[2J");
+    for at in 0..drawn.len() - name.len() {
+        if drawn[at..].starts_with(name) {
+            drawn[at..at + 4].copy_from_slice(b"\x1b[2J");
+        }
+    }
     let refusal = refusal(&drawn);
     assert!(refusal.contains("expected at most 256 printable ASCII characters"), "{refusal}");
     assert!(!refusal.contains('\u{1b}'), "{refusal}");

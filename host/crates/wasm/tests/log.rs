@@ -49,16 +49,6 @@ fn a_giant_line_is_cut() {
 }
 
 #[test]
-fn a_line_larger_than_a_call_may_hand_over_ends_the_call() {
-    let module = probe(Limits { memory_bytes: 12 << 20, ..Limits::default() });
-    let log = logged(|| {
-        let fault = call(&module, "log-long", 1).unwrap_err();
-        assert_eq!(fault.kind, FaultKind::ModuleLimit, "{}", fault.chain());
-    });
-    assert_eq!(log, "");
-}
-
-#[test]
 fn a_flood_is_counted_and_a_new_instance_brings_no_new_budget() {
     let module = probe(Limits::default());
     let log = logged(|| {

@@ -13,17 +13,8 @@ const NAME_BYTES_MAX: usize = 96;
 /// Bytes of a symbol that is worth reading.
 const SYMBOL_BYTES_MAX: usize = 1024;
 /// How a panic gets from the rule to the trap: frames that say nothing about the rule.
-const MACHINERY: [&str; 9] = [
-    "std::",
-    "core::",
-    "alloc::",
-    "<alloc::",
-    "<core::",
-    "rust_",
-    "__rust",
-    "_abort",
-    "abort",
-];
+const MACHINERY: [&str; 9] =
+    ["std::", "core::", "alloc::", "<alloc::", "<core::", "rust_", "__rust", "_abort", "abort"];
 
 /// The innermost frames of a trap, ` < ` between callee and caller; empty without a backtrace.
 pub(crate) fn text(error: &wasmtime::Error) -> String {
@@ -81,8 +72,10 @@ mod tests {
         let text = |names: &[&str]| shown(names.iter().map(|n| (*n).to_owned()));
         for (frames, says) in [
             (&[][..], ""),
-            (&["__rustc::abort", "core::panicking::panic", "rule::f", "rule::g"][..],
-             ", at rule::f < rule::g"),
+            (
+                &["__rustc::abort", "core::panicking::panic", "rule::f", "rule::g"][..],
+                ", at rule::f < rule::g",
+            ),
             (&["core::panicking::panic"][..], ", at core::panicking::panic"),
             (&["a", "b", "c", "d", "e"][..], ", at a < b < c < d"),
         ] {

@@ -7,22 +7,23 @@ use std::os::fd::RawFd;
 
 /// The last of standard input, output and error.
 const STANDARD_MAX: RawFd = 2;
-/// Where there is no list of the descriptors: as many as most systems allow.
-const GUESSED_MAX: RawFd = 1024;
+/// One entry for each open descriptor.
+const LIST: &str = "/proc/self/fd";
 
-/// Closes every descriptor but standard input, output and error.
+/// Closes every descriptor but standard input, output and error. Where the system has no list of
+/// them, the kernel's close-on-exec has to do.
 pub(super) fn close_inherited() {
-    for descriptor in open().into_iter().filter(|d| *d > STANDARD_MAX) {
-        close(descriptor);
-    }
-}
-
-/// The numbers of open descriptors, and of the one that listed them.
-fn open() -> Vec<RawFd> {
-    let Ok(list) = fs::read_dir("/proc/self/fd") else {
-        return (0..GUESSED_MAX).collect();
+    let Ok(list) = fs::read_dir(LIST) else {
+        return;
     };
-    list.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+    let number = |entry: fs::DirEntry| entry.file_name().to_str()?.parse::<RawFd>().ok();
+    let open: Vec<RawFd> = list.flatten().filter_map(number).collect();
+    for descriptor in open.into_iter().filter(|d| *d > STANDARD_MAX) {
+        // The list was one of them and is closed by now.
+        if fs::symlink_metadata(format!("{LIST}/{descriptor}")).is_ok() {
+            close(descriptor);
+        }
+    }
 }
 
 #[expect(
@@ -30,7 +31,7 @@ fn open() -> Vec<RawFd> {
     reason = "descriptors that nobody in this process owns can only be closed by their number"
 )]
 fn close(descriptor: RawFd) {
-    // SAFETY: the process has just started to compile and owns no descriptor yet: whatever is open
-    // came with it. Closing one that is closed already is an error that nobody sees.
+    // SAFETY: the descriptor is open, and nobody in this process owns it: the process has just
+    // started to compile and has opened nothing, so it came with the process.
     unsafe { rustix::io::close(descriptor) }
 }

@@ -83,8 +83,7 @@ fn is_semantic_version(text: &str) -> bool {
         !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()) && (n == "0" || !n.starts_with('0'))
     };
     let word = |w: &str| !w.is_empty() && w.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-    let word_or_number =
-        |w: &str| word(w) && (!w.bytes().all(|b| b.is_ascii_digit()) || number(w));
+    let word_or_number = |w: &str| word(w) && (!w.bytes().all(|b| b.is_ascii_digit()) || number(w));
     core.split('.').count() == 3
         && core.split('.').all(number)
         && pre.is_none_or(|pre| pre.split('.').all(word_or_number))
@@ -110,12 +109,27 @@ mod tests {
 
     #[test]
     fn versions_are_semantic() {
-        for good in ["0.1.0", "1.20.300", "1.0.0-rc.1", "1.0.0-0a.x-y", "1.0.0+01.abc", "1.0.0-a+b-c"] {
+        for good in
+            ["0.1.0", "1.20.300", "1.0.0-rc.1", "1.0.0-0a.x-y", "1.0.0+01.abc", "1.0.0-a+b-c"]
+        {
             assert!(is_semantic_version(good), "{good}");
         }
         for bad in [
-            "", "1", "1.0", "1.0.0.0", "01.0.0", "1.0.x", "v1.0.0", "1.0.0-", "1.0.0-01", "1.0.0+",
-            "1.0.0-a..b", "1..0", "1.0.0 ", "1.0.\u{661}", "-1.0.0",
+            "",
+            "1",
+            "1.0",
+            "1.0.0.0",
+            "01.0.0",
+            "1.0.x",
+            "v1.0.0",
+            "1.0.0-",
+            "1.0.0-01",
+            "1.0.0+",
+            "1.0.0-a..b",
+            "1..0",
+            "1.0.0 ",
+            "1.0.\u{661}",
+            "-1.0.0",
         ] {
             assert!(!is_semantic_version(bad), "{bad}");
         }

@@ -198,8 +198,9 @@ fn component_type(found: Result<ComponentType<'_>, BinaryReaderError>) -> Result
 fn canonical(found: Result<CanonicalFunction, BinaryReaderError>) -> Result<(), Fault> {
     match found.map_err(invalid)? {
         CanonicalFunction::Lift { options, .. } | CanonicalFunction::Lower { options, .. } => {
-            let is_async =
-                |o: &CanonicalOption| matches!(o, CanonicalOption::Async | CanonicalOption::Callback(_));
+            let is_async = |o: &CanonicalOption| {
+                matches!(o, CanonicalOption::Async | CanonicalOption::Callback(_))
+            };
             if options.iter().any(is_async) { Err(refused_async()) } else { Ok(()) }
         }
         // Streams of the stand-ins (`host/stand_ins.rs`) are dropped by it.

@@ -41,6 +41,22 @@ pub(crate) fn carrying(outer: &[u8], inner: &[u8]) -> Vec<u8> {
     [outer, &section(4, inner)].concat()
 }
 
+/// A component with another one inside it, which is instantiated with it.
+pub(crate) fn instantiating(outer: &[u8], inner: &[u8]) -> Vec<u8> {
+    let is_component =
+        |p: &wasmparser::Payload<'_>| matches!(p, wasmparser::Payload::ComponentSection { .. });
+    // Components inside components do not count, and the outer ones of these tests have none.
+    let payloads = wasmparser::Parser::new(0).parse_all(outer).map(Result::unwrap);
+    let index = payloads.filter(is_component).count();
+    let instance = [vec![1, 0], unsigned(index), vec![0]].concat();
+    [outer, &section(4, inner), &section(5, &instance)].concat()
+}
+
+/// A component with a core module inside it, which nobody instantiates.
+pub(crate) fn with_module(outer: &[u8], module: &[u8]) -> Vec<u8> {
+    [outer, &section(1, module)].concat()
+}
+
 /// A core module with the custom sections of another one that hold its contract.
 pub(crate) fn with_contract_of(contracted: &[u8], module: &[u8]) -> Vec<u8> {
     let mut bytes = module.to_vec();
