@@ -3,7 +3,7 @@
 
 mod lineage;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -15,8 +15,10 @@ use crate::guard::Guard;
 use crate::misfit::Misfit;
 use crate::spec::{GuardSpec, StageSpec};
 
-/// Versions kept, so that batches in flight find theirs.
-const VERSIONS_KEPT: usize = 8;
+/// Versions kept in any case, so that batches in flight find theirs.
+const VERSIONS_KEPT: u64 = 8;
+/// Versions kept at most, as long as somebody holds one of their plans.
+const VERSIONS_MAX: usize = 64;
 /// Ids of the schemas that stages see; sources number from 0.
 const VIEW_IDS_FROM: u64 = 1 << 40;
 
@@ -63,6 +65,20 @@ struct ChainState {
 impl ChainState {
     fn places(&self) -> Places {
         self.versions.get(&self.version).map_or_else(|| Places::from([]), Arc::clone)
+    }
+
+    /// Lets versions go that no batch can have been planned with.
+    fn retire(&mut self) {
+        let oldest_kept = self.version.saturating_sub(VERSIONS_KEPT);
+        let in_use = |(_, bound): (_, &Arc<Bound>)| Arc::strong_count(&bound.plan) > 1;
+        let used: HashSet<u64> =
+            self.bound.iter().filter(|b| in_use(*b)).map(|((chain, _), _)| *chain).collect();
+        self.versions.retain(|chain, _| *chain > oldest_kept || used.contains(chain));
+        while self.versions.len() > VERSIONS_MAX {
+            self.versions.pop_first();
+        }
+        let versions = &self.versions;
+        self.bound.retain(|(chain, _), _| versions.contains_key(chain));
     }
 }
 
@@ -173,11 +189,7 @@ impl Chain {
         state.versions.insert(version, places);
         state.probes.iter_mut().for_each(|p| p.close());
         state.probes = probes;
-        while state.versions.len() > VERSIONS_KEPT {
-            state.versions.pop_first();
-        }
-        let oldest = state.versions.keys().next().copied().unwrap_or(version);
-        state.bound.retain(|(chain, _), _| *chain >= oldest);
+        state.retire();
         self.version.store(version, Ordering::Release);
         Ok(())
     }

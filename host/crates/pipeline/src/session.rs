@@ -201,10 +201,10 @@ pub(crate) struct Parts<'a> {
 /// Opens everything and runs until the source ends, a stop is asked for, or something fails.
 pub(crate) async fn run(parts: Parts<'_>) -> Result<End, Fault> {
     let Parts { spec, chain, shared, command } = parts;
+    *shared.hold_lock() = None;
     let checkpoint = load(spec).await?;
     shared.checkpoint.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&checkpoint);
     *shared.tracker() = Tracker::default();
-    *shared.hold_lock() = None;
     shared.metrics.in_flight.set(0);
     let sinks = open_sinks(spec, shared).await?;
     shared.opening(spec.dead_letters.kind());

@@ -50,7 +50,6 @@ impl StageRun<'_> {
         slots: &mut [Option<Column>],
         scratch: &mut Scratch,
     ) -> Result<Ran, Fault> {
-        self.refuse_missing(batch, slots);
         let rows = batch.sel.len();
         if rows == 0 {
             return Ok(Ran::default());
@@ -69,8 +68,12 @@ impl StageRun<'_> {
                 return Ok(Ran::default());
             }
         };
+        self.refuse_missing(batch, slots);
+        if batch.sel.is_empty() {
+            return Ok(Ran::default());
+        }
         let Answer::Output(mut output) = self.call(batch, slots, scratch, probe)? else {
-            self.metrics.bypassed.inc_by(rows as u64);
+            self.metrics.bypassed.inc_by(batch.sel.len() as u64);
             return Ok(Ran::default());
         };
         let emitted = mem::take(&mut output.extra);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use wasmgate_connector::fakes::{FnModule, Step, fn_module};
+use wasmgate_connector::fakes::{FnModule, Step, delivery, fn_module, number_schema, numbers};
 use wasmgate_connector::{Projection, StageOutput};
 use wasmgate_model::{Fault, FaultKind, Kind, Position};
 use wasmgate_pipeline::{GuardSpec, Pipeline, State, Then};
@@ -176,4 +176,46 @@ async fn a_paused_pipeline_stops() {
     pipeline.finished().await.unwrap_err();
     pipeline.stop().await;
     assert_eq!(pipeline.status().state, State::Stopped);
+}
+
+#[tokio::test]
+async fn a_lane_that_pauses_stops_the_others_without_loss() {
+    let poison = |id| id == 1035;
+    let mut steps = Vec::new();
+    for n in 0..20 {
+        for (partition, base) in [("one", 0), ("two", 1000), ("three", 2000)] {
+            let from = base + n * 10;
+            let batch = numbers(&number_schema(1, "t"), from..from + 10);
+            steps.push(Step::Deliver(delivery(partition, from, vec![batch])));
+        }
+    }
+    steps.push(Step::Completed);
+    let calls = Arc::default();
+    let spec = GuardSpec { failures: 1, ..GuardSpec::default() };
+    let rig = Rig::new(steps).stage(touchy(&calls, poison)).guard(spec);
+    let pipeline = rig.start();
+    pipeline.finished().await.unwrap_err();
+    let two = rig.store.look(|log| log.at("p", "two"));
+    assert_eq!(two, Some(Position::new(1030, 0)));
+    pipeline.swap_module(&module(touchy(&calls, |_| false))).unwrap();
+    rig.sink.wait_until(|log| log.durable.len() >= 600).await;
+    until(&pipeline, State::Completed).await;
+    let all = (1..=200).chain(1001..=1200).chain(2001..=2200);
+    assert_eq!(sorted(rig.durable_rows()), all.collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_resume_calls_a_dead_lettering_stage_again() {
+    let calls = Arc::default();
+    let mut steps = script(6, 10);
+    steps.insert(3, Step::Gate);
+    let rig = Rig::new(steps).stage(touchy(&calls, |id| id < 30)).guard(guard(Then::DeadLetter));
+    let pipeline = rig.start();
+    rig.letters.wait_until(|l| l.letters.len() == 30).await;
+    pipeline.resume();
+    assert!(!pipeline.status().stages[0].breaker.open);
+    rig.source.release();
+    pipeline.finished().await.unwrap();
+    assert_eq!(rig.durable_rows(), (31..=60).collect::<Vec<_>>());
+    assert_eq!(rig.source.look(|log| log.opens), 1);
 }
