@@ -61,7 +61,8 @@ pub trait Gateway: Send + Sync + 'static {
 }
 
 /// What can be done to a pipeline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ToSchema)]
+#[schema(rename_all = "lowercase")]
 pub enum Action {
     Pause,
     Resume,

@@ -6,6 +6,7 @@ use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use crate::answer::ApiError;
+use crate::gateway::Action;
 
 /// Answers that the guard gives on every route, and on every one that asks for a token.
 const ALWAYS: [(&str, &str); 1] = [("421", "The `Host` header names another host.")];
@@ -43,7 +44,7 @@ const CHANGING: [(&str, &str); 2] = [
         crate::modules::roll_back,
         crate::modules::reload,
     ),
-    components(schemas(ApiError)),
+    components(schemas(ApiError, Action)),
     modifiers(&Guarded)
 )]
 struct Document;

@@ -36,7 +36,7 @@ pub(crate) async fn show(
     operation_id = "act_on_pipeline",
     params(
         ("pipeline" = String, Path, description = "Name of the pipeline."),
-        ("action" = String, Path, description = "`pause`, `resume` or `restart`.")),
+        ("action" = Action, Path, description = "What to do.")),
     responses(
     (status = 200, description = "The pipeline afterwards.", body = PipelineView),
     (status = 404, description = "There is no such pipeline or action.", body = ApiError),
