@@ -11,11 +11,12 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use wasmgate_admin::{Access, Gateway, ListenLimits, Role, UploadLimits, Uploads};
-use wasmgate_connector::CheckpointStore;
+use wasmgate_connector::{CheckpointStore, Module as _, PolicyModule as _};
+use wasmgate_model::{Fault, FaultKind};
 use wasmgate_pipeline::Pipeline;
 use wasmgate_store::{DataDir, RedbStore};
 use wasmgate_telemetry::Telemetry;
-use wasmgate_wasm::{Library, Runtime};
+use wasmgate_wasm::{Library, Loaded, Runtime};
 
 use crate::assemble::{self, Chain, Shared};
 use crate::config::reference::Process as Surroundings;
@@ -46,6 +47,7 @@ pub(crate) fn run(file: &Path, until_complete: bool) -> Result<(), Failure> {
     let versions = dir.path().join("modules/versions");
     let library = Library::open(config.modules.dir.clone(), Arc::new(runtime), Some(versions))
         .map_err(|fault| Failure::Config(format!("modules.dir: {}", fault.chain())))?;
+    refuse_misfits(&config, &library);
     let chains = assemble::chains(&config, &document, &library)
         .map_err(|problems| Failure::Config(document.report(problems)))?;
     let store: Arc<dyn CheckpointStore> = Arc::new(RedbStore::open(&dir)?);
@@ -57,6 +59,43 @@ pub(crate) fn run(file: &Path, until_complete: bool) -> Result<(), Failure> {
     let result = tokio.block_on(Box::pin(serve(parts, until_complete)));
     tokio.shutdown_timeout(Duration::from_secs(1));
     result
+}
+
+/// A file that was replaced while the gateway was down, by one that cannot work with the
+/// configuration, is refused as it would have been while it ran: the version before runs on.
+fn refuse_misfits(config: &checked::Config, library: &Library) {
+    for name in library.replaced() {
+        let Some(reason) = misfit(config, library, &name) else {
+            continue;
+        };
+        tracing::warn!(module = name, error = reason, "module rejected, the version before runs");
+        if let Err(fault) = library.retreat(&name, &reason) {
+            tracing::warn!(module = name, error = fault.chain(), "the version before cannot run");
+        }
+    }
+}
+
+/// Why a pipeline cannot work with a module.
+fn misfit(config: &checked::Config, library: &Library, name: &str) -> Option<String> {
+    let module = library.get(name)?;
+    config.pipelines.iter().find_map(|pipeline| {
+        let stages = pipeline.transforms.iter().filter(|stage| stage.module == name);
+        let mut stages = stages.map(|stage| match &module {
+            Loaded::Transform(module) => module.open(&stage.config).map(drop),
+            Loaded::Policy(_) => Err(other_world()),
+        });
+        let policy = pipeline.policy.iter().filter(|policy| policy.module == name);
+        let mut policy = policy.map(|policy| match &module {
+            Loaded::Policy(module) => module.open(&policy.config).map(drop),
+            Loaded::Transform(_) => Err(other_world()),
+        });
+        let fault = stages.find_map(Result::err).or_else(|| policy.find_map(Result::err))?;
+        Some(format!("pipeline {} cannot work with it: {}", pipeline.name, fault.chain()))
+    })
+}
+
+fn other_world() -> Fault {
+    Fault::new(FaultKind::ModuleRefused, "it is of another world than the version before")
 }
 
 /// What was made before anything ran.

@@ -3,6 +3,7 @@
 //! [`Library::propose`] load it beside the running one, [`Library::accept`] puts it in place.
 //! What is refused leaves the old version running and a note beside the file.
 
+mod back;
 mod code_cache;
 mod drafts;
 mod folder;
@@ -21,7 +22,7 @@ use wasmgate_model::{Fault, FaultKind};
 use crate::loaded::Loaded;
 use crate::runtime::{Runtime, sha256};
 use folder::{Folder, Patience, Reading};
-use shelf::{Kept, Rejection, Shelf, Version};
+use shelf::{Rejection, Shelf, Version};
 use versions::{Standing, Versions};
 
 pub use shelf::{ModuleState, ModuleStatus};
@@ -76,6 +77,8 @@ pub struct Library {
     folder: Mutex<Folder>,
     shelf: Mutex<Shelf>,
     versions: Option<Versions>,
+    /// Modules whose file was replaced between the last process and this one.
+    replaced: Mutex<Vec<String>>,
 }
 
 impl Library {
@@ -98,7 +101,8 @@ impl Library {
         drafts::started();
         let versions = versions.and_then(open_versions);
         let folder = Mutex::new(Folder::open(dir)?);
-        let library = Self { runtime, folder, shelf: Mutex::default(), versions };
+        let (shelf, replaced) = Default::default();
+        let library = Self { runtime, folder, shelf, versions, replaced };
         library.clear_code();
         let ready = lock(&library.folder).look(Patience::None)?;
         for name in ready {
@@ -188,38 +192,11 @@ impl Library {
         patience: Patience,
     ) {
         if patience == Patience::None {
+            tracing::warn!(module = name, error = reason, "module rejected");
             self.resume(name);
         }
         folder.note(name, &note::text(name, &reason, self.version_of(name).as_deref()));
         self.shelf().note_rejection(name, Rejection { sha256, reason, removal: false });
-    }
-
-    /// Has the version run on that was active in an earlier process, if it is kept.
-    fn resume(&self, name: &str) {
-        let Some(versions) = self.versions.as_ref().filter(|_| check_name(name).is_ok()) else {
-            return;
-        };
-        let records = versions.recall(name);
-        let Some(last) = records.iter().find(|record| record.standing == Standing::Active) else {
-            return;
-        };
-        let bytes = versions.read(name, &last.sha256);
-        match bytes.and_then(|bytes| self.load(name, &bytes)) {
-            Ok(module) => {
-                let version = &module.identity().version;
-                tracing::warn!(
-                    module = name,
-                    version,
-                    "its file is refused, the last version runs"
-                );
-                let mut shelf = self.shelf();
-                shelf.recall(name, records);
-                shelf.activate(name, Version::new(module, None));
-            }
-            Err(fault) => {
-                tracing::warn!(module = name, error = fault.chain(), "no version of it can run");
-            }
-        }
     }
 
     /// Loads bytes as a new version of `name`, which may be new too. Nothing changes before
@@ -263,45 +240,6 @@ impl Library {
             Some(_) => (ChangeKind::Replaced, None),
             None => (ChangeKind::Added, None),
         }
-    }
-
-    /// The version before the active one, as a change.
-    ///
-    /// # Errors
-    /// There is no such module, or no version before; what is kept of it is damaged.
-    pub fn rollback(&self, name: &str) -> Result<Change, Fault> {
-        let kept = self.shelf().previous(name).ok_or_else(|| {
-            let message = format!("module {name} has no earlier version to go back to");
-            Fault::new(FaultKind::ModuleRefused, message)
-        })?;
-        self.restore(name, kept)
-    }
-
-    /// A version that is kept, by its digest (64 hex digits), as a change: one that ran before, or
-    /// one that was rolled away from.
-    ///
-    /// # Errors
-    /// No such version is kept; what is kept of it is damaged.
-    pub fn rollback_to(&self, name: &str, sha256: &str) -> Result<Change, Fault> {
-        let kept = self.shelf().kept(name, sha256).ok_or_else(|| {
-            let message = format!("no version of module {name} with the digest {sha256} is kept");
-            Fault::new(FaultKind::ModuleRefused, message)
-        })?;
-        self.restore(name, kept)
-    }
-
-    fn restore(&self, name: &str, kept: Kept) -> Result<Change, Fault> {
-        let bytes = match (kept.bytes, &self.versions) {
-            (Some(bytes), _) => bytes,
-            (None, Some(versions)) => versions.read(name, &kept.sha256)?.into(),
-            (None, None) => return Err(no_module(name)),
-        };
-        let module = match kept.module {
-            Some(module) => module,
-            None => self.load(name, &bytes)?,
-        };
-        let (name, kind) = (name.to_owned(), ChangeKind::Replaced);
-        Ok(Change { name, kind, module: Some(module), bytes, origin: Origin::Rollback })
     }
 
     /// The removal of a module, as a change.
@@ -368,9 +306,14 @@ impl Library {
         };
         let is_new = self.shelf().active(name).is_none();
         let recalled = versions.filter(|_| is_new).map(|versions| versions.recall(name));
+        let recalled = recalled.unwrap_or_default();
+        let last = recalled.iter().find(|record| record.standing == Standing::Active);
+        if last.is_some_and(|last| last.sha256 != version.sha256()) {
+            lock(&self.replaced).push(name.to_owned());
+        }
         let records = {
             let mut shelf = self.shelf();
-            shelf.recall(name, recalled.unwrap_or_default());
+            shelf.recall(name, recalled);
             match origin {
                 Origin::Rollback => shelf.roll_back(name, version),
                 Origin::File | Origin::Proposal => shelf.activate(name, version),

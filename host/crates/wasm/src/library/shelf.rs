@@ -55,7 +55,7 @@ impl Version {
         Self { module, bytes, loaded_at_us: now_us() }
     }
 
-    fn sha256(&self) -> &str {
+    pub(super) fn sha256(&self) -> &str {
         &self.module.identity().sha256
     }
 }
@@ -192,6 +192,13 @@ impl Shelf {
         entry.aside = aside.take(VERSIONS_MAX).collect();
         entry.active = Some(version);
         entry.rejection = None;
+    }
+
+    /// Has the version before run on; the active one was never in use, and is not kept.
+    pub(super) fn retreat(&mut self, name: &str, version: Version) {
+        let entry = self.entries.entry(name.to_owned()).or_default();
+        entry.previous.retain(|old| old.sha256 != version.sha256());
+        entry.active = Some(version);
     }
 
     pub(super) fn remove(&mut self, name: &str) {

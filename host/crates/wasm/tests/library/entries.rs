@@ -105,6 +105,19 @@ fn names_that_are_no_names_of_modules_are_refused_once() {
 }
 
 #[test]
+fn a_file_of_gigabytes_is_refused_for_its_size() {
+    let [one, _] = versions();
+    let place = Place::new(&[("good.wasm", &one), ("huge.wasm", b"\0asm\x0d\0\x01\0")]);
+    let file = fs::File::options().append(true).open(place.path("huge.wasm")).unwrap();
+    // It takes no room on the disk.
+    file.set_len(3 << 30).unwrap();
+    let place = place.restart();
+    let error = place.status("huge").error.unwrap();
+    assert!(error.contains("the limit is"), "{error}");
+    assert!(place.library.get("good").is_some());
+}
+
+#[test]
 fn a_file_that_cannot_be_read_is_refused_and_tried_again() {
     let [one, two] = versions();
     // A regular file that even the user who may read everything cannot read.

@@ -26,7 +26,7 @@ fn show(what: &str, modules: usize, time: std::time::Duration, memory: usize) {
 #[test]
 #[ignore = "a measurement"]
 fn a_thousand_modules() {
-    let component = guests::guest("policy");
+    let component = guests::component("policy");
     for modules in [250, 500, 1000] {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("drop")).unwrap();

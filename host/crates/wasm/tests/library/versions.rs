@@ -127,7 +127,13 @@ fn a_file_that_is_refused_at_the_start_leaves_the_last_version_running() {
     place.put("rule", 2);
     place.drop_in("rule.wasm", b"junk");
     place.drop_in("new.wasm", b"junk");
-    place = place.restart();
+    let (restarted, lines) = logged::during(|| place.restart());
+    place = restarted;
+    for name in ["rule", "new"] {
+        let part = format!("module=\"{name}\"");
+        let told = |line: &&String| line.contains(&part) && line.contains("module rejected");
+        assert_eq!(lines.iter().filter(told).count(), 1, "{name}: {lines:#?}");
+    }
     assert_eq!(place.standing("rule"), (2, vec![0], vec![]));
     let status = place.status("rule");
     assert_eq!(status.state, ModuleState::Active);
@@ -140,6 +146,29 @@ fn a_file_that_is_refused_at_the_start_leaves_the_last_version_running() {
     let change = place.scan().remove(0);
     place.library.accept(change).unwrap();
     assert_eq!(place.standing("rule"), (3, vec![2, 0], vec![]));
+}
+
+#[test]
+fn a_file_replaced_between_processes_can_be_refused_by_whoever_uses_the_module() {
+    let mut place = Place::new(&[("rule.wasm", &numbered(0)), ("other.wasm", &numbered(0))]);
+    place.put("rule", 1);
+    place.drop_in("rule.wasm", &numbered(2));
+    // Until the file is replaced, every start finds it to be refused.
+    for _ in 0..2 {
+        place = place.restart();
+        assert_eq!(place.standing("rule"), (2, vec![1, 0], vec![]));
+        assert_eq!(place.library.replaced(), ["rule"]);
+        place.library.retreat("other", "it was not replaced").unwrap_err();
+        place.library.retreat("rule", "pipeline orders: no such option").unwrap();
+        assert_eq!(place.standing("rule"), (1, vec![0], vec![]));
+        assert_eq!(place.noted("rule").unwrap(), "pipeline orders: no such option");
+        assert_eq!(place.status("rule").error.unwrap(), "pipeline orders: no such option");
+        assert!(place.scan().is_empty());
+    }
+    place.drop_in("rule.wasm", &numbered(1));
+    place = place.restart();
+    assert_eq!(place.standing("rule"), (1, vec![0], vec![]));
+    assert_eq!((place.library.replaced(), place.noted("rule")), (vec![], None));
 }
 
 #[test]
