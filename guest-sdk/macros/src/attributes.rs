@@ -80,9 +80,7 @@ pub(crate) fn mark(attributes: &[Attribute], name: &str) -> syn::Result<bool> {
         return Err(syn::Error::new_spanned(first, message));
     }
     match marks.next() {
-        Some(second) => {
-            Err(syn::Error::new_spanned(second, format!("`#[{name}]` is given twice")))
-        }
+        Some(second) => Err(syn::Error::new_spanned(second, format!("`#[{name}]` is given twice"))),
         None => Ok(true),
     }
 }

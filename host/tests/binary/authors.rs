@@ -102,6 +102,9 @@ fn a_bench_measures_every_size_and_the_floor() {
     let (code, out, err) = module(&transforms(), &args);
     assert_eq!(code, Some(0), "{out}{err}");
     assert!(out.contains("reads amount") && !out.contains("made up"), "{out}");
+    let args = ["bench", "quality-check.wasm", "--config", r#"{ "requird": [] }"#];
+    let (code, _, err) = module(&transforms(), &args);
+    assert!(code == Some(1) && err.contains("--config gives one"), "{err}");
     let (code, _, err) = module(&transforms(), &["bench", "fraud-rule.wasm", "--config", "{"]);
     assert!(code == Some(1) && err.contains("--config: not valid JSON"), "{err}");
 }
@@ -174,8 +177,7 @@ fn a_new_module_is_a_crate_with_everything_it_needs() {
     assert!(code == Some(1) && err.contains("neither a checkout"), "{err}");
     assert!(!dir.path().join("other").exists());
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let (code, _, err) =
-        module(dir.path(), &["new", "other", "--sdk", root.to_str().unwrap()]);
+    let (code, _, err) = module(dir.path(), &["new", "other", "--sdk", root.to_str().unwrap()]);
     assert_eq!(code, Some(0), "{err}");
     let manifest = std::fs::read_to_string(dir.path().join("other/Cargo.toml")).unwrap();
     let sdk = std::fs::canonicalize(root.join("guest-sdk")).unwrap();

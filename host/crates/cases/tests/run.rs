@@ -53,7 +53,11 @@ fn process(input: &StageInput<'_>) -> Result<StageOutput, Fault> {
             });
         }
         doubles.push_float(n * 2.0);
-        if n > 50.0 { topics.push_bytes(b"large") } else { topics.push_absent() }
+        if n > 50.0 {
+            topics.push_bytes(b"large")
+        } else {
+            topics.push_absent()
+        }
         if n > 50.0 { seen.push_bytes(b"yes") } else { seen.push_absent() }
     }
     output.columns = vec![doubles, topics, seen];
@@ -126,8 +130,13 @@ fn what_is_not_as_expected_is_reported_with_its_line() {
     for (text, parts) in [
         (
             "rows:\n- { value: { n: 1 }, expect: keep }\n- { value: { n: 60 }, expect: drop }\n",
-            &["case.yaml:2", "value.double: expected nothing, found 2", "case.yaml:3",
-              "verdict: expected drop, found keep", "1 case, 2 records: 2 not as expected"][..],
+            &[
+                "case.yaml:2",
+                "value.double: expected nothing, found 2",
+                "case.yaml:3",
+                "verdict: expected drop, found keep",
+                "1 case, 2 records: 2 not as expected",
+            ][..],
         ),
         ("config: { bad: 1 }\nrows: [{ value: 1, expect: keep }]", &["found a refusal: the word"]),
         ("refuses: anything", &["refusal: expected … anything …, found none"]),
@@ -155,7 +164,10 @@ fn a_folder_that_holds_no_cases_is_a_fault() {
     assert!(fault.chain().contains("a.yaml:1: rows: found 7"), "{}", fault.chain());
     let text = "rows: [{ value: { n: 1 }, expect: { write: { double: 2 } } }]";
     std::fs::write(dir.path().join("a.yaml"), text).unwrap();
-    assert_eq!(run(&doubler(false), dir.path()).unwrap().to_string(), "1 case, 1 record: all as expected");
+    assert_eq!(
+        run(&doubler(false), dir.path()).unwrap().to_string(),
+        "1 case, 1 record: all as expected"
+    );
 }
 
 #[test]

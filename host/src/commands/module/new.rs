@@ -28,8 +28,8 @@ impl Kind {
         macro_rules! template {
             ($name:literal) => {
                 (
-                    include_str!(concat!("../../../templates/module/", $name, ".rs")),
-                    include_str!(concat!("../../../templates/module/", $name, ".yaml")),
+                    include_str!(concat!("../../../templates/", $name, "/src/lib.rs")),
+                    include_str!(concat!("../../../templates/", $name, "/cases/example.yaml")),
                 )
             };
         }
@@ -83,12 +83,65 @@ pub(crate) fn new(name: &str, kind: Kind, sdk: Option<&Path>) -> Result<(), Fail
 /// Names that cargo, Rust and the modules directory take alike.
 fn check(name: &str) -> Result<(), String> {
     const TAKEN: &[&str] = &[
-        "as", "async", "await", "become", "box", "break", "const", "continue", "core", "crate",
-        "do", "dyn", "else", "enum", "extern", "false", "final", "fn", "for", "gen", "if", "impl",
-        "in", "let", "loop", "macro", "match", "mod", "move", "mut", "override", "priv", "pub",
-        "ref", "return", "self", "static", "std", "struct", "super", "test", "tests", "trait",
-        "true", "try", "type", "typeof", "union", "unsafe", "unsized", "use", "virtual",
-        "wasmgate-sdk", "where", "while", "yield", "keep", "discard", "main",
+        "as",
+        "async",
+        "await",
+        "become",
+        "box",
+        "break",
+        "const",
+        "continue",
+        "core",
+        "crate",
+        "do",
+        "dyn",
+        "else",
+        "enum",
+        "extern",
+        "false",
+        "final",
+        "fn",
+        "for",
+        "gen",
+        "if",
+        "impl",
+        "in",
+        "let",
+        "loop",
+        "macro",
+        "match",
+        "mod",
+        "move",
+        "mut",
+        "override",
+        "priv",
+        "pub",
+        "ref",
+        "return",
+        "self",
+        "static",
+        "std",
+        "struct",
+        "super",
+        "test",
+        "tests",
+        "trait",
+        "true",
+        "try",
+        "type",
+        "typeof",
+        "union",
+        "unsafe",
+        "unsized",
+        "use",
+        "virtual",
+        "wasmgate-sdk",
+        "where",
+        "while",
+        "yield",
+        "keep",
+        "discard",
+        "main",
     ];
     let letters = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
     let begins = name.bytes().next().is_some_and(|b| b.is_ascii_lowercase());
@@ -112,7 +165,9 @@ fn found(path: &Path) -> Result<PathBuf, Failure> {
     };
     let none = || {
         let path = path.display();
-        Failure::Runtime(format!("--sdk: {path} is neither a checkout of wasmgate nor its guest-sdk"))
+        Failure::Runtime(format!(
+            "--sdk: {path} is neither a checkout of wasmgate nor its guest-sdk"
+        ))
     };
     let sdk = candidates.iter().find(is_sdk).ok_or_else(none)?;
     fs::canonicalize(sdk)
@@ -203,7 +258,9 @@ mod tests {
         for good in ["mask", "fraud-rule", "a1", "x-2-y"] {
             assert_eq!(check(good), Ok(()), "{good}");
         }
-        for bad in ["", "Mask", "1a", "-a", "a-", "a--b", "a_b", "../a", "a/b", "fn", "match", "test", "ä"] {
+        for bad in
+            ["", "Mask", "1a", "-a", "a-", "a--b", "a_b", "../a", "a/b", "fn", "match", "test", "ä"]
+        {
             assert!(check(bad).is_err(), "{bad}");
         }
     }

@@ -132,14 +132,13 @@ mod tests {
     fn every_source_of_the_sdk_is_in() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
         let mut found = Vec::new();
-        for dir in
-            ["guest-sdk/src", "guest-sdk/macros/src", "guest-sdk/case-file/src", "wit"]
-        {
+        for dir in ["guest-sdk/src", "guest-sdk/macros/src", "guest-sdk/case-file/src", "wit"] {
             sources(&root.join(dir), &root, &mut found);
         }
         found.sort();
         let here = FILES.iter().map(|(path, _)| (*path).to_owned());
-        let mut here: Vec<String> = here.filter(|p| p.ends_with("rs") || p.ends_with("wit")).collect();
+        let mut here: Vec<String> =
+            here.filter(|p| p.ends_with("rs") || p.ends_with("wit")).collect();
         here.sort();
         assert_eq!(here, found);
     }
