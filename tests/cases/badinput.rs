@@ -49,7 +49,8 @@ fn source(port: u16, database: &str, name: &str, differs: &[(&str, &str)]) -> St
 
 /// Whether the pipeline was opened and that went wrong.
 fn refused(status: &Value) -> bool {
-    matches!(status["state"].as_str(), Some("retrying" | "failed")) && status["reason"].is_string()
+    let not_running = matches!(status["state"].as_str(), Some("retrying" | "failed" | "paused"));
+    not_running && status["reason"].is_string()
 }
 
 fn pipeline(case: &Refused<'_>) -> String {
@@ -124,7 +125,7 @@ fn badinput_of_a_server_is_one_clear_error() {
     });
     // What a module needs and the table does not have.
     let reads = "{ module: quality-check, config: { required: [nowhere] } }";
-    let unbound = of("field", &[], "failed", &["nowhere", "quality-check"]);
+    let unbound = of("field", &[], "paused", &["nowhere", "quality-check", "topic"]);
     cases.push(Refused { transforms: reads, ..unbound });
 
     let dir = tempfile::tempdir().unwrap();

@@ -223,7 +223,7 @@ fn exposition() -> String {
     pipeline.dropped("s", 1);
     pipeline.dead_letter("s", "c", 1);
     pipeline.restart("f");
-    pipeline.stage("s").0.observe(0.001);
+    pipeline.stage("s", "1.0.0").took(std::time::Duration::from_millis(1));
     pipeline.checkpoint_seconds.observe(0.001);
     telemetry.process().module_loads.with_label_values(&["m", "accepted"]).inc();
     telemetry.render(&[])
