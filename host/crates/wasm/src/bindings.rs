@@ -1,5 +1,5 @@
-//! The Rust side of the contract's `wit/` and this crate's own: generated, and nothing else. Parameters of exports are borrowed, so
-//! that columns are lowered by reference; results are owned.
+//! The Rust side of the contract's `wit/` and of this crate's own: generated, and nothing else.
+//! Parameters of exports are borrowed, so that columns are lowered by reference; results are owned.
 
 pub(crate) mod transform {
     wasmtime::component::bindgen!({

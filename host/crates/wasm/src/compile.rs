@@ -2,22 +2,19 @@
 //! memory (302 kB can cost 20 s and 1.5 GB), so the gateway leaves it to a child process with
 //! limits, and keeps the result by digest.
 
-use std::fs;
-use std::io::{self, Read as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
-use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+pub(crate) mod child;
 
-use rustix::process::Signal;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
 use wasmgate_model::{Fault, FaultKind};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::compile_child::{CODE_BYTES_MAX, CPU_SECONDS_MAX, MEMORY_BYTES_MAX};
 use crate::{artefact, engine};
 
 /// The hidden command under which the binary calls [`crate::compile_child_main`].
@@ -25,19 +22,10 @@ pub const COMPILE_COMMAND: &str = "__compile";
 
 /// How long the child may take by the clock on the wall.
 const WALL_TIME_MAX: Duration = Duration::from_secs(60);
-/// Threads of the child: each costs address space, which is limited.
-const THREADS_MAX: usize = 4;
-/// How the child ends when it refused the module in an orderly way.
-pub(crate) const REFUSED: u8 = 10;
-/// How it ends when the disk failed it, and when something else of ours did.
-pub(crate) const DISK: u8 = 11;
-pub(crate) const BROKEN: u8 = 12;
 /// Age of a draft that nobody can be writing any more.
 const DRAFT_AGE_MAX: Duration = Duration::from_secs(10 * 60);
 /// Bits of a directory's mode that let others put files into it.
 const OTHERS_WRITE: u32 = 0o022;
-/// What is read of the child's complaint.
-const COMPLAINT_BYTES_MAX: u64 = 4096;
 
 /// Who compiles.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -122,7 +110,7 @@ impl Workshop {
                 .precompile_component(component)
                 .map_err(|e| refused(&e))
                 .and_then(|code| write_private(&draft, &code)),
-            Compiler::Child { exe } => in_child(exe, component, &draft, self.time_max),
+            Compiler::Child { exe } => child::compile(exe, component, &draft, self.time_max),
         };
         let kept = made.and_then(|()| {
             fs::rename(&draft, &place).map_err(|e| disk("cannot write", &place).because(e))
@@ -175,96 +163,6 @@ fn is_old_draft(path: &Path) -> bool {
     let written = path.symlink_metadata().and_then(|file| file.modified());
     let age = written.ok().and_then(|at| SystemTime::now().duration_since(at).ok());
     draft && age.is_some_and(|age| age > DRAFT_AGE_MAX)
-}
-
-fn in_child(exe: &Path, component: &[u8], output: &Path, time_max: Duration) -> Result<(), Fault> {
-    let input = output.with_extension("wasm");
-    let finished =
-        write_private(&input, component).and_then(|()| run_child(exe, &input, output, time_max));
-    if input.exists() {
-        fs::remove_file(&input).map_err(|e| disk("cannot remove", &input).because(e))?;
-    }
-    let (status, complaint) = finished?;
-    if status.success() {
-        return Ok(());
-    }
-    let told = |kind, complaint: &str| Fault::new(kind, complaint.to_owned());
-    let code = status.code().and_then(|code| u8::try_from(code).ok());
-    Err(match (code, complaint.trim()) {
-        (Some(REFUSED), complaint) if !complaint.is_empty() => {
-            told(FaultKind::ModuleRefused, complaint)
-        }
-        (Some(DISK), complaint) => told(FaultKind::Disk, complaint),
-        (Some(BROKEN), complaint) => told(FaultKind::Internal, complaint),
-        _ => {
-            let text =
-                format!("the compiler did not finish ({status}): {}", reason(status, time_max));
-            Fault::new(FaultKind::ModuleRefused, text)
-        }
-    })
-}
-
-/// What the child ran out of, by how it ended. Without memory it aborts, or a thread of it panics.
-fn reason(status: ExitStatus, time_max: Duration) -> String {
-    let ended = |signal: Signal| status.signal() == Some(signal.as_raw());
-    if ended(Signal::XCPU) {
-        return format!("the module costs more than {CPU_SECONDS_MAX} s of processor time");
-    }
-    if ended(Signal::XFSZ) {
-        return format!("the module's code has more than {CODE_BYTES_MAX} bytes");
-    }
-    if ended(Signal::KILL) {
-        return format!("it took longer than {time_max:?}, or was killed from outside");
-    }
-    format!("the module costs more than {MEMORY_BYTES_MAX} bytes of memory")
-}
-
-fn run_child(
-    exe: &Path,
-    input: &Path,
-    output: &Path,
-    time_max: Duration,
-) -> Result<(ExitStatus, String), Fault> {
-    let broken = |e| Fault::new(FaultKind::Internal, "cannot run the compiler").because(e);
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(THREADS_MAX);
-    let mut child = Command::new(exe)
-        .arg(COMPILE_COMMAND)
-        .args([input, output])
-        .env_clear()
-        .env("RAYON_NUM_THREADS", threads.to_string())
-        // Each arena of glibc's allocator reserves 64 MiB of address space.
-        .env("MALLOC_ARENA_MAX", "2")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        // Ctrl-C is for the gateway: a child that dies of it would look like a bad module.
-        .process_group(0)
-        .spawn()
-        .map_err(broken)?;
-    let status = wait(&mut child, time_max).map_err(broken)?;
-    let mut complaint = Vec::new();
-    if let Some(stderr) = child.stderr.take() {
-        stderr.take(COMPLAINT_BYTES_MAX).read_to_end(&mut complaint).map_err(broken)?;
-    }
-    Ok((status, String::from_utf8_lossy(&complaint).into_owned()))
-}
-
-/// Waits for the child, and kills it when it takes too long. It writes less to its standard error
-/// than a pipe holds, so nobody has to read meanwhile.
-fn wait(child: &mut Child, time_max: Duration) -> io::Result<ExitStatus> {
-    let started = Instant::now();
-    let mut pause = Duration::from_millis(1);
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(status);
-        }
-        if started.elapsed() > time_max {
-            child.kill()?;
-            return child.wait();
-        }
-        thread::sleep(pause);
-        pause = (pause * 2).min(Duration::from_millis(20));
-    }
 }
 
 /// Writes a file that nobody else can read, and has it on disk.
@@ -332,15 +230,10 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
     use std::os::unix::fs::PermissionsExt as _;
+    use std::time::Instant;
 
+    use super::child::tests::script;
     use super::*;
-
-    fn script(dir: &Path, body: &str) -> PathBuf {
-        let path = dir.join("compiler");
-        fs::write(&path, format!("#!/bin/sh\n{body}\n")).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
-        path
-    }
 
     #[test]
     fn a_child_that_takes_too_long_is_killed_and_leaves_nothing() {
@@ -356,27 +249,6 @@ mod tests {
         assert!(started.elapsed() < Duration::from_secs(10));
         assert!(fault.chain().contains("did not finish (signal: 9 (SIGKILL)"), "{}", fault.chain());
         assert_eq!(fs::read_dir(&cache).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn whose_doing_a_failed_child_was_follows_from_its_status() {
-        let dir = tempfile::tempdir().unwrap();
-        for (body, kind, says) in [
-            ("echo too big >&2; exit 10", FaultKind::ModuleRefused, "too big"),
-            ("echo no space >&2; exit 11", FaultKind::Disk, "no space"),
-            ("echo no limits >&2; exit 12", FaultKind::Internal, "no limits"),
-            ("exit 10", FaultKind::ModuleRefused, "did not finish (exit status: 10)"),
-            ("kill -XCPU $$", FaultKind::ModuleRefused, "more than 20 s of processor time"),
-            ("kill -XFSZ $$", FaultKind::ModuleRefused, "code has more than 268435456 bytes"),
-            ("kill -ABRT $$", FaultKind::ModuleRefused, "more than 1073741824 bytes of memory"),
-        ] {
-            let exe = script(dir.path(), body);
-            let draft = dir.path().join("draft");
-            let fault = in_child(&exe, b"", &draft, Duration::from_secs(10)).unwrap_err();
-            assert_eq!(fault.kind, kind, "{body}");
-            assert!(fault.chain().contains(says), "{body}: {}", fault.chain());
-            assert!(!dir.path().join("draft.wasm").exists());
-        }
     }
 
     #[test]

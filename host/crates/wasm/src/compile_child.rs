@@ -11,7 +11,8 @@ use std::process::ExitCode;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use wasmgate_model::{Fault, FaultKind};
 
-use crate::compile::{BROKEN, DISK, REFUSED, refused, write_private};
+use crate::compile::child::{BROKEN, DISK, REFUSED};
+use crate::compile::{refused, write_private};
 use crate::engine;
 
 /// What the child may use. Code is compiled here and never run, so no memory of a guest is
