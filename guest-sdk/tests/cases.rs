@@ -27,6 +27,7 @@ struct Payment<'a> {
 fn marks(row: &mut Payment<'_>, limits: &Limits) -> Verdict {
     match row.country {
         Some("drop") => return discard(),
+        Some("panic") => panic!("no such country"),
         Some("dead") => return dead_letter("bad-country", "no such country"),
         _ => {}
     }
@@ -51,7 +52,18 @@ fn verdicts_writes_and_topics_are_compared() {
          - { value: { amount: 1, country: dead }, expect: { dead-letter: bad-country } }\n\
          - { value: { amount: null }, expect: { dead-letter: null-field } }\n\
          - { value: { amount: x }, expect: { dead-letter: wrong-kind } }\n\
+         - { value: 7, expect: { dead-letter: invalid-json, message: an object is expected } }\n\
          - { value: {}, expect: { dead-letter: missing-field, message: amount } }\n")
+    .unwrap();
+}
+
+#[test]
+fn a_panic_is_the_dead_letter_of_its_record_alone() {
+    run("rows:\n\
+         - { value: { amount: 1 }, expect: { write: { fraud: false } } }\n\
+         - value: { amount: 1, country: panic }\n  \
+           expect: { dead-letter: module-trap, message: no such country }\n\
+         - { value: { amount: 1 }, expect: { write: { fraud: false } } }\n")
     .unwrap();
 }
 

@@ -1,6 +1,8 @@
 //! Case files natively: the same files that `wasmgate module test` runs on the component.
 
+use std::any::Any;
 use std::fmt;
+use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 
 use wasmgate_case_file::{
@@ -109,19 +111,33 @@ fn open<T: Transform>(case: &CaseFile) -> Result<Harness<T>, String> {
     Ok(rule.defaults(&defaults))
 }
 
-/// One call for all records; when it fails one per record, as the gateway finds the culprit.
+/// One call for all records; when it fails one per record, as the gateway finds the culprit. A
+/// panic is a trap there, and the rule is opened anew.
 fn records<T: Transform>(rule: &mut Harness<T>, case: &CaseFile, rows: &[RowCase]) -> Vec<Found> {
     let made: Vec<Record> = rows.iter().map(|row| record(&row.input, &case.schema)).collect();
-    match rule.run_records(made) {
+    let called = panic::catch_unwind(AssertUnwindSafe(|| rule.run_records(made)));
+    let called = called.map_err(|payload| ("module-trap", panicked(&*payload)));
+    if called.is_err()
+        && let Ok(fresh) = open::<T>(case)
+    {
+        *rule = fresh.source(rows.first().map_or("", |row| &row.input.topic));
+    }
+    match called.and_then(|ran| ran.map_err(|message| ("module-error", message))) {
         Ok(run) => {
             let fates = run.fates().iter().zip(rows);
             fates.map(|(fate, row)| found(fate, &row.input)).collect()
         }
-        Err(message) if rows.len() == 1 => {
-            vec![Found::DeadLettered { code: "module-error".to_owned(), message }]
+        Err((code, message)) if rows.len() == 1 => {
+            vec![Found::DeadLettered { code: code.to_owned(), message }]
         }
         Err(_) => rows.chunks(1).flat_map(|row| records(rule, case, row)).collect(),
     }
+}
+
+/// What a panic said.
+fn panicked(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| payload.downcast_ref::<&str>().copied()).unwrap_or("a panic").to_owned()
 }
 
 fn record(input: &Input, schema: &SchemaCase) -> Record {

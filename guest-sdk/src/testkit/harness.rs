@@ -135,8 +135,17 @@ impl<T: Transform> Harness<T> {
         let Some(projection) = self.rule.bind(&schema)? else {
             return Ok(records.into_iter().map(Fate::Kept).collect());
         };
-        let inputs: Vec<_> =
-            records.iter().map(|r| input::row(r, &projection.reads, &schema.fields)).collect();
+        let walked = input::walks(&projection);
+        let inputs: Vec<_> = records
+            .iter()
+            .map(|record| match &record.value {
+                Value::Object(_) | Value::Null => {
+                    input::row(record, &projection.reads, &schema.fields)
+                }
+                _ if walked => Err(input::no_object()),
+                _ => input::row(record, &projection.reads, &schema.fields),
+            })
+            .collect();
         let mut columns = vec![Vec::new(); projection.reads.len()];
         let mut passed = Vec::new();
         for (record, cells) in records.iter().zip(&inputs) {

@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::column::{
     BoolBuilder, Cell, ColumnBuilder as _, FloatBuilder, IntBuilder, TextBuilder, ValueBuilder,
 };
-use crate::contract::{Column, Field, Kind, Read, Values};
+use crate::contract::{Column, Field, Kind, Projection, Read, Values};
 use crate::testkit::record::Record;
 
 type Member<'r> = Cell<Cow<'r, Value>>;
@@ -97,6 +97,25 @@ fn convert(
     }
     let message = format!("field `{}` is {value}, wanted {}", read.name, read.kind.name());
     Err(("wrong-kind".to_owned(), message))
+}
+
+/// Whether the host looks into values: a member of them is read or changed.
+pub(crate) fn walks(projection: &Projection) -> bool {
+    let inside = |name: &str| match name.strip_prefix('$') {
+        None => true,
+        Some(reserved) => {
+            ["source.", "transaction.", "envelope."].iter().any(|group| reserved.starts_with(group))
+        }
+    };
+    projection.reads.iter().any(|read| inside(&read.name))
+        || projection.writes.iter().any(|write| inside(&write.name))
+        || projection.removes.iter().any(|name| inside(name))
+        || !projection.renames.is_empty()
+}
+
+/// Why a value in which there is nothing to look for is dead-lettered.
+pub(crate) fn no_object() -> (String, String) {
+    ("invalid-json".to_owned(), "not valid JSON at byte 0: an object is expected".to_owned())
 }
 
 /// One row's values for all reads, or why the record is dead-lettered before the rule sees it.

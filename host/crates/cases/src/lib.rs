@@ -7,11 +7,13 @@
 mod apply;
 mod batch;
 mod bound;
+mod bundled;
 mod made_up;
 mod run;
 mod sample;
 
 pub use bound::Bound;
+pub use bundled::check_bundled;
 pub use made_up::made_up;
 pub use run::{CASES_TIME_MAX, run, run_cases};
 pub use sample::Sample;

@@ -1,7 +1,7 @@
 //! Case files on a module of closures: decoded, called, applied, encoded, compared.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-use wasmgate_cases::{Bound, CaseFile, Report, Sample, made_up, run, run_cases};
+use wasmgate_cases::{Bound, CaseFile, Report, Sample, check_bundled, made_up, run, run_cases};
 use wasmgate_connector::fakes::{FnModule, fn_module};
 use wasmgate_connector::{
     Emission, Module as _, Projection, Read, StageInput, StageOutput, StageReject, StageVerdict,
@@ -85,7 +85,7 @@ fn records_leave_as_the_gateway_would_write_them() {
                      headers: { seen: 'yes' } }\n\
          - { value: {}, expect: { dead-letter: missing-field, message: '\"n\"' } }\n\
          - { value: { n: x }, expect: { dead-letter: wrong-kind } }\n\
-         - { value: 7, expect: { dead-letter: invalid-json } }\n\
+         - { value: 7, expect: { dead-letter: invalid-json, message: an object is expected } }\n\
          - { value: null, key: { id: 1 }, expect: keep }\n",
     );
 }
@@ -168,6 +168,27 @@ fn a_folder_that_holds_no_cases_is_a_fault() {
         run(&doubler(false), dir.path()).unwrap().to_string(),
         "1 case, 1 record: all as expected"
     );
+}
+
+#[test]
+fn cases_beside_a_module_decide_about_it() {
+    let dir = tempfile::tempdir().unwrap();
+    check_bundled(&doubler(false), "doubler", dir.path()).unwrap();
+    std::fs::create_dir(dir.path().join("doubler.cases")).unwrap();
+    let file = dir.path().join("doubler.cases/one.yaml");
+    let text = "rows: [{ value: { n: 1 }, expect: { write: { double: 3 } } }]";
+    for (text, part) in [
+        (text, "1 not as expected, of 1 records); the first: one.yaml:1: value.double"),
+        ("rows: 7", "its cases cannot be run"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let fault = check_bundled(&doubler(false), "doubler", dir.path()).unwrap_err();
+        assert_eq!(fault.kind, FaultKind::ModuleRefused);
+        assert!(fault.chain().contains(part), "{}", fault.chain());
+    }
+    std::fs::write(&file, text.replace('3', "2")).unwrap();
+    check_bundled(&doubler(false), "doubler", dir.path()).unwrap();
+    check_bundled(&doubler(false), "another", dir.path()).unwrap();
 }
 
 #[test]
