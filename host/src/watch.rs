@@ -133,6 +133,8 @@ fn start(dir: &Path, happened: Arc<Notify>) -> notify::Result<RecommendedWatcher
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use std::time::Instant;
 
     use wasmgate_telemetry::Telemetry;

@@ -60,6 +60,8 @@ pub(super) fn prune(dir: &Path, in_use: &BTreeSet<String>, bytes_max: u64) -> io
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use std::fs;
     use std::time::{Duration, SystemTime};
 

@@ -11,35 +11,33 @@ pub(super) fn ends_early(bytes: &[u8]) -> bool {
         return MAGIC.starts_with(bytes);
     }
     let mut parser = Parser::new(0);
-    let mut around = Vec::new();
     let mut rest = bytes;
     loop {
-        let payload = match parser.parse(rest, false) {
+        let (mut read, payload) = match parser.parse(rest, false) {
             // Broken, which no bytes behind it will mend.
             Err(_) => return false,
-            // Between two sections of the outermost module it may be complete.
-            Ok(Chunk::NeedMoreData(_)) => return !rest.is_empty() || !around.is_empty(),
-            Ok(Chunk::Parsed { consumed, payload }) => {
-                rest = rest.get(consumed..).unwrap_or_default();
-                payload
-            }
+            // Between two sections it may be complete.
+            Ok(Chunk::NeedMoreData(_)) => return !rest.is_empty(),
+            Ok(Chunk::Parsed { consumed, payload }) => (consumed, payload),
         };
-        match payload {
-            Payload::ModuleSection { parser: inner, .. }
-            | Payload::ComponentSection { parser: inner, .. } => {
-                around.push(std::mem::replace(&mut parser, inner));
-            }
-            Payload::End(_) => match around.pop() {
-                Some(outer) => parser = outer,
-                None => return false,
-            },
-            _ => {}
+        if let Payload::ModuleSection { unchecked_range: inner, .. }
+        | Payload::ComponentSection { unchecked_range: inner, .. } = payload
+        {
+            // What is inside is passed over as a whole, and the parser knows.
+            let length = usize::try_from(inner.end - inner.start).unwrap_or(usize::MAX);
+            read = read.saturating_add(length);
+        }
+        match rest.get(read..) {
+            Some(behind) => rest = behind,
+            None => return true,
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use super::ends_early;
 
     /// A module with a type section, around it a component with that module.

@@ -107,6 +107,8 @@ pub(super) fn read(path: &Path, expected: Stamp) -> io::Result<Option<Vec<u8>>> 
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
     use std::fs;
 
     use super::{Sight, Stamp, look, read};

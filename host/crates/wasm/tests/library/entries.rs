@@ -125,7 +125,7 @@ fn a_file_that_cannot_be_read_is_refused_and_tried_again() {
     let mut place = Place::new(&[("good.wasm", &one), ("bad.wasm", &one), ("closed.wasm", &one)]);
     fs::remove_file(place.path("bad.wasm")).unwrap();
     symlink(UNREADABLE, place.path("bad.wasm")).unwrap();
-    let closed = fs::Permissions::from_mode(0);
+    let closed = fs::Permissions::from_mode(0o000);
     fs::set_permissions(place.path("closed.wasm"), closed).unwrap();
     let enforced = fs::read(place.path("closed.wasm")).is_err();
     until("files that cannot be read are refused", || {
