@@ -149,3 +149,8 @@ fn flags_are_true_or_false() {
         assert!(refusal.starts_with("drop.fields.from.key: found "), "{refusal}");
     }
 }
+
+#[test]
+fn case_files_hold() {
+    wasmgate_sdk::testkit::run_cases::<Unwrap>("cases").unwrap();
+}
