@@ -9,7 +9,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use wasmgate_model::{Fault, FaultKind};
 use wasmtime::Engine;
@@ -22,8 +22,6 @@ pub const COMPILE_COMMAND: &str = "__compile";
 
 /// How long the child may take by the clock on the wall.
 const WALL_TIME_MAX: Duration = Duration::from_secs(60);
-/// Age of a draft that nobody can be writing any more.
-const DRAFT_AGE_MAX: Duration = Duration::from_secs(10 * 60);
 /// Bits of a directory's mode that let others put files into it.
 const OTHERS_WRITE: u32 = 0o022;
 
@@ -129,13 +127,12 @@ impl Workshop {
     }
 }
 
-/// Removes code compiled for other engines, which is of no use after an update of the gateway, and
-/// drafts of a gateway that was killed while it compiled.
+/// Removes code compiled for other engines: after an update of the gateway it is of no use.
 fn remove_outdated(dir: &Path, fingerprint: &str) -> Result<(), Fault> {
     let unreadable = |e| disk("cannot read", dir).because(e);
     for entry in fs::read_dir(dir).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
-        if is_other_code(&path, fingerprint) || is_old_draft(&path) {
+        if is_other_code(&path, fingerprint) {
             match fs::remove_file(&path) {
                 // Another process tidies up too.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => {}
@@ -150,19 +147,6 @@ fn is_other_code(path: &Path, fingerprint: &str) -> bool {
     let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
     path.extension().is_some_and(|extension| extension == "cwasm")
         && stem.rsplit_once('-').is_some_and(|(_, engine)| engine != fingerprint)
-}
-
-/// Whether a file is named as `compile_in` names drafts, and has been there for long.
-fn is_old_draft(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let numbers = name.strip_prefix('.').map(|name| name.strip_suffix(".wasm").unwrap_or(name));
-    let number = |n: &str| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit());
-    let draft = numbers
-        .and_then(|numbers| numbers.split_once('-'))
-        .is_some_and(|(process, count)| number(process) && number(count));
-    let written = path.symlink_metadata().and_then(|file| file.modified());
-    let age = written.ok().and_then(|at| SystemTime::now().duration_since(at).ok());
-    draft && age.is_some_and(|age| age > DRAFT_AGE_MAX)
 }
 
 /// Writes a file that nobody else can read, and has it on disk.
@@ -252,28 +236,6 @@ mod tests {
     }
 
     #[test]
-    fn drafts_of_a_killed_gateway_go_and_other_files_stay() {
-        let dir = tempfile::tempdir().unwrap();
-        let old = SystemTime::now() - 2 * DRAFT_AGE_MAX;
-        for (name, modified) in [
-            (".71-0", old),
-            (".71-0.wasm", old),
-            (".72-3", SystemTime::now()),
-            (".profile", old),
-            (".7-x", old),
-            ("71-0", old),
-        ] {
-            let file = fs::File::create(dir.path().join(name)).unwrap();
-            file.set_modified(modified).unwrap();
-        }
-        remove_outdated(dir.path(), "e").unwrap();
-        let names = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name());
-        let mut names: Vec<_> = names.map(|name| name.into_string().unwrap()).collect();
-        names.sort();
-        assert_eq!(names, [".7-x", ".72-3", ".profile", "71-0"]);
-    }
-
-    #[test]
     fn directories_that_others_write_to_are_not_used() {
         let dir = tempfile::tempdir().unwrap();
         let open = dir.path().join("open");
@@ -286,7 +248,13 @@ mod tests {
         }
         fs::set_permissions(&open, fs::Permissions::from_mode(0o755)).unwrap();
         private_dir(&open).unwrap();
+        let next = next_number();
+        let name = |n| std::env::temp_dir().join(format!("wasmgate-{}-{n}", std::process::id()));
+        let taken: Vec<PathBuf> = (next + 1..next + 8).map(name).collect();
+        taken.iter().for_each(|dir| fs::create_dir_all(dir).unwrap());
         let made = scratch_dir().unwrap();
+        assert!(!taken.contains(&made), "{made:?} was there already");
+        taken.iter().for_each(|dir| fs::remove_dir(dir).unwrap());
         assert_eq!(fs::metadata(&made).unwrap().permissions().mode() & 0o777, 0o700);
         fs::remove_dir(made).unwrap();
     }

@@ -50,6 +50,10 @@ pub(crate) fn start_ticker(engine: &Engine) -> Result<(), Fault> {
 /// Names what compiled code depends on (wasmtime's version, processor, settings, and the rules it
 /// was admitted under): code compiled under another name must not be loaded.
 pub(crate) fn fingerprint(engine: &Engine) -> String {
+    fingerprint_under(engine, structure::RULES)
+}
+
+fn fingerprint_under(engine: &Engine, rules: u32) -> String {
     struct Hash256(Sha256);
     impl Hasher for Hash256 {
         fn write(&mut self, bytes: &[u8]) {
@@ -60,9 +64,22 @@ pub(crate) fn fingerprint(engine: &Engine) -> String {
         }
     }
     let mut hasher = Hash256(Sha256::new());
-    structure::RULES.hash(&mut hasher);
+    rules.hash(&mut hasher);
     engine.precompile_compatibility_hash().hash(&mut hasher);
     let mut name = hex::encode(hasher.0.finalize());
     name.truncate(16);
     name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stricter_rules_make_older_code_unknown() {
+        let engine = new().expect("an engine");
+        let now = fingerprint(&engine);
+        assert_eq!(now, fingerprint_under(&engine, structure::RULES));
+        assert_ne!(now, fingerprint_under(&engine, structure::RULES - 1));
+    }
 }

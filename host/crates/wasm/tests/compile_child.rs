@@ -15,7 +15,7 @@ use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::io::{FdFlags, fcntl_setfd};
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, getpgrp, getpid, setrlimit};
 use wasmgate_connector::Module as _;
 use wasmgate_model::FaultKind;
 use wasmgate_wasm::{COMPILE_COMMAND, Compiler, Limits, Loaded, Runtime, compile_child_main};
@@ -128,7 +128,8 @@ fn scout(me: &Path) -> ExitCode {
     let list = fs::read_dir("/proc/self/fd").unwrap().map(|entry| entry.unwrap().path());
     let files = list.filter_map(|link| fs::read_link(link).ok()).filter(|file| file.is_file());
     let files = files.map(|file| file.display().to_string());
-    let report: Vec<String> = variables.chain(files).collect();
+    let group = (getpgrp() != getpid()).then(|| "in the group of the gateway".to_owned());
+    let report: Vec<String> = variables.chain(files).chain(group).collect();
     fs::write(me.with_extension("report"), report.join("\n")).unwrap();
     ExitCode::FAILURE
 }
@@ -177,10 +178,10 @@ fn a_child_drops_what_it_inherited_and_bounds_itself() {
         ("Max open files", 16),
         ("Max core file size", 0),
     ] {
-        let line = limits.lines().find(|line| line.starts_with(name)).unwrap();
-        let [soft, hard] = [0, 1].map(|at| line[name.len()..].split_whitespace().nth(at).unwrap());
+        let line = limits.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        let [soft, hard] = [0, 1].map(|at| line.split_whitespace().nth(at).unwrap());
         let rest = if name == "Max cpu time" { most + 1 } else { most };
-        assert_eq!((soft, hard), (&*most.to_string(), &*rest.to_string()), "{line}");
+        assert_eq!((soft, hard), (&*most.to_string(), &*rest.to_string()), "{name}");
     }
     let mut open = names(&about(&child, "fd"));
     open.sort_unstable();

@@ -157,7 +157,7 @@ mod tests {
             (Description { config_schema: "{".into(), ..description() }, "is not JSON"),
             (Description { config_schema: "[]".into(), ..description() }, "expected an object"),
         ] {
-            let message = check(&wrong).unwrap_err().chain();
+            let message = check(&wrong).expect_err(says).chain();
             assert!(message.contains(says), "{message}");
         }
     }
