@@ -47,7 +47,7 @@ guests! {
     trap_start => refused("(in instantiate");
     table_bomb => refused("table elements, the limit is 20000");
     memory_start => refused("the limit is 16777216 bytes");
-    handle_bomb => refused("(in instantiate");
+    handle_bomb => refused("resource");
     instance_bomb => refused("instance");
     config_schema_broken => refused("JSON");
     config_required => refused("threshold");
@@ -138,6 +138,31 @@ fn loses_one(code: &str, says: &str) -> impl FnOnce(Guest) {
 fn error_of<'a>(letter: &'a Value, record: &Value) -> &'a Value {
     assert_eq!(&letter["value"], record, "{letter}");
     &letter["error"]
+}
+
+/// A module that fails again and again is not called any more: its pipeline pauses, loses nothing,
+/// and goes on with the next version.
+#[test]
+fn breaker_pauses_nobody_else() {
+    let arena = Arena::start();
+    let (status, body) = arena.put(&component(Guest::trap_process));
+    assert_eq!(status, 201, "{body}");
+    arena.feed(std::iter::repeat_n(13, 30));
+    let paused = |status: &Value| status["state"] == "paused";
+    let status = arena.gateway.wait_pipeline("hostile", "the pause", paused);
+    let reason = status["reason"].as_str().unwrap();
+    assert!(reason.contains("guest") && reason.contains("trapped"), "{reason}");
+    let (status, body) = arena.put(&stamped(1));
+    assert_eq!(status, 201, "{body}");
+    arena.gateway.wait_pipeline("hostile", "work", |status| status["state"] == "running");
+    let came = || arena.out().len() - 5 + arena.letters().len();
+    wasmgate_tests::wait_for(
+        "every record, passed or as a dead letter",
+        || (came() >= 30).then_some(()),
+        || arena.gateway.describe("hostile"),
+    );
+    assert_eq!(came(), 30, "{}", arena.gateway.describe("hostile"));
+    arena.is_unharmed();
 }
 
 /// The answer to a whole batch is wrong, and to each of its records right.

@@ -30,6 +30,12 @@ const NEEDS: &[Need] = &[
     },
     Need {
         always: false,
+        program: "chromium",
+        package: "chromium",
+        why: "a real browser for the tests of cross-site requests",
+    },
+    Need {
+        always: false,
         program: "openssl",
         package: "openssl",
         why: "certificates for the TLS tests",

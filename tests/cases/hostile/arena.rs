@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::ops::Range;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
@@ -61,9 +60,11 @@ impl Arena {
     }
 
     /// Appends records to what the hostile pipeline follows, all at once.
-    pub(crate) fn feed(&self, numbers: Range<i64>) {
-        let text: String =
-            numbers.map(|n| format!("{}\n", json!({ "n": n, "name": "ada" }))).collect();
+    pub(crate) fn feed(&self, numbers: impl IntoIterator<Item = i64>) {
+        let text: String = numbers
+            .into_iter()
+            .map(|n| format!("{}\n", json!({ "n": n, "name": "ada" })))
+            .collect();
         let path = self.dir.path().join("in.jsonl");
         let mut file = fs::OpenOptions::new().append(true).open(path).unwrap();
         file.write_all(text.as_bytes()).unwrap();
