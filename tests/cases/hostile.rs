@@ -84,7 +84,7 @@ fn refused(says: &str) -> impl FnOnce(Guest) {
     move |guest| {
         let arena = Arena::start();
         arena.refuses(&component(guest), &says);
-        arena.is_unharmed();
+        arena.stays_well();
     }
 }
 
@@ -110,7 +110,7 @@ fn loses_nothing(_guest: Guest) {
     let versions = (0..15).map(|row| (Some(if row < 5 { 0 } else { 7 }), Some("ada!")));
     assert_eq!(seen, versions.collect::<Vec<_>>());
     assert!(arena.letters().is_empty(), "{:?}", arena.letters());
-    arena.is_unharmed();
+    arena.stays_well();
 }
 
 /// One record becomes a dead letter that says which module did it and why; the others pass.
@@ -130,7 +130,7 @@ fn loses_one(code: &str, says: &str) -> impl FnOnce(Guest) {
         assert_eq!((&error["stage"], &error["module"]["sha256"]), (&json!("guest"), &digest));
         assert_eq!(error["module"]["version"], "1.0.0", "{error}");
         assert_eq!(arena.letters().len(), 1, "{:?}", arena.letters());
-        arena.is_unharmed();
+        arena.stays_well();
     }
 }
 
@@ -162,7 +162,7 @@ fn breaker_pauses_nobody_else() {
         || arena.gateway.describe("hostile"),
     );
     assert_eq!(came(), 30, "{}", arena.gateway.describe("hostile"));
-    arena.is_unharmed();
+    arena.stays_well();
 }
 
 /// The answer to a whole batch is wrong, and to each of its records right.
@@ -173,7 +173,7 @@ fn loses_none(guest: Guest) {
     assert!(arena.letters().is_empty(), "{:?}", arena.letters());
     let errors = arena.module()["stats"]["errors"].as_i64();
     assert!(errors >= Some(1), "the wrong answer was not noticed: {}", arena.module());
-    arena.is_unharmed();
+    arena.stays_well();
 }
 
 /// Its trap comes when nobody waits for an answer any more.
@@ -190,7 +190,7 @@ fn fails_when_it_leaves(guest: Guest) {
         || arena.gateway.log(),
     );
     assert!(arena.letters().is_empty(), "{:?}", arena.letters());
-    arena.is_unharmed();
+    arena.stays_well();
 }
 
 /// What it says is cut, and no more than a few lines of it are written.
@@ -203,7 +203,7 @@ fn floods_the_log(guest: Guest) {
     assert!((1..200).contains(&said.len()), "{} lines", said.len());
     let tagged = |line: &&str| line.contains("guest") && line.contains("1.0.0");
     assert!(said.iter().all(tagged), "{said:?}");
-    arena.is_unharmed();
+    arena.stays_well();
 }
 
 /// A record for a topic that no sink takes is a dead letter; its parent passes.
@@ -213,5 +213,5 @@ fn emits_where_nobody_listens(guest: Guest) {
     arena.wait_out(15);
     let message = letters[0]["error"]["message"].as_str().unwrap();
     assert!(message.contains("elsewhere"), "{message}");
-    arena.is_unharmed();
+    arena.stays_well();
 }

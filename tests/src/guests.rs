@@ -47,6 +47,25 @@ pub fn stamped(number: u32) -> Vec<u8> {
     bytes
 }
 
+/// The whole lines of a text that is still being written.
+#[must_use]
+pub fn whole_lines(text: &str) -> &str {
+    text.rfind('\n').map_or("", |end| &text[..=end])
+}
+
+/// The unsigned number behind `"NAME":` in a line. Cut out: parsing a million documents takes
+/// longer than making them.
+///
+/// # Panics
+/// There is none.
+#[must_use]
+pub fn number(line: &str, name: &str) -> u64 {
+    let quoted = format!("\"{name}\":");
+    let rest = line.split(&quoted).nth(1).unwrap_or_else(|| panic!("no {name} in {line}"));
+    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+    rest[..end].parse().unwrap()
+}
+
 fn core(guest: Guest) -> Vec<u8> {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     let path = BUILT.get_or_init(build).join(format!("{}.wasm", guest.name()));

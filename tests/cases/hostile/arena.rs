@@ -145,7 +145,7 @@ impl Arena {
     /// Nobody but the attacker lost anything: the good pipeline goes on without a dead letter, the
     /// hostile one takes another version and passes records, the memory did not rise, and the
     /// gateway ends in an orderly way.
-    pub(crate) fn is_unharmed(self) {
+    pub(crate) fn stays_well(self) {
         self.good_goes_on();
         let rise = peak(self.gateway.pid()).saturating_sub(self.resident_before);
         assert!(rise < MEMORY_RISE_MAX, "the gateway took {} MiB more", rise >> 20);

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
 use wasmgate_tests::gateway::Gateway;
-use wasmgate_tests::guests::{Guest, component, stamped};
+use wasmgate_tests::guests::{Guest, component, number, stamped, whole_lines};
 use wasmgate_tests::http;
 
 use super::arena::peak;
@@ -100,25 +100,19 @@ impl Watch {
         while started.elapsed() < span {
             self.file.read_to_string(&mut self.rest).unwrap();
             let seen = now_us();
-            let whole = self.rest.rfind('\n').map_or(0, |end| end + 1);
-            for line in self.rest[..whole].lines() {
-                assert_eq!(number(line, "\"n\":"), self.next, "a record is missing or came twice");
+            let whole = whole_lines(&self.rest);
+            for line in whole.lines() {
+                assert_eq!(number(line, "n"), self.next, "a record is missing or came twice");
                 self.next += 1;
-                ages.push(seen.saturating_sub(number(line, "\"sent\":")));
+                ages.push(seen.saturating_sub(number(line, "sent")));
             }
-            self.rest.drain(..whole);
+            self.rest.drain(..whole.len());
             meanwhile();
             std::thread::park_timeout(Duration::from_millis(2));
         }
         ages.sort_unstable();
         ages
     }
-}
-
-fn number(line: &str, name: &str) -> u64 {
-    let rest = line.split(name).nth(1).unwrap_or_else(|| panic!("no {name} in {line}"));
-    let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-    rest[..end].parse().unwrap()
 }
 
 fn p99(sorted: &[u64]) -> Duration {

@@ -9,6 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use wasmgate_tests::gateway::Gateway;
+use wasmgate_tests::guests::{number, whole_lines};
 use wasmgate_tests::http;
 
 /// Lines that are written ahead of what came out.
@@ -76,22 +77,13 @@ pub(super) struct Seen {
     pub(super) at_us: u64,
 }
 
-/// Every whole line of an output. Numbers are cut out: parsing a million documents takes longer
-/// than making them.
+/// Every whole line of an output.
 pub(super) fn scan(path: &Path) -> Vec<Seen> {
     let text = fs::read_to_string(path).unwrap_or_default();
-    let whole = text.rfind('\n').map_or("", |end| &text[..end]);
-    let number = |line: &str, name: &str| {
-        let rest = line.split(name).nth(1).unwrap_or_else(|| panic!("no {name} in {line}"));
-        let end = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-        rest[..end].parse().unwrap()
+    let seen = |line: &str| Seen {
+        number: number(line, "n"),
+        version: number(line, "version"),
+        at_us: number(line, "at"),
     };
-    whole
-        .lines()
-        .map(|line| Seen {
-            number: number(line, "\"n\":"),
-            version: number(line, "\"version\":"),
-            at_us: number(line, "\"at\":"),
-        })
-        .collect()
+    whole_lines(&text).lines().map(seen).collect()
 }

@@ -36,7 +36,7 @@ fn deliver(gateway: &Gateway, dir: &Path, version: u32) -> JoinHandle<()> {
     let (address, bytes) = (gateway.address().to_owned(), stamped(version));
     let modules = dir.join("modules");
     std::thread::spawn(move || {
-        if version % 3 == 0 {
+        if version.is_multiple_of(3) {
             // Written in place, in two halves: the worst way to deploy.
             let mut file = fs::File::create(modules.join("guest.wasm")).unwrap();
             let (first, second) = bytes.split_at(bytes.len() / 2);
