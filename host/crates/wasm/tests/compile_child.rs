@@ -10,6 +10,7 @@ mod guests;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::Read as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
@@ -24,6 +25,9 @@ use wasmgate_wasm::{COMPILE_COMMAND, Compiler, Limits, Loaded, Runtime, compile_
 const HASTY: &str = "hasty";
 const LEAN: &str = "lean";
 const SCOUT: &str = "scout";
+
+/// How long a child may take for what it does at once.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn main() -> ExitCode {
     let args: Vec<OsString> = std::env::args_os().collect();
@@ -146,6 +150,22 @@ fn a_child_has_no_files_and_no_surroundings_of_the_gateway() {
     assert_eq!(found, ["MALLOC_ARENA_MAX", "RAYON_NUM_THREADS"]);
 }
 
+/// The writing end of a pipe that a child reads.
+fn feed(path: &Path, child: &mut Child) -> File {
+    let nonblocking = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+    let started = Instant::now();
+    loop {
+        if let Ok(file) = File::options().write(true).custom_flags(nonblocking).open(path) {
+            return file;
+        }
+        if started.elapsed() > PATIENCE || child.try_wait().unwrap().is_some() {
+            child.kill().unwrap();
+            panic!("the child does not read its input");
+        }
+        std::thread::yield_now();
+    }
+}
+
 /// What `/proc` says of a child.
 fn about(child: &Child, what: &str) -> PathBuf {
     PathBuf::from(format!("/proc/{}/{what}", child.id()))
@@ -166,10 +186,14 @@ fn a_child_drops_what_it_inherited_and_bounds_itself() {
         .unwrap();
     drop(writer);
     // Ends when the last writer is gone, so when the child has closed what it inherited.
-    reader.read_to_end(&mut Vec::new()).unwrap();
-    assert!(child.try_wait().unwrap().is_none(), "the child is waiting for its input");
-    // Opens when the child opens its end, which it does within its limits.
-    let feed = File::options().write(true).open(&input).unwrap();
+    let (tell, closed) = std::sync::mpsc::channel();
+    std::thread::spawn(move || tell.send(reader.read_to_end(&mut Vec::new()).is_ok()));
+    if closed.recv_timeout(PATIENCE) != Ok(true) {
+        child.kill().unwrap();
+        panic!("the child keeps what it inherited");
+    }
+    // Opens when the child has opened its end, which it does within its limits.
+    let feed = feed(&input, &mut child);
     let limits = fs::read_to_string(about(&child, "limits")).unwrap();
     for (name, most) in [
         ("Max address space", 1_u64 << 30),
