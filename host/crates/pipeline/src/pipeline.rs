@@ -111,7 +111,8 @@ impl Pipeline {
         });
     }
 
-    /// Reads on after a pause, tries again after a failure or a pause over a module; breakers close.
+    /// Reads on after a pause, tries again after a failure or a pause over a module; breakers
+    /// close.
     pub fn resume(&self) {
         self.command.send_if_modified(|c| {
             let paused = *c == Command::Pause;
@@ -139,8 +140,8 @@ impl Pipeline {
         self.wait(|s| matches!(s, State::Stopped | State::Completed)).await;
     }
 
-    /// Waits until the source had an end and everything is settled, or the pipeline failed or paused
-    /// over a module.
+    /// Waits until the source had an end and everything is settled, or the pipeline failed or
+    /// paused over a module.
     ///
     /// # Errors
     /// Why it failed or paused.

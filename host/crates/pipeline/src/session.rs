@@ -200,8 +200,18 @@ pub(crate) struct Parts<'a> {
 
 /// Opens everything and runs until the source ends, a stop is asked for, or something fails.
 pub(crate) async fn run(parts: Parts<'_>) -> Result<End, Fault> {
-    let Parts { spec, chain, shared, command } = parts;
+    let shared = parts.shared;
     *shared.hold_lock() = None;
+    let end = run_parts(parts).await?;
+    if !shared.is_held() {
+        return Ok(end);
+    }
+    shared.metrics.in_flight.set(0);
+    Ok(End::Held)
+}
+
+async fn run_parts(parts: Parts<'_>) -> Result<End, Fault> {
+    let Parts { spec, chain, shared, command } = parts;
     let checkpoint = load(spec).await?;
     shared.checkpoint.lock().unwrap_or_else(PoisonError::into_inner).clone_from(&checkpoint);
     *shared.tracker() = Tracker::default();
@@ -267,12 +277,7 @@ pub(crate) async fn run(parts: Parts<'_>) -> Result<End, Fault> {
     tasks.spawn(async move { writer.run(processed, rewrites, accepted_in).await.map(|()| None) });
     tasks.spawn(async move { settler.run(accepted).await.map(|()| None) });
     tasks.spawn(async move { checkpoints.run(progress).await.map(|()| None) });
-    let end = join(&mut tasks, &mut faults).await?;
-    if !shared.is_held() {
-        return Ok(end);
-    }
-    shared.metrics.in_flight.set(0);
-    Ok(End::Held)
+    join(&mut tasks, &mut faults).await
 }
 
 async fn open_sinks(spec: &PipelineSpec, shared: &Shared) -> Result<Vec<Box<dyn Sink>>, Fault> {
