@@ -2,6 +2,7 @@
 //! place, then swapped in everywhere. What any of them cannot work with is rejected as a whole.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -119,6 +120,8 @@ pub(crate) struct Modules {
     refused: Mutex<BTreeMap<String, String>>,
     /// Modules that were deleted by force while pipelines used them.
     deleted: Mutex<BTreeSet<String>>,
+    /// Where `NAME.cases` lie; `None`: nothing is held against cases.
+    cases: Option<PathBuf>,
 }
 
 /// Why a module was not removed.
@@ -144,7 +147,14 @@ fn own_metrics(metrics: BTreeMap<String, MetricValue>) -> Vec<(String, OwnMetric
 impl Modules {
     pub(crate) fn new(library: Arc<Library>, users: Vec<User>, telemetry: Arc<Telemetry>) -> Self {
         let (turn, refused, deleted) = (Mutex::new(()), Mutex::default(), Mutex::default());
-        Self { library, users, telemetry, turn, refused, deleted }
+        Self { library, users, telemetry, turn, refused, deleted, cases: None }
+    }
+
+    /// Holds every new version against the cases of `dir/NAME.cases`, where there are some.
+    #[must_use]
+    pub(crate) fn with_cases(mut self, dir: PathBuf) -> Self {
+        self.cases = Some(dir);
+        self
     }
 
     pub(crate) fn library(&self) -> &Library {
@@ -248,6 +258,7 @@ impl Modules {
     pub(crate) fn try_out(&self, name: &str, component: &[u8]) -> Result<Loaded, Fault> {
         let change = self.library.propose(name, component)?;
         self.fits(&change)?;
+        self.does_its_cases(&change)?;
         change.module.ok_or_else(|| refusal("it is no module"))
     }
 
@@ -262,10 +273,13 @@ impl Modules {
     /// There is none, or a pipeline cannot work with it.
     pub(crate) fn roll_back(&self, name: &str, sha256: Option<&str>) -> Result<(), Fault> {
         let _turn = lock(&self.turn);
-        self.take(match sha256 {
+        let change = match sha256 {
             Some(sha256) => self.library.rollback_to(name, sha256)?,
             None => self.library.rollback(name)?,
-        })
+        };
+        // Not held against its cases: those that lie there may belong to the version it replaces.
+        let verdict = self.fits(&change);
+        self.conclude(change, verdict)
     }
 
     /// Removes a module. By `force` also one that is used: its pipelines pause, what they have
@@ -310,7 +324,22 @@ impl Modules {
     }
 
     fn take(&self, change: Change) -> Result<(), Fault> {
-        if let Err(fault) = self.fits(&change) {
+        let verdict = self.fits(&change).and_then(|()| self.does_its_cases(&change));
+        self.conclude(change, verdict)
+    }
+
+    /// Whether a version does what the cases beside it say.
+    fn does_its_cases(&self, change: &Change) -> Result<(), Fault> {
+        match (&self.cases, &change.module) {
+            (Some(dir), Some(Loaded::Transform(module))) if change.kind != ChangeKind::Same => {
+                wasmgate_cases::check_bundled(&**module, &change.name, dir)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn conclude(&self, change: Change, verdict: Result<(), Fault>) -> Result<(), Fault> {
+        if let Err(fault) = verdict {
             self.library.reject(&change, &fault.chain())?;
             return Err(fault);
         }

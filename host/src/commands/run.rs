@@ -123,7 +123,9 @@ async fn serve(parts: Parts, until_complete: bool) -> Result<(), Failure> {
         policy: chain.policy.as_ref().map(|(policy, _)| Arc::clone(policy)),
     });
     let users = users.collect();
-    let modules = Arc::new(Modules::new(Arc::clone(&parts.library), users, Arc::clone(&telemetry)));
+    let modules = Modules::new(Arc::clone(&parts.library), users, Arc::clone(&telemetry))
+        .with_cases(parts.config.modules.dir.clone());
+    let modules = Arc::new(modules);
     let process =
         Process { pipelines: pipelines.clone(), modules: Arc::clone(&modules), telemetry };
     let (stop_http, http_stopped) = listen(listener, http, uploads, Arc::new(process))?;

@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use crate::gateway::{Gateway, ask, ask_until, send, until};
+use crate::modules::{Workplace, component, running};
+
 /// Runs `wasmgate module …` in a folder; gives the code, standard output and standard error.
 fn module(dir: &Path, args: &[&str]) -> (Option<i32>, String, String) {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wasmgate"));
@@ -18,7 +21,7 @@ fn transforms() -> PathBuf {
 
 /// Whether the shipped components are built; insisted on in CI.
 fn built() -> bool {
-    let there = ["quality-check", "fraud-rule", "route", "identity", "dlq-decision"]
+    let there = ["quality-check", "fraud-rule", "route", "unwrap", "identity", "dlq-decision"]
         .iter()
         .all(|name| transforms().join(format!("{name}.wasm")).is_file());
     assert!(there || std::env::var_os("CI").is_none(), "`cargo xtask modules` builds them");
@@ -30,7 +33,7 @@ fn the_cases_of_the_shipped_modules_hold_on_their_components() {
     if !built() {
         return;
     }
-    for name in ["quality-check", "fraud-rule", "route", "identity"] {
+    for name in ["quality-check", "fraud-rule", "route", "unwrap", "identity"] {
         let (file, cases) = (format!("{name}.wasm"), format!("{name}/cases"));
         let (code, out, err) = module(&transforms(), &["test", &file, "--cases", &cases]);
         assert_eq!(code, Some(0), "{name}: {out}{err}");
@@ -166,6 +169,13 @@ fn a_new_module_is_a_crate_with_everything_it_needs() {
         assert!(read("sdk/guest-sdk/src/bindings.rs").contains("path: \"../wit\""));
         assert!(read("sdk/wit/world.wit").contains("world transform"));
         wasmgate_cases::load(&dir.path().join(&name).join("cases")).unwrap();
+        // The manifests fit together: cargo finds every crate and what it inherits.
+        for place in [name.clone(), format!("{name}/sdk")] {
+            let mut cargo = Command::new(env!("CARGO"));
+            cargo.args(["metadata", "--no-deps", "--offline", "--format-version", "1"]);
+            let found = cargo.current_dir(dir.path().join(place)).output().unwrap();
+            assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
+        }
     }
     let (code, _, err) = module(dir.path(), &["new", "my-rule"]);
     assert!(code == Some(1) && err.contains("my-rule: is there already"), "{err}");
@@ -183,4 +193,60 @@ fn a_new_module_is_a_crate_with_everything_it_needs() {
     let sdk = std::fs::canonicalize(root.join("guest-sdk")).unwrap();
     assert!(manifest.contains(&format!("path = '{}'", sdk.display())), "{manifest}");
     assert!(!dir.path().join("other/sdk").exists());
+}
+
+#[test]
+fn in_a_checkout_a_new_module_is_a_member() {
+    let dir = tempfile::tempdir().unwrap();
+    let transforms = dir.path().join("transforms");
+    std::fs::create_dir(&transforms).unwrap();
+    std::fs::write(dir.path().join("Cargo.toml"), "[workspace]\nmembers = [\"transforms/*\"]\n")
+        .unwrap();
+    let (code, out, err) = module(&transforms, &["new", "late-orders"]);
+    assert_eq!(code, Some(0), "{err}");
+    assert!(out.contains("cargo xtask modules late-orders"), "{out}");
+    let manifest = std::fs::read_to_string(transforms.join("late-orders/Cargo.toml")).unwrap();
+    assert!(manifest.contains("wasmgate-sdk.workspace = true"), "{manifest}");
+    assert!(!manifest.contains("[workspace]") && !transforms.join("late-orders/sdk").exists());
+}
+
+const WRONG: &str = "rows: [{ value: { n: 1 }, expect: drop }]";
+const RIGHT: &str = "rows: [{ value: { n: 1 }, expect: keep }]";
+
+#[test]
+fn a_version_whose_own_cases_fail_is_refused_everywhere_but_in_a_rollback() {
+    let (Some(identity), Some(route)) = (component("identity"), component("route")) else {
+        return;
+    };
+    let mut place = Workplace::new("{ module: rule }", &[("rule", &identity)]);
+    let mut gateway = Gateway::start(place.path(), &[]);
+    let address = gateway.address();
+    ask_until(&address, "GET /readyz", "200");
+    let first = running(&address);
+    let cases = place.path().join("modules/rule.cases");
+    std::fs::create_dir(&cases).unwrap();
+    std::fs::write(cases.join("one.yaml"), WRONG).unwrap();
+
+    let part = "one.yaml:1: verdict: expected drop, found keep";
+    for put in ["PUT /api/v1/modules/rule?dry_run=true", "PUT /api/v1/modules/rule"] {
+        let (status, body) = send(&address, put, &route);
+        assert!(status.contains("422") && body.contains(part), "{put}: {status} {body}");
+    }
+    let file = place.path().join("modules/rule.wasm");
+    std::fs::write(&file, &route).unwrap();
+    let note = place.path().join("modules/rule.wasm.rejected.txt");
+    let noted = || std::fs::read_to_string(&note).unwrap_or_default();
+    until("the refusal is noted", || noted().contains(part));
+    assert_eq!(running(&address), first);
+
+    std::fs::write(cases.join("one.yaml"), RIGHT).unwrap();
+    let (status, body) = send(&address, "PUT /api/v1/modules/rule", &route);
+    assert!(status.contains("201"), "{status} {body}");
+    assert_ne!(running(&address), first);
+    std::fs::write(cases.join("one.yaml"), WRONG).unwrap();
+    let (status, body) = ask(&address, "POST /api/v1/modules/rule/rollback");
+    assert!(status.contains("200"), "{status} {body}");
+    assert_eq!(running(&address), first);
+    place.write();
+    place.check();
 }
