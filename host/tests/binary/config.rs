@@ -209,6 +209,31 @@ const CASES: &[Case] = &[
     ),
     case(
         "data_dir",
+        "http: { tokens: [{ token: abc, role: viewer }] }\ndata_dir",
+        &["http.tokens[0].token: the token is shorter than 16"],
+    ),
+    case(
+        "data_dir",
+        "http: { tokens: [{ token: abcdefghijklmnop, role: root }] }\ndata_dir",
+        &["http.tokens[0].role: found `root`, expected `viewer`, `operator` or `deployer`"],
+    ),
+    case(
+        "data_dir",
+        "http: { tokens: [{ token: abcdefghijklmnop }] }\ndata_dir",
+        &["http.tokens[0].role: is missing"],
+    ),
+    case(
+        "data_dir",
+        "http: { tokens: [1234567890123456] }\ndata_dir",
+        &["http.tokens[0]: ", "expected a token in quotes, or `{ token, role }`"],
+    ),
+    case(
+        "data_dir",
+        "http: { upload_max: 33MiB }\ndata_dir",
+        &["http.upload_max: found `33MiB`, expected `1KiB` to `32MiB`"],
+    ),
+    case(
+        "data_dir",
         "log: { level: loud }\ndata_dir",
         &["log.level: found `loud`, expected `error`, `warn`"],
     ),

@@ -76,11 +76,21 @@ pub(crate) fn ask(address: &str, request: &str) -> (String, String) {
 
 /// One HTTP exchange: status line and body.
 pub(crate) fn send(address: &str, request: &str, body: &[u8]) -> (String, String) {
+    send_with(address, request, "", body)
+}
+
+/// One HTTP exchange with headers of its own, each ended by a line break.
+pub(crate) fn send_with(
+    address: &str,
+    request: &str,
+    headers: &str,
+    body: &[u8],
+) -> (String, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     let length = body.len();
     let head = format!("Host: {address}\r\nConnection: close\r\nContent-Length: {length}");
-    write!(stream, "{request} HTTP/1.1\r\n{head}\r\n\r\n").unwrap();
+    write!(stream, "{request} HTTP/1.1\r\n{headers}{head}\r\n\r\n").unwrap();
     stream.write_all(body).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();

@@ -5,5 +5,7 @@ mod authors;
 mod checkpoints;
 mod config;
 mod gateway;
+mod http;
 mod modules;
+mod restarts;
 mod run;

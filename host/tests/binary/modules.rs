@@ -19,7 +19,7 @@ fn config(transforms: &str) -> String {
 }
 
 /// A built component; `None`, with a word, where there is none and nobody insists.
-fn component(name: &str) -> Option<Vec<u8>> {
+pub(crate) fn component(name: &str) -> Option<Vec<u8>> {
     let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../transforms");
     let read = std::fs::read(dir.join(format!("{name}.wasm")));
     if read.is_err() && std::env::var_os("CI").is_none() {
@@ -30,13 +30,13 @@ fn component(name: &str) -> Option<Vec<u8>> {
     Some(read.expect("`cargo xtask modules` builds the components"))
 }
 
-struct Workplace {
+pub(crate) struct Workplace {
     dir: tempfile::TempDir,
-    written: u32,
+    pub(crate) written: u32,
 }
 
 impl Workplace {
-    fn new(transforms: &str, modules: &[(&str, &[u8])]) -> Self {
+    pub(crate) fn new(transforms: &str, modules: &[(&str, &[u8])]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("modules")).unwrap();
         for (name, bytes) in modules {
@@ -47,12 +47,12 @@ impl Workplace {
         Self { dir, written: 0 }
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 
     /// Appends some records; they pass whatever runs now or comes next.
-    fn write(&mut self) {
+    pub(crate) fn write(&mut self) {
         let file = std::fs::File::options().append(true).open(self.path().join("in.jsonl"));
         let mut file = file.unwrap();
         for _ in 0..100 {
@@ -62,7 +62,7 @@ impl Workplace {
     }
 
     /// Waits for every record, and checks that each came once, in order.
-    fn check(&self) {
+    pub(crate) fn check(&self) {
         let out = || std::fs::read_to_string(self.path().join("out.jsonl")).unwrap_or_default();
         let written = self.written as usize;
         until("every record is out", || out().lines().count() >= written);
@@ -78,7 +78,7 @@ impl Workplace {
 }
 
 /// The running version of the pipeline's module.
-fn running(address: &str) -> String {
+pub(crate) fn running(address: &str) -> String {
     let (_, body) = ask(address, PIPELINE);
     let pipeline: serde_json::Value = serde_json::from_str(&body).unwrap();
     let sha256 = pipeline.pointer("/stages/0/sha256").and_then(serde_json::Value::as_str);

@@ -88,11 +88,12 @@ fn known(rules: &Rules, request: &Request) -> Result<Role, ApiError> {
     }
 }
 
-/// The role that a request comes with; none where nobody is asked for a token.
+/// Whether a request may pass. `role` becomes the one that it comes with, also where that is too
+/// low; none where nobody is asked for a token.
 ///
 /// # Errors
 /// Why it may not pass.
-fn admit(rules: &Rules, request: &Request) -> Result<Option<Role>, ApiError> {
+fn admit(rules: &Rules, request: &Request, role: &mut Option<Role>) -> Result<(), ApiError> {
     let headers = request.headers();
     if !rules.access.takes_host(headers) {
         let message = "the Host header names another host; add it to `http.hosts` if it is right";
@@ -103,7 +104,7 @@ fn admit(rules: &Rules, request: &Request) -> Result<Option<Role>, ApiError> {
         return Err(ApiError::new(403, "origin-refused", message));
     }
     let path = request.uri().path();
-    let role = if OPEN.contains(&path) { None } else { Some(known(rules, request)?) };
+    *role = if OPEN.contains(&path) { None } else { Some(known(rules, request)?) };
     let needed = Role::needed(request.method(), path);
     if let Some(role) = role.filter(|role| *role < needed) {
         let (needed, role) = (needed.name(), role.name());
@@ -114,7 +115,7 @@ fn admit(rules: &Rules, request: &Request) -> Result<Option<Role>, ApiError> {
     if announced(request) > most {
         return Err(ApiError::body_too_large(most));
     }
-    Ok(role)
+    Ok(())
 }
 
 /// Refuses what may not pass; tells the audit log what changes something.
@@ -124,11 +125,10 @@ pub(crate) async fn guard(State(rules): State<Rules>, request: Request, next: Ne
     let target = request.uri().path_and_query().map(ToString::to_string).unwrap_or_default();
     let peer = peer(request.extensions());
     let most = if uploads(&request) { UPLOAD_TIME_MAX } else { REQUEST_TIME_MAX };
-    let admitted = admit(&rules, &request);
-    let role = admitted.as_ref().ok().and_then(|role| *role).map_or("none", Role::name);
-    let response = match admitted {
+    let mut role = None;
+    let response = match admit(&rules, &request, &mut role) {
         Err(refusal) => refusal.into_response(),
-        Ok(_) => match tokio::time::timeout(most, next.run(request)).await {
+        Ok(()) => match tokio::time::timeout(most, next.run(request)).await {
             Ok(response) => response,
             Err(_) => {
                 let message = format!("no answer within {} s", most.as_secs());
@@ -138,7 +138,7 @@ pub(crate) async fn guard(State(rules): State<Rules>, request: Request, next: Ne
     };
     if audited {
         let target: String = target.chars().take(TARGET_SHOWN).collect();
-        let status = response.status().as_u16();
+        let (status, role) = (response.status().as_u16(), role.map_or("none", Role::name));
         tracing::info!(%method, target, status, %peer, role, "request to change something");
     }
     response
