@@ -162,7 +162,7 @@ fn answer(stream: TcpStream, page: &str) -> Option<Value> {
 }
 
 /// Status of every request that wanted to change something, as the gateway's log has them:
-/// (method, path, status).
+/// (method, target, status).
 fn audited(log: &str) -> Vec<(String, String, u16)> {
     let of = |line: &str, name: &str| {
         let rest = line.split(&format!(" {name}=")).nth(1)?;
@@ -171,7 +171,7 @@ fn audited(log: &str) -> Vec<(String, String, u16)> {
     };
     let lines = log.lines().filter(|line| line.contains("request to change something"));
     lines
-        .filter_map(|l| Some((of(l, "method")?, of(l, "path")?, of(l, "status")?.parse().ok()?)))
+        .filter_map(|l| Some((of(l, "method")?, of(l, "target")?, of(l, "status")?.parse().ok()?)))
         .collect()
 }
 
