@@ -1,5 +1,6 @@
 //! The HTTP interface of the binary: roles, trials, refusals that stay visible, deletion by force,
 //! and uploads that leave nothing behind.
+#![expect(clippy::indexing_slicing, reason = "tests")]
 
 use std::io::Write as _;
 use std::net::TcpStream;

@@ -117,10 +117,9 @@ impl Client {
             let text = String::from_utf8_lossy(&self.read).into_owned();
             let length = text.split("content-length: ").nth(1).and_then(|t| t.split_once('\r'));
             let length = length.map(|(length, _)| length.parse::<usize>().unwrap());
-            if let (Some((_, body)), Some(length)) = (text.split_once("\r\n\r\n"), length) {
-                if body.len() >= length {
-                    return text;
-                }
+            let body = text.split_once("\r\n\r\n").map(|(_, body)| body.len());
+            if length.is_some_and(|length| body >= Some(length)) {
+                return text;
             }
             let mut bytes = [0; 4096];
             match self.stream.read(&mut bytes) {
