@@ -34,7 +34,7 @@ use crate::writer::{Processed, Routes, Writer};
 /// Deliveries accepted by sinks and not settled, at most.
 pub(crate) const IN_FLIGHT_MAX: usize = 32;
 /// Payload in flight, from the reader to settled, at most; a larger delivery travels alone.
-pub(crate) const IN_FLIGHT_KIB: usize = 64 << 10;
+pub(crate) const IN_FLIGHT_KIB: usize = 32 << 10;
 /// Deliveries waiting before a lane, and before the writer.
 const QUEUE: usize = 4;
 
