@@ -352,6 +352,8 @@ fn word(bytes: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::string_slice, reason = "tests")]
+
     use super::*;
 
     /// Every text comes out as it went in, however runs, nulls and empties mix.
@@ -389,7 +391,7 @@ mod tests {
         for from in 0..long.len() {
             for to in from..long.len() {
                 let text = &long[from..to];
-                assert!(same(text, &text.to_owned()));
+                assert!(same(text, text));
                 for at in 0..text.len() {
                     let mut other = text.as_bytes().to_vec();
                     other[at] = b'#';
