@@ -8,7 +8,9 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{
+    Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit,
+};
 use wasmgate_model::{Fault, FaultKind};
 
 use crate::compile::child::{BROKEN, DISK, REFUSED};
@@ -51,6 +53,10 @@ pub fn compile_child_main(input: &Path, output: &Path) -> ExitCode {
 }
 
 fn compile(input: &Path, output: &Path) -> Result<(), Fault> {
+    // Nobody waits for the code when the gateway is killed.
+    set_parent_process_death_signal(Some(Signal::KILL)).map_err(|e| {
+        Fault::new(FaultKind::Internal, "cannot tie the compiler to the gateway").because(e)
+    })?;
     descriptors::close_inherited();
     for (resource, most) in LIMITS {
         limit(resource, most)?;

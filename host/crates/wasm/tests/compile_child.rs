@@ -49,8 +49,52 @@ fn main() -> ExitCode {
     a_child_that_cannot_be_run_is_our_own_fault();
     a_child_has_no_files_and_no_surroundings_of_the_gateway();
     a_child_drops_what_it_inherited_and_bounds_itself();
+    a_child_dies_with_its_gateway();
     bombs_cost_a_child_and_nothing_else();
     ExitCode::SUCCESS
+}
+
+/// The child waits for its input, a pipe; its parent is a shell that is killed.
+fn a_child_dies_with_its_gateway() {
+    let dir = tempfile::tempdir().unwrap();
+    let input = dir.path().join("input");
+    assert!(Command::new("mkfifo").arg(&input).status().unwrap().success());
+    let script = format!("\"$0\" {COMPILE_COMMAND} \"$1\" \"$2\" >&2 & echo $!; wait");
+    let mut parent = Command::new("sh")
+        .arg("-c")
+        .arg(script)
+        .arg(me())
+        .args([&input, &dir.path().join("output")])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    std::io::BufRead::read_line(
+        &mut std::io::BufReader::new(parent.stdout.take().unwrap()),
+        &mut line,
+    )
+    .unwrap();
+    let child = PathBuf::from("/proc").join(line.trim());
+    let limits = || fs::read_to_string(child.join("limits")).unwrap_or_default();
+    let bounded = |limits: &str| {
+        limits.lines().any(|l| l.starts_with("Max open files") && l.contains(" 16 "))
+    };
+    wait_until("the child bounds itself", || bounded(&limits()));
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    let gone = || {
+        let stat = fs::read_to_string(child.join("stat")).unwrap_or_default();
+        stat.rsplit_once(") ").is_none_or(|(_, state)| state.starts_with('Z'))
+    };
+    wait_until("the child is gone", gone);
+}
+
+fn wait_until(what: &str, done: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !done() {
+        assert!(started.elapsed() < PATIENCE, "{what}");
+        std::thread::yield_now();
+    }
 }
 
 fn within(resource: Resource, most: u64) {
@@ -207,6 +251,8 @@ fn a_child_drops_what_it_inherited_and_bounds_itself() {
         let rest = if name == "Max cpu time" { most + 1 } else { most };
         assert_eq!((soft, hard), (&*most.to_string(), &*rest.to_string()), "{name}");
     }
+    // A pipe counts its reader before that one has its descriptor.
+    wait_until("the input is open", || names(&about(&child, "fd")).contains(&"3".to_owned()));
     let mut open = names(&about(&child, "fd"));
     open.sort_unstable();
     assert_eq!(open, ["0", "1", "2", "3"], "standard input, output, error, and the input");
