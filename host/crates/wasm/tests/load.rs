@@ -6,6 +6,7 @@ mod guests;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use wasmgate_connector::ModuleKind;
 use wasmgate_model::FaultKind;
@@ -120,8 +121,11 @@ fn code_is_compiled_once_and_only_our_own_is_loaded() {
     assert_eq!(std::fs::metadata(file).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(std::fs::metadata(&cache).unwrap().permissions().mode() & 0o777, 0o700);
 
+    let started = Instant::now();
     runtime(Some(&cache)).load("probe", &probe).unwrap();
+    let took = started.elapsed();
     assert_eq!(written(), first, "compiled again");
+    assert!(took.as_millis() < 300, "{took:?}");
 
     // Code for another engine goes, other files stay.
     for name in ["ab-0123456789abcdef.cwasm", "notes.txt"] {
