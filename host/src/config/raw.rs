@@ -1,6 +1,7 @@
 //! The configuration as it is written. Comments on fields are the reference page: what, default,
 //! bounds; `wasmgate schema` prints them.
 
+mod postgres;
 mod sink;
 mod source;
 mod token;
@@ -11,10 +12,10 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub(crate) use postgres::{Decimals, Postgres, Snapshot, SslMode};
 pub(crate) use sink::{Compression, DeadLetters, FileSink, KafkaSink, Sink};
 pub(crate) use source::{
-    Decimals, FileSource, Format, KafkaSource, KafkaStart, Postgres, SampleSource, SampleSystem,
-    Snapshot, Source, SslMode,
+    FileSource, Format, KafkaSource, KafkaStart, SampleSource, SampleSystem, Source,
 };
 pub(crate) use token::{Role, Token};
 

@@ -1,0 +1,99 @@
+//! The Postgres source: raw to the connector's settings.
+
+use wasmgate_postgres as postgres;
+
+use super::Checks;
+use crate::config::problem::Problem;
+use crate::config::{Field, checked, raw};
+
+/// Longest name of a Postgres object (NAMEDATALEN - 1).
+const POSTGRES_NAME_MAX: usize = 63;
+
+impl Checks<'_> {
+    pub(super) fn postgres(&mut self, field: &Field, raw: raw::Postgres) -> checked::Source {
+        self.filled(&field.member("host"), &raw.host);
+        self.bounds(&field.member("port"), raw.port, 1, u16::MAX);
+        self.filled(&field.member("database"), &raw.database);
+        self.filled(&field.member("user"), &raw.user);
+        self.topic_prefix(&field.member("topic_prefix"), &raw.topic_prefix);
+        self.tables(&field.member("tables"), &raw.tables);
+        let slot = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+        let expected = "lower-case letters, digits and `_`";
+        self.spelled(&field.member("slot"), &raw.slot, slot, expected);
+        for (member, name) in [("slot", &raw.slot), ("publication", &raw.publication)] {
+            self.filled(&field.member(member), name);
+            self.bounds(&field.member(member), name.len(), 0, POSTGRES_NAME_MAX);
+        }
+        let ssl_root_cert = raw.ssl_root_cert;
+        if let Some(path) = ssl_root_cert.as_ref().filter(|path| !path.is_file()) {
+            let message = format!("the file `{}` is not there", path.display());
+            self.refuse(&field.member("ssl_root_cert"), Problem::new(message));
+        }
+        let heartbeat = self.time_ms(&field.member("heartbeat"), raw.heartbeat, 100, 3_600_000);
+        let connect = field.member("connect_timeout");
+        let status = field.member("status_interval");
+        checked::Source::Postgres(Box::new(postgres::Settings {
+            host: raw.host,
+            port: raw.port,
+            database: raw.database,
+            user: raw.user,
+            password: raw.password.map(|p| p.0),
+            topic_prefix: raw.topic_prefix,
+            tables: raw.tables,
+            slot: raw.slot,
+            publication: raw.publication,
+            snapshot: snapshot(raw.snapshot),
+            sslmode: sslmode(raw.sslmode),
+            ssl_root_cert,
+            decimal: decimals(raw.decimals),
+            tombstones_on_delete: raw.tombstones_on_delete,
+            skip_truncate: raw.skip_truncate,
+            heartbeat: Some(heartbeat),
+            connect_timeout: self.time_ms(&connect, raw.connect_timeout, 100, 300_000),
+            status_interval: self.time_ms(&status, raw.status_interval, 100, 300_000),
+            read_ahead: self.size(&field.member("read_ahead"), raw.read_ahead, 64 << 10, 1 << 30),
+        }))
+    }
+
+    fn tables(&mut self, field: &Field, tables: &[String]) {
+        for (index, table) in tables.iter().enumerate() {
+            let parts = table.split_once('.');
+            if parts.is_none_or(|(schema, name)| schema.is_empty() || name.is_empty()) {
+                let problem = Problem::new(format!("found `{table}`, expected `schema.table`"))
+                    .help(format!("write `public.{table}` if it is in the schema `public`"));
+                self.refuse(&field.entry(index), problem);
+            } else if let Some(first) = tables.iter().take(index).position(|t| t == table) {
+                let message = format!("`{table}` is also entry [{first}]");
+                self.refuse(&field.entry(index), Problem::new(message));
+            }
+        }
+    }
+}
+
+fn snapshot(raw: raw::Snapshot) -> postgres::Snapshot {
+    match raw {
+        raw::Snapshot::Initial => postgres::Snapshot::Initial,
+        raw::Snapshot::Never => postgres::Snapshot::Never,
+        raw::Snapshot::InitialOnly => postgres::Snapshot::InitialOnly,
+        raw::Snapshot::Always => postgres::Snapshot::Always,
+        raw::Snapshot::WhenNeeded => postgres::Snapshot::WhenNeeded,
+    }
+}
+
+fn sslmode(raw: raw::SslMode) -> postgres::SslMode {
+    match raw {
+        raw::SslMode::Disable => postgres::SslMode::Disable,
+        raw::SslMode::Prefer => postgres::SslMode::Prefer,
+        raw::SslMode::Require => postgres::SslMode::Require,
+        raw::SslMode::VerifyCa => postgres::SslMode::VerifyCa,
+        raw::SslMode::VerifyFull => postgres::SslMode::VerifyFull,
+    }
+}
+
+fn decimals(raw: raw::Decimals) -> postgres::DecimalMode {
+    match raw {
+        raw::Decimals::Precise => postgres::DecimalMode::Precise,
+        raw::Decimals::Double => postgres::DecimalMode::Double,
+        raw::Decimals::String => postgres::DecimalMode::String,
+    }
+}

@@ -1,0 +1,143 @@
+//! The Postgres source, as it is written. Groups of options that belong together stand in files of
+//! their own beside this one.
+
+use std::path::PathBuf;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::config::units::{Secret, Size, Time};
+
+/// Changes of Postgres tables.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Postgres {
+    /// Host name, address, or directory of a Unix socket (starting with `/`). Default
+    /// `127.0.0.1`.
+    #[serde(default = "loopback")]
+    pub(crate) host: String,
+    /// TCP port. Default 5432.
+    #[serde(default = "postgres_port")]
+    pub(crate) port: u16,
+    /// Name of the database. Required.
+    pub(crate) database: String,
+    /// User with the `REPLICATION` attribute and `SELECT` on the tables. Required.
+    pub(crate) user: String,
+    /// The user's password. Default none. Write `${env:NAME}` or `${file:PATH}`.
+    pub(crate) password: Option<Secret>,
+    /// First part of topic names: `<topic_prefix>.<schema>.<table>`. Required: letters, digits,
+    /// `.`, `_` and `-`.
+    pub(crate) topic_prefix: String,
+    /// Tables as `schema.table`. Default: the tables of the publication, which must exist then.
+    #[serde(default)]
+    pub(crate) tables: Vec<String>,
+    /// Replication slot: lower-case letters, digits and `_`, at most 63; created when missing.
+    /// One gateway per slot. Default `wasmgate`.
+    #[serde(default = "own_name")]
+    pub(crate) slot: String,
+    /// Publication; created for `tables` when missing, never altered. Default `wasmgate`.
+    #[serde(default = "own_name")]
+    pub(crate) publication: String,
+    /// When existing rows are read. Default `initial`.
+    #[serde(default)]
+    pub(crate) snapshot: Snapshot,
+    /// How the connection is protected, as libpq's `sslmode`. Default `prefer`.
+    #[serde(default)]
+    pub(crate) sslmode: SslMode,
+    /// PEM file with trusted root certificates. Default: the system's.
+    pub(crate) ssl_root_cert: Option<PathBuf>,
+    /// How `numeric` values are written. Default `precise`.
+    #[serde(default)]
+    pub(crate) decimals: Decimals,
+    /// Every delete is followed by a record with the same key and no value. Default true.
+    #[serde(default = "yes")]
+    pub(crate) tombstones_on_delete: bool,
+    /// `TRUNCATE` is counted but gives no record. Default true.
+    #[serde(default = "yes")]
+    pub(crate) skip_truncate: bool,
+    /// How often the server is asked where its log ends, so that the slot of an idle database
+    /// moves on. Default `10s`, from `100ms` to `1h`.
+    #[serde(default = "ten_seconds")]
+    pub(crate) heartbeat: Time,
+    /// Bound on connecting, TLS and authentication together. Default `10s`, from `100ms` to `5m`.
+    #[serde(default = "ten_seconds")]
+    pub(crate) connect_timeout: Time,
+    /// How often the settled position is told to the server; keep it under the server's
+    /// `wal_sender_timeout`. Default `10s`, from `100ms` to `5m`.
+    #[serde(default = "ten_seconds")]
+    pub(crate) status_interval: Time,
+    /// Bytes read ahead of the decoder. Default `8MiB`, from `64KiB` to `1GiB`.
+    #[serde(default = "eight_mebibytes")]
+    pub(crate) read_ahead: Size,
+}
+
+fn loopback() -> String {
+    "127.0.0.1".into()
+}
+
+fn postgres_port() -> u16 {
+    5432
+}
+
+fn own_name() -> String {
+    "wasmgate".into()
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn ten_seconds() -> Time {
+    Time(std::time::Duration::from_secs(10))
+}
+
+fn eight_mebibytes() -> Size {
+    Size(8 << 20)
+}
+
+/// When the existing rows of the tables are read.
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Snapshot {
+    /// On the first start, then the stream.
+    #[default]
+    Initial,
+    /// Not at all.
+    Never,
+    /// On the first start; then the pipeline is completed.
+    InitialOnly,
+    /// On every start, then the stream.
+    Always,
+    /// On the first start, and again when the place in the log is lost.
+    WhenNeeded,
+}
+
+/// How the connection is protected.
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum SslMode {
+    /// Plain text.
+    Disable,
+    /// TLS where the server offers it, without looking at its certificate.
+    #[default]
+    Prefer,
+    /// TLS or nothing.
+    Require,
+    /// TLS, and the certificate descends from a trusted root.
+    VerifyCa,
+    /// TLS, and the certificate also names the host.
+    VerifyFull,
+}
+
+/// How `numeric` values are written (Debezium's `decimal.handling.mode`).
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Decimals {
+    /// The unscaled value as base64.
+    #[default]
+    Precise,
+    /// A JSON number; may lose digits.
+    Double,
+    /// Decimal text.
+    String,
+}
