@@ -30,6 +30,18 @@ const NEEDS: &[Need] = &[
     },
     Need {
         always: false,
+        program: "mariadbd",
+        package: "mariadb-server-core",
+        why: "the real MariaDB of the tests",
+    },
+    Need {
+        always: false,
+        program: "mariadb",
+        package: "mariadb-client-core",
+        why: "runs the scripts of the MariaDB tests",
+    },
+    Need {
+        always: false,
         program: "chromium",
         package: "chromium",
         why: "a real browser for the tests of cross-site requests",
@@ -71,6 +83,19 @@ pub(crate) fn system(suite: bool) -> Result<(), String> {
     run(program("apt-get").args(["-qq", "update"]))?;
     let install = ["-qq", "-y", "--no-install-recommends", "install"];
     run(program("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(install).args(&missing))
+}
+
+/// MySQL: unpacked from Debian sid in CI, used where it is found.
+pub(crate) fn mysql() -> Result<(), String> {
+    use wasmgate_services::mysql::{Flavor, fetch, missing};
+    match missing(Flavor::MySql) {
+        Some(_) if is_ci() => fetch(),
+        Some(reason) => {
+            eprintln!("its tests will be skipped: {reason}");
+            Ok(())
+        }
+        None => Ok(()),
+    }
 }
 
 /// cargo-deny: installed in CI, used where it is found.

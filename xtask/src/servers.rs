@@ -1,9 +1,9 @@
-//! `cargo xtask services up|down postgres|kafka`: real servers for your own tries.
+//! `cargo xtask services up|down postgres|mysql|mariadb|kafka`: real servers for your own tries.
 
 use std::fs;
 use std::path::PathBuf;
 
-use wasmgate_services::{kafka, postgres};
+use wasmgate_services::{kafka, mysql, postgres};
 
 use crate::run::target;
 
@@ -14,7 +14,7 @@ fn note(server: &str) -> PathBuf {
 /// Starts or stops a server; what runs is remembered under the target folder.
 pub(crate) fn run(verb: &str, server: &str) -> Result<(), String> {
     match (verb, server) {
-        ("up", "postgres" | "kafka") if note(server).exists() => {
+        ("up", "postgres" | "mysql" | "mariadb" | "kafka") if note(server).exists() => {
             Err(format!("{server} is up already: cargo xtask services down {server}"))
         }
         ("up", "postgres") => {
@@ -26,6 +26,25 @@ pub(crate) fn run(verb: &str, server: &str) -> Result<(), String> {
             );
             Ok(())
         }
+        ("up", "mysql" | "mariadb") => {
+            let flavor = match server {
+                "mysql" => mysql::Flavor::MySql,
+                _ => mysql::Flavor::MariaDb,
+            };
+            if flavor == mysql::Flavor::MySql {
+                mysql::fetch()?;
+            }
+            let started = mysql::MySql::start(flavor, &mysql::Options::default())?;
+            let version = started.sql("", "select version()")?;
+            let (port, socket) = (started.port(), started.socket());
+            keep(server, &started.detach())?;
+            println!(
+                "{server} {version}: {} -u root -S {} (port {port}, row binlog, no password)",
+                if server == "mysql" { "mysql" } else { "mariadb" },
+                socket.display()
+            );
+            Ok(())
+        }
         ("up", "kafka") => {
             let folder = target().join("kafka");
             let bootstrap = kafka::Kafka::start_detached(&folder, 1)?;
@@ -33,8 +52,10 @@ pub(crate) fn run(verb: &str, server: &str) -> Result<(), String> {
             println!("kafka: bootstrap_servers {bootstrap}");
             Ok(())
         }
-        ("down", "postgres" | "kafka") => down(server),
-        _ => Err(format!("`services {verb} {server}`: it is up or down, postgres or kafka")),
+        ("down", "postgres" | "mysql" | "mariadb" | "kafka") => down(server),
+        _ => Err(format!(
+            "`services {verb} {server}`: it is up or down, postgres, mysql, mariadb or kafka"
+        )),
     }
 }
 
@@ -50,6 +71,7 @@ fn down(server: &str) -> Result<(), String> {
     let dir = PathBuf::from(dir);
     match server {
         "postgres" => postgres::stop_detached(&dir)?,
+        "mysql" | "mariadb" => mysql::stop_detached(&dir)?,
         _ => kafka::stop_detached(&dir),
     }
     fs::remove_file(note(server)).map_err(|e| e.to_string())

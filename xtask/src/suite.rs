@@ -8,6 +8,7 @@ use crate::{http_check, install, modules, tidy};
 /// Runs every step; stops at the first that fails. A filter runs the matching tests only.
 pub(crate) fn run(filter: Option<&str>) -> Result<(), String> {
     install::system(true)?;
+    install::mysql()?;
     if let Some(filter) = filter {
         step("modules", || modules::build(&[]))?;
         step("build", || run_program(cargo().args(["build", "--workspace"])))?;

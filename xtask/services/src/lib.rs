@@ -3,4 +3,5 @@
 //! handle.
 
 pub mod kafka;
+pub mod mysql;
 pub mod postgres;
