@@ -45,8 +45,7 @@ fn schema(case: &SchemaCase, topic: &str, id: u64) -> Result<Schema, Fault> {
         let kind = kind(field.kind).ok_or_else(|| {
             Fault::new(FaultKind::Internal, format!("the contract has no kind {}", field.kind))
         })?;
-        let (name, logical) = (field.name.as_str().into(), Logical::Plain);
-        fields.push(Field { name, kind, logical, nullable: field.nullable });
+        fields.push(Field::new(field.name.as_str(), kind, Logical::Plain, field.nullable));
     }
     let defaults = case.defaults.iter().map(|(name, value)| {
         let json: Arc<str> = value.to_string().into();

@@ -47,11 +47,8 @@ fn insert(row: usize) -> Vec<u8> {
 }
 
 fn schema(types: &[ColumnType]) -> Arc<Schema> {
-    let field = |((name, ..), ty): (&(&str, u32, i32, &str), &ColumnType)| Field {
-        name: (*name).into(),
-        kind: ty.kind,
-        logical: ty.logical.clone(),
-        nullable: true,
+    let field = |((name, ..), ty): (&(&str, u32, i32, &str), &ColumnType)| {
+        Field::new(*name, ty.kind, ty.logical.clone(), true)
     };
     let constant = "{\"version\":\"1\",\"connector\":\"postgresql\",\"name\":\"p\",\"ts_ms\":";
     Arc::new(Schema {

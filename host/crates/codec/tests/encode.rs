@@ -12,7 +12,7 @@ use wasmgate_model::{
 };
 
 fn field(name: &str, kind: Kind, logical: Logical, nullable: bool) -> Field {
-    Field { name: name.into(), kind, logical, nullable }
+    Field::new(name, kind, logical, nullable)
 }
 
 fn schema() -> Arc<Schema> {

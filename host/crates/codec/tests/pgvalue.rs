@@ -56,12 +56,8 @@ fn type_of(text: &str, decimal: DecimalMode) -> Option<ColumnType> {
 }
 
 fn schema(id: u64, columns: &[(&str, ColumnType)]) -> Arc<Schema> {
-    let field = |(name, ty): &(&str, ColumnType)| Field {
-        name: (*name).into(),
-        kind: ty.kind,
-        logical: ty.logical.clone(),
-        nullable: true,
-    };
+    let field =
+        |(name, ty): &(&str, ColumnType)| Field::new(*name, ty.kind, ty.logical.clone(), true);
     let fields = columns.iter().map(field).collect();
     Arc::new(Schema { fields, open: false, ..Schema::open(id, "t".into(), false) })
 }

@@ -14,7 +14,7 @@ use crate::kind::{Kind, Op};
 use crate::outcome::{Reject, Removal};
 use crate::plan::Plan;
 use crate::rows::Rows;
-use crate::schema::Schema;
+use crate::schema::{Field, Schema};
 
 /// The records themselves.
 #[derive(Debug, Clone, PartialEq)]
@@ -156,8 +156,11 @@ impl Batch {
     /// An empty batch of rows whose columns fit the schema's fields and `source` columns.
     #[must_use]
     pub fn rows(schema: Arc<Schema>, plan: Arc<Plan>, source: Vec<Column>) -> Self {
-        let columns = || schema.fields.iter().map(|f| Column::new(f.kind)).collect();
-        let rows = Rows::new(columns(), columns(), source);
+        let columns = |fields: &[Field]| fields.iter().map(|f| Column::new(f.kind)).collect();
+        let old = columns(&schema.fields);
+        let mut current: Vec<Column> = columns(&schema.fields);
+        current.extend(schema.key_only.iter().map(|f| Column::new(f.kind)));
+        let rows = Rows::new(current, old, source);
         Self::new(Arc::clone(&schema), plan, Payload::Rows(rows))
     }
 

@@ -97,6 +97,28 @@ pub enum Logical {
     BitString(u32),
 }
 
+/// How JSON writes a field's values where their type leaves a choice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Style {
+    /// Times by their digits, bytes in base64, maps as text.
+    #[default]
+    Plain,
+    /// Milliseconds, whatever the digits (times); Connect's own types in schemas.
+    Connect,
+    /// Microseconds, whatever the digits (times).
+    Micros,
+    /// Nanoseconds (times). Timestamps that 64 bits do not hold are null.
+    Nanos,
+    /// ISO 8601 text in UTC (times, dates).
+    Iso,
+    /// Base64 with the letters of RFC 4648 section 5 (bytes).
+    Base64Url,
+    /// Hexadecimal digits in lower case (bytes).
+    Hex,
+    /// An object in place, not as text (maps).
+    Object,
+}
+
 /// What happened at the source; the contract's `op`, in its order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Op {

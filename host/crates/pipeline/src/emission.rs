@@ -59,11 +59,8 @@ impl Emissions {
         let shape = fields.iter().map(|f| (f.name.clone(), f.kind)).collect();
         let made = self.schemas.entry((topic, shape));
         Arc::clone(made.or_insert_with_key(|(topic, shape)| {
-            let field = |(name, kind): &(String, Kind)| Field {
-                name: name.as_str().into(),
-                kind: *kind,
-                logical: Logical::Plain,
-                nullable: true,
+            let field = |(name, kind): &(String, Kind)| {
+                Field::new(name.as_str(), *kind, Logical::Plain, true)
             };
             let fields = shape.iter().map(field).collect();
             Arc::new(Schema {

@@ -21,8 +21,20 @@ pub(crate) struct Origin<'a> {
     pub sequence: &'a [u8],
     pub transaction: i64,
     pub lsn: u64,
+    /// The row's place in its transaction, where transaction metadata is asked for.
+    pub block: Option<TransactionBlock<'a>>,
     /// Name of the replication origin that the transaction came by, and its place there.
     pub replicated: Option<(&'a str, u64)>,
+}
+
+/// The envelope's `transaction` object.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TransactionBlock<'a> {
+    pub id: &'a [u8],
+    /// Place among the changes of the transaction, from 1.
+    pub total_order: i64,
+    /// Place among the changes of the table in the transaction, from 1.
+    pub data_collection_order: i64,
 }
 
 /// Which columns of a tuple are real.
@@ -250,7 +262,10 @@ fn end_row(batch: &mut Batch, op: Op, at: Position, origin: &Origin<'_>, failed:
     batch.times_us.push(origin.time_us);
     batch.positions.push(at);
     if let Payload::Rows(rows) = &mut batch.payload {
-        use source_column::{LSN, ORIGIN, ORIGIN_LSN, SEQUENCE, SNAPSHOT, TIME_US, TRANSACTION};
+        use source_column::{
+            BLOCK_ID, BLOCK_ORDER, BLOCK_TABLE_ORDER, LSN, ORIGIN, ORIGIN_LSN, SEQUENCE, SNAPSHOT,
+            TIME_US, TRANSACTION,
+        };
         let mut column = |i: usize, push: &dyn Fn(&mut Column)| {
             if let Some(column) = rows.source.get_mut(i) {
                 push(column);
@@ -261,6 +276,16 @@ fn end_row(batch: &mut Batch, op: Op, at: Position, origin: &Origin<'_>, failed:
         column(SEQUENCE, &|c| c.push_bytes(origin.sequence));
         column(TRANSACTION, &|c| c.push_int(origin.transaction));
         column(LSN, &|c| c.push_int(origin.lsn as i64));
+        match origin.block {
+            None => {
+                [BLOCK_ID, BLOCK_ORDER, BLOCK_TABLE_ORDER].map(|i| column(i, &Column::push_null))
+            }
+            Some(block) => [
+                column(BLOCK_ID, &|c| c.push_bytes(block.id)),
+                column(BLOCK_ORDER, &|c| c.push_int(block.total_order)),
+                column(BLOCK_TABLE_ORDER, &|c| c.push_int(block.data_collection_order)),
+            ],
+        };
         match origin.replicated {
             None => [ORIGIN, ORIGIN_LSN].map(|i| column(i, &Column::push_null)),
             Some((name, lsn)) => [

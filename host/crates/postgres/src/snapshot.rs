@@ -199,6 +199,7 @@ impl<'a> Snapshot<'a> {
             sequence: &self.sequence,
             transaction: self.transaction,
             lsn: self.lsn,
+            block: None,
             replicated: None,
         };
         let mut from = 0;

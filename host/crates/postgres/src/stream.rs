@@ -238,6 +238,7 @@ impl Stream {
             sequence: &self.sequence,
             transaction: transaction.xid,
             lsn,
+            block: None,
             replicated: transaction.origin.as_ref().map(|(name, lsn)| (name.as_str(), *lsn)),
         };
         let tombstone = self.settings.tombstones_on_delete;

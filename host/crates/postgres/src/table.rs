@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use wasmgate_codec::json::write_string;
 use wasmgate_codec::pgoutput::Relation;
 use wasmgate_codec::pgvalue::{ColumnType, DecimalMode, column_type};
-use wasmgate_model::{Column, Field, Kind, Schema, SourcePart};
+use wasmgate_model::{Column, Field, Kind, Schema, SourcePart, TransactionParts};
 
 use crate::catalog::{TableInfo, TableName};
 
@@ -20,12 +20,17 @@ pub(crate) mod source_column {
     pub(crate) const LSN: usize = 4;
     pub(crate) const ORIGIN: usize = 5;
     pub(crate) const ORIGIN_LSN: usize = 6;
+    pub(crate) const BLOCK_ID: usize = 7;
+    pub(crate) const BLOCK_ORDER: usize = 8;
+    pub(crate) const BLOCK_TABLE_ORDER: usize = 9;
 }
 
 /// Empty columns for the source block.
 pub(crate) fn source_columns() -> Vec<Column> {
     use Kind::{Integer, Text};
-    [Integer, Text, Text, Integer, Integer, Text, Integer].map(Column::new).into()
+    [Integer, Text, Text, Integer, Integer, Text, Integer, Text, Integer, Integer]
+        .map(Column::new)
+        .into()
 }
 
 /// A column of the server's tuples.
@@ -118,12 +123,10 @@ impl Naming {
             let types = info.types.get(&column.type_oid);
             let ty = column_type(column.type_oid, column.type_modifier, types, self.decimal);
             match &ty {
-                Some(ty) => fields.push(Field {
-                    name: column.name.as_str().into(),
-                    kind: ty.kind,
-                    logical: ty.logical.clone(),
-                    nullable,
-                }),
+                Some(ty) => {
+                    let (kind, logical) = (ty.kind, ty.logical.clone());
+                    fields.push(Field::new(column.name.as_str(), kind, logical, nullable));
+                }
                 None => tracing::warn!(
                     table = %name, column = column.name, type_oid = column.type_oid,
                     "the column's type has no form in records: the column is left out"
@@ -154,16 +157,19 @@ impl Naming {
             return Arc::clone(before);
         }
         let (source, source_names) = self.source_parts(name);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
         Arc::new(Schema {
-            defaults: Arc::from([]),
-            id: NEXT.fetch_add(1, Ordering::Relaxed),
-            topic: topic(&self.topic_prefix, name).into(),
             fields,
             key,
             open: false,
-            envelope: true,
             source,
             source_names,
+            transaction: Some(TransactionParts {
+                id: source_column::BLOCK_ID,
+                total_order: source_column::BLOCK_ORDER,
+                data_collection_order: source_column::BLOCK_TABLE_ORDER,
+            }),
+            ..Schema::open(id, topic(&self.topic_prefix, name).into(), true)
         })
     }
 

@@ -174,6 +174,10 @@ impl<'a> Lane<'a> {
         matches!(self.cell, Cell::Instant(values, _) if values.get(i) == Some(&0) && !null)
     }
 
+    pub(crate) fn is_null(&self, i: usize) -> bool {
+        self.nulls.as_ref().is_some_and(|bits| bits.has(i))
+    }
+
     pub(crate) fn is_absent(&self, i: usize) -> bool {
         self.absent.as_ref().is_some_and(|bits| bits.has(i))
     }

@@ -1,5 +1,7 @@
 //! What the records of one schema have in common: names, escaped and ready to be copied.
 
+use std::sync::Arc;
+
 use wasmgate_model::Schema;
 
 use crate::json;
@@ -9,15 +11,17 @@ use crate::json;
 pub(crate) struct Layout {
     /// `,"name":` per field of the schema.
     pub(super) names: Vec<Box<[u8]>>,
-    /// Field number and `,"name":` per key field.
-    pub(super) key: Vec<(usize, Box<[u8]>)>,
+    /// Column number, name and `,"name":` per key field.
+    pub(super) key: Vec<(usize, Arc<str>, Box<[u8]>)>,
 }
 
 impl Layout {
     pub(crate) fn new(schema: &Schema) -> Self {
         let names = schema.fields.iter().map(|f| member(&f.name)).collect();
         let key = schema.key.iter();
-        let key = key.filter_map(|name| Some((schema.field(name)?.0, member(name)))).collect();
+        let field =
+            |name: &Arc<str>| Some((schema.key_field(name)?.0, Arc::clone(name), member(name)));
+        let key = key.filter_map(field).collect();
         Self { names, key }
     }
 }

@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 use wasmgate_model::{
-    Batch, Column, Edits, Field, Kind, Logical, Op, Rows, Shape, SourcePart, Values, WrittenColumn,
+    Batch, Column, Edits, Field, Kind, Logical, Op, Rows, Schema, Shape, SourcePart, Values,
+    WrittenColumn,
 };
 
 use super::cell::{Cell, Lane};
@@ -48,6 +49,8 @@ pub(crate) struct RowWriter<'a> {
     old: Vec<Lane<'a>>,
     key: Vec<Lane<'a>>,
     source: Vec<Piece<'a>>,
+    /// Id, order in the transaction, order of the table in it.
+    transaction: Option<[Lane<'a>; 3]>,
     /// The end of every envelope, from `ts_ms` on.
     tail: Vec<u8>,
     flat: bool,
@@ -67,7 +70,8 @@ impl<'a> RowWriter<'a> {
         let key = layout
             .key
             .iter()
-            .filter_map(|(n, _)| Some(lane((schema.fields.get(*n)?, rows.current.get(*n)?))));
+            .filter_map(|(_, name, _)| schema.key_field(name))
+            .filter_map(|(n, field)| Some(lane((field, rows.current.get(n)?))));
         let old = if flat { &[][..] } else { &rows.old };
         Self {
             layout,
@@ -78,6 +82,7 @@ impl<'a> RowWriter<'a> {
             old: schema.fields.iter().zip(old).map(lane).collect(),
             key: key.collect(),
             source: pieces(&schema.source, rows),
+            transaction: transaction(schema, rows),
             tail: tail(batch.received_us),
             flat,
         }
@@ -94,9 +99,8 @@ impl<'a> RowWriter<'a> {
             return false;
         }
         let start = out.len();
-        for ((n, prefix), lane) in self.layout.key.iter().zip(&self.key) {
-            let name = self.batch.schema.fields.get(*n).map_or("", |f| &*f.name);
-            if removed.contains(&name) {
+        for ((_, name, prefix), lane) in self.layout.key.iter().zip(&self.key) {
+            if removed.contains(&&**name) {
                 continue;
             }
             out.extend_from_slice(prefix);
@@ -138,7 +142,9 @@ impl<'a> RowWriter<'a> {
         }
         out.extend_from_slice(b",\"source\":");
         self.source(row, out);
-        out.extend_from_slice(b",\"transaction\":null,\"op\":\"");
+        out.extend_from_slice(b",\"transaction\":");
+        self.transaction(row, out);
+        out.extend_from_slice(b",\"op\":\"");
         out.extend_from_slice(op.letter().unwrap_or("c").as_bytes());
         out.extend_from_slice(&self.tail);
         Ok(())
@@ -196,6 +202,21 @@ impl<'a> RowWriter<'a> {
         Ok(())
     }
 
+    fn transaction(&self, row: usize, out: &mut Vec<u8>) {
+        let names = [&b"{\"id\":"[..], b",\"total_order\":", b",\"data_collection_order\":"];
+        match &self.transaction {
+            Some(lanes) if !lanes.iter().any(|lane| lane.is_null(row)) => {
+                for (name, lane) in names.iter().zip(lanes) {
+                    out.extend_from_slice(name);
+                    let written = lane.write(row, out);
+                    debug_assert!(written.is_ok(), "integers and text always have a form");
+                }
+                out.push(b'}');
+            }
+            _ => out.extend_from_slice(b"null"),
+        }
+    }
+
     fn source(&self, row: usize, out: &mut Vec<u8>) {
         if self.source.is_empty() {
             out.extend_from_slice(b"null");
@@ -210,6 +231,16 @@ impl<'a> RowWriter<'a> {
             }
         }
     }
+}
+
+/// The lanes of the transaction block, where the source has one.
+fn transaction<'a>(schema: &Schema, rows: &'a Rows) -> Option<[Lane<'a>; 3]> {
+    let parts = schema.transaction?;
+    let lane = |n: usize| {
+        let column = rows.source.get(n)?;
+        Some(Lane::new(column, Kind::Integer, &Logical::Plain))
+    };
+    Some([lane(parts.id)?, lane(parts.total_order)?, lane(parts.data_collection_order)?])
 }
 
 /// The fields of the current image in the order they go out: the record's own, each under its

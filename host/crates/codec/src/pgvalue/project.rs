@@ -2,8 +2,8 @@
 //! as it is stored is not copied.
 
 use wasmgate_model::{
-    Batch, Column, FieldPath, Kind, Logical, Op, Payload, PlanRead, ReadColumn, Rows, Schema,
-    SourcePart, Values,
+    Batch, Column, Field, FieldPath, Kind, Logical, Op, Payload, PlanRead, ReadColumn, Rows,
+    Schema, SourcePart, Values,
 };
 
 use super::instant::true_us;
@@ -32,7 +32,8 @@ impl<'a> View<'a> {
                 return self.field(name, wanted, |op| matches!(op, Op::Truncate | Op::Tombstone));
             }
             FieldPath::KeyField(name) if self.has_own_key(name) => {
-                return self.field(name, wanted, |op| op == Op::Truncate);
+                let found = self.batch.schema.key_field(name);
+                return self.column(found, wanted, |op| op == Op::Truncate);
             }
             FieldPath::Before(name) => return ReadColumn::Own(self.before(name, wanted)),
             FieldPath::Key => {
@@ -58,7 +59,7 @@ impl<'a> View<'a> {
             FieldPath::Header(name) => (Kind::Text, self.header(name)),
             FieldPath::Source(name) => self.source(name),
             FieldPath::Envelope(name) => self.envelope(name),
-            FieldPath::Transaction(_) => (wanted, self.each(wanted, |_, out| out.push_null())),
+            FieldPath::Transaction(name) => self.transaction(name),
             FieldPath::KeyField(_) => (wanted, Column::all_absent(wanted, self.batch.len())),
         };
         ReadColumn::Own(converted(column, kind, wanted))
@@ -88,7 +89,15 @@ impl<'a> View<'a> {
 
     /// A field of the current image; rows whose operation is `hidden` have none.
     fn field(&self, name: &str, wanted: Kind, hidden: impl Fn(Op) -> bool) -> ReadColumn {
-        let found = self.batch.schema.field(name);
+        self.column(self.batch.schema.field(name), wanted, hidden)
+    }
+
+    fn column(
+        &self,
+        found: Option<(usize, &Field)>,
+        wanted: Kind,
+        hidden: impl Fn(Op) -> bool,
+    ) -> ReadColumn {
         let found = found.and_then(|(n, field)| Some((n, field, self.rows.current.get(n)?)));
         let Some((n, field, column)) = found else {
             return ReadColumn::Own(Column::all_absent(wanted, self.batch.len()));
@@ -171,6 +180,24 @@ impl<'a> View<'a> {
                 let value = |row| column(n).and_then(|c| c.text(row));
                 (Kind::Text, self.texts(value))
             }
+        }
+    }
+
+    /// A member of the envelope's transaction block; null where a row has none.
+    fn transaction(&self, name: &str) -> (Kind, Column) {
+        let parts = self.batch.schema.transaction;
+        let column = |n: usize| self.rows.source.get(n);
+        let order = |n: Option<usize>| {
+            (Kind::Integer, self.ints(|row| n.and_then(column).and_then(|c| c.int(row))))
+        };
+        match name {
+            "id" => {
+                let id = parts.and_then(|p| column(p.id));
+                (Kind::Text, self.texts(|row| id.and_then(|c| c.text(row))))
+            }
+            "total_order" => order(parts.map(|p| p.total_order)),
+            "data_collection_order" => order(parts.map(|p| p.data_collection_order)),
+            _ => (Kind::Text, Column::all_absent(Kind::Text, self.batch.len())),
         }
     }
 

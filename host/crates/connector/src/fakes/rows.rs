@@ -10,12 +10,7 @@ use wasmgate_model::{
 /// The schema of [`numbers`]: `id` (integer, the key) and `name` (text, `row-<id>`).
 #[must_use]
 pub fn number_schema(id: u64, topic: &str) -> Arc<Schema> {
-    let field = |name: &str, kind, nullable| Field {
-        name: name.into(),
-        kind,
-        logical: Logical::Plain,
-        nullable,
-    };
+    let field = |name: &str, kind, nullable| Field::new(name, kind, Logical::Plain, nullable);
     Arc::new(Schema {
         open: false,
         envelope: true,

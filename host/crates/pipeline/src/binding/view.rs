@@ -59,15 +59,12 @@ impl View {
     /// The contract's schema of this view.
     pub(super) fn schema(&self, id: u64) -> Schema {
         Schema {
-            id,
-            topic: Arc::clone(&self.topic),
             fields: self.fields.iter().map(|f| f.field.clone()).collect(),
             key: self.base.key.clone(),
+            key_only: self.base.key_only.clone(),
             open: self.base.open,
-            envelope: self.envelope,
-            source: Vec::new(),
             defaults: Arc::clone(&self.base.defaults),
-            source_names: Vec::new(),
+            ..Schema::open(id, Arc::clone(&self.topic), self.envelope)
         }
     }
 
@@ -111,12 +108,7 @@ impl View {
         let Some(view) = at.and_then(|at| self.fields.get_mut(at)) else {
             if self.base.open {
                 self.removed.push(from.into());
-                let field = Field {
-                    name: Arc::clone(&to),
-                    kind: Kind::Json,
-                    logical: Logical::Plain,
-                    nullable: true,
-                };
+                let field = Field::new(Arc::clone(&to), Kind::Json, Logical::Plain, true);
                 self.renamed.push((from.into(), to));
                 self.fields.push(ViewField { field, origin: Origin::Source(from.into()) });
             }
@@ -156,7 +148,7 @@ impl View {
     }
 
     pub(super) fn write(&mut self, name: &str, kind: Kind, nullable: bool, slot: usize) {
-        let field = Field { name: name.into(), kind, logical: Logical::Plain, nullable };
+        let field = Field::new(name, kind, Logical::Plain, nullable);
         let gone = self.removed.iter().any(|r| &**r == name);
         let below = (self.base.open && !gone).then(|| Arc::clone(&field.name));
         match self.fields.iter_mut().find(|f| &*f.field.name == name) {
