@@ -42,6 +42,12 @@ const NEEDS: &[Need] = &[
     },
     Need {
         always: false,
+        program: "npm",
+        package: "npm",
+        why: "fetches Postgres 16 and 18 for the tests",
+    },
+    Need {
+        always: false,
         program: "chromium",
         package: "chromium",
         why: "a real browser for the tests of cross-site requests",

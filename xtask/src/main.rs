@@ -24,6 +24,8 @@ cargo xtask test [FILTER]          the whole suite: format, lints, tidy, depende
 cargo xtask modules [NAME...]      build transforms/NAME.wasm from transforms/NAME/
 cargo xtask services up|down postgres|kafka
                                    a real server for your own tries; `up` prints how to reach it
+cargo xtask services fetch postgres
+                                   Postgres 16 and 18 for the tests, into the cache
 cargo xtask bench [NAME...]        measurements as ratios to a baseline run beside them
 cargo xtask soak [MINUTES]         kill loops, far longer than in `test`
 cargo xtask http                   the HTTP interface of the debug build against its description

@@ -1,8 +1,10 @@
-//! `cargo xtask services up|down postgres|mysql|mariadb|kafka`: real servers for your own tries.
+//! `cargo xtask services up|down postgres|mysql|mariadb|kafka`: real servers for your own tries, and
+//! `fetch`: those that the tests take from elsewhere.
 
 use std::fs;
 use std::path::PathBuf;
 
+use wasmgate_services::postgres::Release;
 use wasmgate_services::{kafka, mysql, postgres};
 
 use crate::run::target;
@@ -53,10 +55,22 @@ pub(crate) fn run(verb: &str, server: &str) -> Result<(), String> {
             Ok(())
         }
         ("down", "postgres" | "mysql" | "mariadb" | "kafka") => down(server),
+        ("fetch", "postgres") => fetch_postgres(),
         _ => Err(format!(
-            "`services {verb} {server}`: it is up or down, postgres, mysql, mariadb or kafka"
+            "`services {verb} {server}`: it is up or down, postgres, mysql, mariadb or kafka; or \
+             fetch postgres"
         )),
     }
+}
+
+/// Gets the releases that the tests want beside the installed one.
+pub(crate) fn fetch_postgres() -> Result<(), String> {
+    for release in Release::FETCHED {
+        if let Some(programs) = release.fetch()? {
+            println!("postgres: {}", programs.display());
+        }
+    }
+    Ok(())
 }
 
 fn keep(server: &str, dir: &std::path::Path) -> Result<(), String> {

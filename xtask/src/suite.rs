@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use wasmgate_services::postgres::{Release, missing_release};
+
 use crate::run::{cargo, found, is_ci, output, program, root, run as run_program};
 use crate::{http_check, install, modules, tidy};
 
@@ -19,6 +21,7 @@ pub(crate) fn run(filter: Option<&str>) -> Result<(), String> {
     step("modules", || modules::build(&[]))?;
     step("build", || run_cargo(&["build", "--workspace"]))?;
     step("tests", || run_cargo(&["test", "--workspace", "--no-fail-fast"]))?;
+    step("Postgres 16 and 18", other_releases)?;
     step("HTTP interface", http_check::run)?;
     step("clippy", || {
         run_cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])
@@ -44,6 +47,44 @@ fn step(name: &str, work: impl FnOnce() -> Result<(), String>) -> Result<(), Str
     let started = Instant::now();
     work().map_err(|e| format!("step `{name}`: {e}"))?;
     println!("== {name}: {} s", started.elapsed().as_secs());
+    Ok(())
+}
+
+/// Recordings that show what differs between releases: types, envelopes, identities, DDL.
+const ON_EVERY_RELEASE: &[&str] = &[
+    "envelope_transaction_message",
+    "keys_and_replica_identity",
+    "partitions_root_topic",
+    "replication_origin",
+    "resume_after_kill",
+    "schema_changes",
+    "toast_default",
+    "transactions",
+    "truncate",
+    "types_default",
+];
+
+/// What runs on the installed Postgres runs on the others too, as far as it depends on them.
+fn other_releases() -> Result<(), String> {
+    for release in Release::FETCHED {
+        let Some(major) = release.major() else { continue };
+        if let Some(reason) = missing_release(release) {
+            missing(&format!("Postgres {major}"), &reason)?;
+            continue;
+        }
+        let on = |mut test: std::process::Command| {
+            run_program(test.env("WASMGATE_TEST_POSTGRES", major.to_string()))
+        };
+        let mut connector = cargo();
+        connector.args(["test", "--package", "wasmgate-postgres", "--test", "real"]);
+        on(connector)?;
+        let mut recordings = cargo();
+        recordings.args(["test", "--package", "wasmgate-tests", "--", "--exact"]);
+        on({
+            recordings.args(ON_EVERY_RELEASE.iter().map(|name| format!("cases::capture::{name}")));
+            recordings
+        })?;
+    }
     Ok(())
 }
 

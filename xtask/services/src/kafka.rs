@@ -1,6 +1,6 @@
 //! A real Apache Kafka (KRaft, combined broker and controller nodes) from Maven jars, for tests
 //! and the demo. `kafka/kafka.sh` does the work; it needs bash, setsid, java 17 or newer and, the
-//! first time, mvn. The jars are kept in `$WASMGATE_CACHE` (`~/.cache/wasmgate`), shared by all.
+//! first time, mvn. The jars are kept in the cache folder, shared by all.
 //!
 //! The brokers die with the [`Kafka`] that started them. What a killed process left behind is
 //! swept up by the next start.
@@ -160,11 +160,7 @@ pub fn missing() -> Option<String> {
 
 /// The folder of Kafka's jars, filled by the first start.
 fn jars() -> PathBuf {
-    let cache = env::var_os("WASMGATE_CACHE").map(PathBuf::from).unwrap_or_else(|| {
-        let home = env::var_os("HOME").map_or_else(env::temp_dir, PathBuf::from);
-        home.join(".cache/wasmgate")
-    });
-    cache.join(format!("kafka-{VERSION}"))
+    crate::cache::folder().join(format!("kafka-{VERSION}"))
 }
 
 fn on_path(program: &str) -> bool {

@@ -1,7 +1,9 @@
 //! Starts real servers for tests, the demo and `cargo xtask services`. Standard library only, so
 //! that xtask stays light. Each server gets a fresh data folder and free ports, and dies with its
-//! handle.
+//! handle. `proxy` stands between a client and a server and breaks what it carries.
 
+pub mod cache;
 pub mod kafka;
 pub mod mysql;
 pub mod postgres;
+pub mod proxy;

@@ -1,10 +1,11 @@
-//! A real Postgres from found binaries: initialised in a fresh folder, started on a free port with
+//! A real Postgres from found or fetched binaries: initialised in a fresh folder, started on a free port with
 //! logical decoding on, killed and removed with its handle.
 //!
 //! `fsync` is off (the data is thrown away), `synchronous_commit` stays on: decoding sees only
 //! flushed log, so without it a committed row shows up late.
 
 mod binaries;
+mod release;
 
 use std::ffi::OsStr;
 use std::io::Write as _;
@@ -14,6 +15,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use binaries::{Binaries, run, text_of};
+pub use release::Release;
 
 /// What a capture needs, and quick checks of silent connections.
 const SETTINGS: &[(&str, &str)] = &[
@@ -37,6 +39,8 @@ pub struct Options {
     pub password: Option<String>,
     /// TLS with a certificate of its own for `localhost` and `127.0.0.1`.
     pub tls: bool,
+    /// Which Postgres.
+    pub release: Release,
 }
 
 /// How `pg_ctl` ends a server.
@@ -71,7 +75,13 @@ pub struct Postgres {
 /// Why no server can be started here; `None` when one can.
 #[must_use]
 pub fn missing() -> Option<String> {
-    Binaries::find().err()
+    Binaries::find(Release::Usual).err()
+}
+
+/// As [`missing`], for a release.
+#[must_use]
+pub fn missing_release(release: Release) -> Option<String> {
+    Binaries::find(release).err()
 }
 
 impl Postgres {
@@ -80,7 +90,7 @@ impl Postgres {
     /// # Errors
     /// No binaries ([`missing`]), or what the failing program and the server's log said.
     pub fn start(options: &Options) -> Result<Self, String> {
-        let binaries = Binaries::find()?;
+        let binaries = Binaries::find(options.release)?;
         let dir = fresh_dir(&binaries)?;
         let server_options = String::new();
         let mut server =
@@ -332,7 +342,7 @@ impl Drop for Postgres {
 /// # Errors
 /// There is no such server, or it does not stop.
 pub fn stop_detached(dir: &Path) -> Result<(), String> {
-    let binaries = Binaries::find()?;
+    let binaries = Binaries::find(Release::Installed)?;
     let mut stop = binaries.command("pg_ctl");
     stop.arg("-D").arg(dir.join("data")).args(["-w", "-m", "immediate", "stop"]);
     run(&mut stop)?;
@@ -404,6 +414,21 @@ mod tests {
         let dir = server.socket_dir().to_owned();
         drop(server);
         assert!(!dir.exists());
+    }
+
+    #[test]
+    fn other_releases_start_too() {
+        for release in Release::FETCHED {
+            if let Some(reason) = missing_release(release) {
+                assert_ne!(std::env::var("CI").as_deref(), Ok("true"), "{reason}");
+                eprintln!("skipped: {reason}");
+                continue;
+            }
+            let server = Postgres::start(&Options { release, ..Options::default() }).unwrap();
+            let sql = "select current_setting('server_version_num')::int / 10000";
+            let major = release.major().unwrap().to_string();
+            assert_eq!(server.psql("postgres", sql).unwrap(), major);
+        }
     }
 
     #[test]

@@ -73,8 +73,11 @@ impl Who {
                 FaultKind::SourceRefused,
                 format!("database \"{database}\" does not exist; correct `database`"),
             ),
+            // The words changed with version 16.
             "42501"
-                if error.message.contains("replication") || error.message.contains("walsender") =>
+                if ["replication", "walsender", "WAL sender"]
+                    .iter()
+                    .any(|word| error.message.contains(word)) =>
             {
                 (
                     FaultKind::SourceRefused,

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 
+use super::release::Release;
+
 /// Names the folder with `initdb`, `pg_ctl` and `postgres`; looked at first.
 const BIN_VARIABLE: &str = "WASMGATE_PG_BIN";
 
@@ -16,8 +18,12 @@ pub(super) struct Binaries {
 }
 
 impl Binaries {
-    pub(super) fn find() -> Result<Self, String> {
-        let dir = candidates()
+    pub(super) fn find(release: Release) -> Result<Self, String> {
+        let candidates = match release.programs()? {
+            Some(fetched) => vec![fetched],
+            None => candidates(),
+        };
+        let dir = candidates
             .into_iter()
             .find(|d| ["initdb", "pg_ctl", "postgres"].iter().all(|b| d.join(b).is_file()))
             .ok_or_else(|| {

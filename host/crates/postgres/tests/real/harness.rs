@@ -39,7 +39,7 @@ fn options() -> Options {
         settings: vec![("wal_sender_timeout".into(), "1s".into())],
         hba: hba.map(str::to_owned).into(),
         tls: true,
-        password: None,
+        ..Options::default()
     }
 }
 
