@@ -1,5 +1,5 @@
-//! `cargo xtask services up|down postgres|mysql|mariadb|kafka`: real servers for your own tries, and
-//! `fetch`: those that the tests take from elsewhere.
+//! `cargo xtask services up|down postgres|mysql|mariadb|kafka`: real servers for your own tries,
+//! and `fetch`: those that the tests take from elsewhere.
 
 use std::fs;
 use std::path::PathBuf;

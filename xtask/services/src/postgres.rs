@@ -1,5 +1,5 @@
-//! A real Postgres from found or fetched binaries: initialised in a fresh folder, started on a free port with
-//! logical decoding on, killed and removed with its handle.
+//! A real Postgres from found or fetched binaries: initialised in a fresh folder, started on a
+//! free port with logical decoding on, killed and removed with its handle.
 //!
 //! `fsync` is off (the data is thrown away), `synchronous_commit` stays on: decoding sees only
 //! flushed log, so without it a committed row shows up late.
