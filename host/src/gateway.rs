@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use wasmgate_admin::{
-    Action, ApiError, BreakerView, CheckpointView, Component, Deletion, FieldsView, Gateway,
-    MisfitView, ModuleState, ModuleView, NotReady, PipelineView, PreviousView, Readiness,
-    ReloadView, RenameView, StageView, StatsView, TopicFieldsView, Upload, UploadState,
+    Action, ApiError, BreakerView, CheckpointView, Component, CopyView, Deletion, FieldsView,
+    Gateway, MisfitView, ModuleState, ModuleView, NotReady, PipelineView, PreviousView, Readiness,
+    ReloadView, RenameView, Signal, SignalView, StageView, StatsView, TopicFieldsView, Upload,
+    UploadState,
 };
+use wasmgate_connector::{Refusal, random_id};
 use wasmgate_model::{Fault, FaultKind};
-use wasmgate_pipeline::{Pipeline, PipelineStatus, StageFields, StageStatus, State};
+use wasmgate_pipeline::{CopyStatus, Pipeline, PipelineStatus, StageFields, StageStatus, State};
 use wasmgate_telemetry::Telemetry;
 use wasmgate_wasm::{Loaded, ModuleStats, ModuleStatus};
 
@@ -115,6 +117,29 @@ impl Gateway for Process {
             Action::Restart => pipeline.restart(),
         }
         Ok(self.pipeline_view(pipeline))
+    }
+
+    async fn signal(&self, pipeline: &str, signal: Signal) -> Result<SignalView, ApiError> {
+        let pipeline = self.pipeline(pipeline)?;
+        let id = match signal.id {
+            Some(id) => id,
+            None => random_id().map_err(|error| {
+                ApiError::new(500, "internal", format!("no random numbers: {error}"))
+            })?,
+        };
+        let data = serde_json::Value::Object(signal.data).to_string();
+        let sent = pipeline.command(id.clone(), signal.kind, data).await;
+        sent.map_err(|refusal| {
+            let (status, code) = match refusal {
+                Refusal::NotRunning => (409, "pipeline-not-running"),
+                Refusal::NotSupported => (409, "signal-not-supported"),
+                Refusal::Invalid(_) => (400, "signal-refused"),
+                Refusal::Conflict(_) => (409, "signal-conflict"),
+                Refusal::Busy => (409, "signal-busy"),
+            };
+            ApiError::new(status, code, refusal.to_string())
+        })?;
+        Ok(SignalView { id })
     }
 
     fn modules(&self) -> Vec<ModuleView> {
@@ -244,6 +269,7 @@ fn pipeline_view(status: PipelineStatus) -> PipelineView {
         dead_letters: status.dead_letters,
         in_flight: status.in_flight,
         lag_ms: (status.lag_ms >= 0).then_some(status.lag_ms),
+        copies: status.copies.into_iter().map(copy_view).collect(),
         checkpoint: marks
             .map(|(partition, position)| CheckpointView { partition, position })
             .collect(),
@@ -255,6 +281,17 @@ fn pipeline_view(status: PipelineStatus) -> PipelineView {
             })
             .collect(),
         misfits: misfits.map(|(topic, reason)| MisfitView { topic, reason }).collect(),
+    }
+}
+
+fn copy_view(copy: CopyStatus) -> CopyView {
+    CopyView {
+        table: copy.table,
+        rows: copy.rows,
+        estimate: u64::try_from(copy.estimate).ok(),
+        percent: copy.percent,
+        remaining_s: copy.remaining.map(|remaining| remaining.as_secs()),
+        done: copy.done,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the interface shows and asks for, as plain data; the binary implements [`Gateway`].
 
 use async_trait::async_trait;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::answer::ApiError;
@@ -25,6 +25,12 @@ pub trait Gateway: Send + Sync + 'static {
     /// # Errors
     /// There is no such pipeline, or it cannot run.
     async fn act(&self, pipeline: &str, action: Action) -> Result<PipelineView, ApiError>;
+
+    /// Hands a signal to the pipeline's source; the answer is the signal's id.
+    ///
+    /// # Errors
+    /// There is no such pipeline, it does not run, or its source does not take the signal.
+    async fn signal(&self, pipeline: &str, signal: Signal) -> Result<SignalView, ApiError>;
 
     /// Every module, by name.
     fn modules(&self) -> Vec<ModuleView>;
@@ -70,6 +76,26 @@ pub enum Action {
     Restart,
 }
 
+/// Something a source is asked to do, in Debezium's words.
+#[derive(Debug, Clone, PartialEq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Signal {
+    /// Comes back in notifications. Default: a random one.
+    pub id: Option<String>,
+    /// `execute-snapshot`, `stop-snapshot`, `pause-snapshot`, `resume-snapshot`, `log`, ...
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What the type needs. Default: nothing.
+    #[serde(default)]
+    pub data: serde_json::Map<String, serde_json::Value>,
+}
+
+/// A signal that was taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct SignalView {
+    pub id: String,
+}
+
 /// Whether the process does its work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Readiness {
@@ -109,12 +135,29 @@ pub struct PipelineView {
     pub in_flight: u64,
     /// Milliseconds between the event at the source and its hand-over; null while unknown.
     pub lag_ms: Option<i64>,
+    /// Tables whose rows are, or were last, copied.
+    pub copies: Vec<CopyView>,
     pub checkpoint: Vec<CheckpointView>,
     pub stages: Vec<StageView>,
     /// What the modules read and write, by topic: the lineage of its fields.
     pub fields: Vec<TopicFieldsView>,
     /// Topics whose schema some module does not fit.
     pub misfits: Vec<MisfitView>,
+}
+
+/// How far the copy of a table is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct CopyView {
+    /// `schema.table`.
+    pub table: String,
+    pub rows: u64,
+    /// Rows that the server believes the table has; null while unknown.
+    pub estimate: Option<u64>,
+    /// The share that is read, of 100, by the estimate; null while unknown.
+    pub percent: Option<u8>,
+    /// Seconds that the rest takes at the speed so far; null while unknown.
+    pub remaining_s: Option<u64>,
+    pub done: bool,
 }
 
 /// A topic whose records a module cannot work on.

@@ -21,7 +21,7 @@ const OPEN: [&str; 2] = ["/healthz", "/readyz"];
 const MODULES: &str = "/api/v1/modules/";
 
 /// Largest body of every request but a module's upload.
-const BODY_BYTES_MAX: u64 = 1 << 20;
+pub(crate) const BODY_BYTES_MAX: u64 = 1 << 20;
 /// Bound on a whole request. Receiving a component has bounds of its own; with the wait before it
 /// and compiling after it an upload may take longer.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(60);

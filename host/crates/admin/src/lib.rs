@@ -15,14 +15,16 @@ mod openapi;
 mod pipelines;
 mod role;
 mod server;
+mod signals;
 mod upload;
 
 pub use access::Access;
 pub use answer::ApiError;
 pub use gateway::{
-    Action, BreakerView, CheckpointView, Deletion, FieldsView, Gateway, MisfitView, ModuleState,
-    ModuleView, NotReady, PipelineView, PreviousView, Readiness, ReloadView, RenameView, StageView,
-    StatsView, TopicFieldsView, Upload, UploadState, UseView,
+    Action, BreakerView, CheckpointView, CopyView, Deletion, FieldsView, Gateway, MisfitView,
+    ModuleState, ModuleView, NotReady, PipelineView, PreviousView, Readiness, ReloadView,
+    RenameView, Signal, SignalView, StageView, StatsView, TopicFieldsView, Upload, UploadState,
+    UseView,
 };
 pub use listen::{ListenLimits, serve};
 pub use openapi::document;

@@ -37,6 +37,7 @@ const CHANGING: [(&str, &str); 2] = [
         crate::pipelines::list,
         crate::pipelines::show,
         crate::pipelines::act,
+        crate::signals::send,
         crate::modules::list,
         crate::modules::show,
         crate::modules::put,

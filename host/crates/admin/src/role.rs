@@ -8,7 +8,7 @@ use axum::http::Method;
 pub enum Role {
     /// Looks: every GET.
     Viewer,
-    /// Also pauses, resumes and restarts pipelines.
+    /// Also pauses, resumes and restarts pipelines, and sends signals to their sources.
     Operator,
     /// Also puts, deletes, rolls back and reloads modules.
     Deployer,
@@ -46,6 +46,7 @@ mod tests {
             (Method::GET, "/api/v1/modules/x", Role::Viewer),
             (Method::HEAD, "/metrics", Role::Viewer),
             (Method::POST, "/api/v1/pipelines/p/pause", Role::Operator),
+            (Method::POST, "/api/v1/pipelines/p/signals", Role::Operator),
             (Method::PUT, "/api/v1/pipelines/p", Role::Deployer),
             (Method::PUT, "/api/v1/modules/x", Role::Deployer),
             (Method::POST, "/api/v1/modules/reload", Role::Deployer),

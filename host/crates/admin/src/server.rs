@@ -13,7 +13,7 @@ use crate::answer::ApiError;
 use crate::gateway::Gateway;
 use crate::guard::{Rules, guard};
 use crate::upload::Uploads;
-use crate::{health, modules, openapi, pipelines};
+use crate::{health, modules, openapi, pipelines, signals};
 
 #[derive(Clone)]
 struct Shared {
@@ -52,6 +52,7 @@ pub fn router(gateway: Arc<dyn Gateway>, access: Access, uploads: Uploads) -> Ro
         .route("/api/v1/openapi.json", get(openapi::show))
         .route("/api/v1/pipelines", get(pipelines::list))
         .route("/api/v1/pipelines/{pipeline}", get(pipelines::show))
+        .route("/api/v1/pipelines/{pipeline}/signals", post(signals::send))
         .route("/api/v1/pipelines/{pipeline}/{action}", post(pipelines::act))
         .route("/api/v1/modules", get(modules::list))
         .route("/api/v1/modules/reload", post(modules::reload))

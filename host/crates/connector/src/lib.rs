@@ -2,6 +2,7 @@
 //! nowhere else; none of them knows another. The trivial members of each family are in
 //! [`fakes`], and [`conformance`] holds what every real one has to show.
 
+mod command;
 pub mod conformance;
 pub mod fakes;
 mod planner;
@@ -12,6 +13,7 @@ mod source;
 mod stage;
 mod store;
 
+pub use command::{Commands, Refusal, SourceCommand, random_id};
 pub use planner::{PassThrough, Planner};
 pub use policy::{Decision, Failure, Policy, PolicyModule};
 pub use pool::BatchPool;
@@ -21,7 +23,7 @@ pub use sink::{
 };
 pub use source::{
     BatchLimits, Finding, Source, SourceAcker, SourceContext, SourceEvent, SourceHalves,
-    SourceReader, SourceStatus,
+    SourceReader, SourceStatus, TableProgress,
 };
 pub use stage::{
     Emission, Module, ModuleIdentity, ModuleKind, Projection, Read, Stage, StageInput, StageOutput,

@@ -8,12 +8,14 @@
 //! [`SourceAcker::settled`] is progress, and it is called after the checkpoint is on disk, so the
 //! source may tell its server. Dropping the halves without it means redelivery from the checkpoint.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64};
-use std::sync::{Arc, Mutex};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use wasmgate_model::{Checkpoint, Delivery, Fault, Partition, Position};
 
+use crate::command::Commands;
 use crate::planner::Planner;
 use crate::pool::BatchPool;
 
@@ -48,6 +50,41 @@ pub struct SourceStatus {
     pub reconnects: AtomicU64,
     /// `connecting`, `snapshot`, `streaming`, ..., for people.
     pub phase: Mutex<String>,
+    /// What is being copied, or was last.
+    tables: Mutex<Vec<Arc<TableProgress>>>,
+}
+
+/// How far the copy of one table is; written by the source, read by status and metrics.
+#[derive(Debug)]
+pub struct TableProgress {
+    /// `schema.table`.
+    pub table: String,
+    pub rows: AtomicU64,
+    /// Rows that the server believes the table has; -1 while unknown.
+    pub estimate: AtomicI64,
+    pub done: AtomicBool,
+    started: Instant,
+}
+
+impl TableProgress {
+    /// The share that is read, of 100; as good as the server's estimate, and 100 only at the end.
+    #[must_use]
+    pub fn percent(&self) -> Option<f64> {
+        if self.done.load(Ordering::Relaxed) {
+            return Some(100.0);
+        }
+        let estimate = self.estimate.load(Ordering::Relaxed);
+        let rows = self.rows.load(Ordering::Relaxed);
+        (estimate > 0).then(|| (rows as f64 * 100.0 / estimate as f64).min(99.9))
+    }
+
+    /// How long the rest takes at the speed so far.
+    #[must_use]
+    pub fn remaining(&self) -> Option<Duration> {
+        let percent = self.percent().filter(|p| *p > 0.0)?;
+        let elapsed = self.started.elapsed().as_secs_f64();
+        Duration::try_from_secs_f64(elapsed * (100.0 - percent) / percent).ok()
+    }
 }
 
 impl SourceStatus {
@@ -55,6 +92,28 @@ impl SourceStatus {
     pub fn phase(&self, phase: &str) {
         let mut held = self.phase.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         phase.clone_into(&mut held);
+    }
+
+    /// A table is going to be copied; `estimate` rows, -1 where nobody knows. A copy of the same
+    /// table before is forgotten.
+    pub fn copying(&self, table: String, estimate: i64) -> Arc<TableProgress> {
+        let progress = Arc::new(TableProgress {
+            table,
+            rows: AtomicU64::new(0),
+            estimate: AtomicI64::new(estimate),
+            done: AtomicBool::new(false),
+            started: Instant::now(),
+        });
+        let mut tables = self.tables.lock().unwrap_or_else(PoisonError::into_inner);
+        tables.retain(|t| t.table != progress.table);
+        tables.push(Arc::clone(&progress));
+        progress
+    }
+
+    /// Every copy that runs or ran.
+    #[must_use]
+    pub fn copies(&self) -> Vec<Arc<TableProgress>> {
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -68,6 +127,8 @@ pub struct SourceContext {
     pub pool: Arc<BatchPool>,
     pub limits: BatchLimits,
     pub status: Arc<SourceStatus>,
+    /// A source that takes commands asks for their receiver when it is opened.
+    pub commands: Arc<Commands>,
 }
 
 /// Something a reader has to say.

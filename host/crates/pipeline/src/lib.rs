@@ -30,4 +30,4 @@ pub use chain::Chain;
 pub use lane::LaneChain;
 pub use pipeline::Pipeline;
 pub use spec::{GuardSpec, OnMisfit, PipelineSpec, PolicySpec, SinkSpec, StageSpec, Then};
-pub use status::{Breaker, PipelineStatus, StageFields, StageStatus, State};
+pub use status::{Breaker, CopyStatus, PipelineStatus, StageFields, StageStatus, State};

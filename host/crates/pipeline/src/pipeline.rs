@@ -3,14 +3,17 @@
 use std::sync::{Arc, PoisonError};
 
 use tokio::sync::{Notify, watch};
-use wasmgate_connector::Module;
+use wasmgate_connector::{Module, Refusal};
 use wasmgate_model::Fault;
 
 use crate::chain::Chain;
 use crate::engine::Engine;
 use crate::session::Shared;
 use crate::spec::PipelineSpec;
-use crate::status::{PipelineStatus, State};
+use crate::status::{CopyStatus, PipelineStatus, State};
+
+/// How long a source may take to answer a command.
+const COMMAND_TIME_MAX: std::time::Duration = std::time::Duration::from_secs(30);
 
 /// What the operator wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +92,7 @@ impl Pipeline {
             dropped: m.dropped_all.get(),
             dead_letters: m.dead_letters_all.get(),
             in_flight: u64::try_from(m.in_flight.get()).unwrap_or(0),
+            copies: self.shared.source.copies().iter().map(|t| CopyStatus::of(t)).collect(),
             lag_ms: self.shared.source.lag_ms.load(std::sync::atomic::Ordering::Relaxed),
             checkpoint: checkpoint
                 .iter()
@@ -132,6 +136,23 @@ impl Pipeline {
     /// Opens everything again from the checkpoint; what is in flight is read again.
     pub fn restart(&self) {
         self.restart.notify_one();
+    }
+
+    /// Hands a command to the source and waits for its answer, at most half a minute. `data` is
+    /// JSON text; what the source understands is the source's.
+    ///
+    /// # Errors
+    /// The pipeline does not run, or the source does not take it.
+    pub async fn command(&self, id: String, kind: String, data: String) -> Result<(), Refusal> {
+        if self.shared.state().0 != State::Running {
+            return Err(Refusal::NotRunning);
+        }
+        let answer = self.shared.commands.send(id, kind, data);
+        let answer = tokio::time::timeout(COMMAND_TIME_MAX, answer).await;
+        answer.unwrap_or_else(|_| {
+            let why = "the source did not answer in time: the command may still be taken";
+            Err(Refusal::Conflict(why.into()))
+        })
     }
 
     /// Stops reading, settles what is in flight, writes the checkpoint, closes.

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use wasmgate_connector::{
-    BatchPool, DeadLetterContext, Policy, Sink, SinkHealth, SourceContext, SourceHalves,
+    BatchPool, Commands, DeadLetterContext, Policy, Sink, SinkHealth, SourceContext, SourceHalves,
     SourceStatus,
 };
 use wasmgate_model::{Checkpoint, Delivery, Fault, FaultKind};
@@ -42,6 +42,7 @@ const QUEUE: usize = 4;
 pub(crate) struct Shared {
     pub(crate) metrics: Arc<PipelineMetrics>,
     pub(crate) source: Arc<SourceStatus>,
+    pub(crate) commands: Arc<Commands>,
     state: Mutex<(State, Option<String>)>,
     pub(crate) checkpoint: Mutex<Checkpoint>,
     tracker: Mutex<Tracker>,
@@ -67,6 +68,7 @@ impl Shared {
         Self {
             metrics,
             source: Arc::default(),
+            commands: Arc::default(),
             state: Mutex::new((State::Starting, None)),
             checkpoint: Mutex::default(),
             tracker: Mutex::default(),
@@ -227,6 +229,7 @@ async fn run_parts(parts: Parts<'_>) -> Result<End, Fault> {
         pool: Arc::clone(&pool),
         limits: spec.limits,
         status: Arc::clone(&shared.source),
+        commands: Arc::clone(&shared.commands),
     };
     shared.opening(spec.source.kind());
     let (reader, acker): SourceHalves = spec.source.open(context).await?;

@@ -1,5 +1,9 @@
 //! What a pipeline tells about itself.
 
+use std::sync::atomic::Ordering;
+
+use wasmgate_connector::TableProgress;
+
 use crate::spec::Then;
 
 /// State of a pipeline.
@@ -69,6 +73,34 @@ pub struct StageFields {
     pub renames: Vec<(String, String)>,
 }
 
+/// How far the copy of a table is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyStatus {
+    pub table: String,
+    pub rows: u64,
+    /// Rows that the server believes the table has; -1 while unknown.
+    pub estimate: i64,
+    pub done: bool,
+    /// The share that is read, of 100; as good as the estimate.
+    pub percent: Option<u8>,
+    /// How long the rest takes at the speed so far.
+    pub remaining: Option<std::time::Duration>,
+}
+
+impl CopyStatus {
+    /// The copy as it is now.
+    pub(crate) fn of(copy: &TableProgress) -> Self {
+        Self {
+            table: copy.table.clone(),
+            rows: copy.rows.load(Ordering::Relaxed),
+            estimate: copy.estimate.load(Ordering::Relaxed),
+            done: copy.done.load(Ordering::Relaxed),
+            percent: copy.percent().map(|percent| percent as u8),
+            remaining: copy.remaining(),
+        }
+    }
+}
+
 /// A snapshot of a pipeline.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PipelineStatus {
@@ -89,6 +121,8 @@ pub struct PipelineStatus {
     pub in_flight: u64,
     /// Event time to hand-over; -1 while unknown.
     pub lag_ms: i64,
+    /// Tables whose rows are, or were last, copied.
+    pub copies: Vec<CopyStatus>,
     /// (partition, settled position).
     pub checkpoint: Vec<(String, String)>,
     pub stages: Vec<StageStatus>,

@@ -13,7 +13,7 @@ async fn the_document_lists_exactly_the_routes() {
     let place = open();
     let document = serde_json::to_value(wasmgate_admin::document()).unwrap();
     let paths = document["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 11, "{:?}", paths.keys());
+    assert_eq!(paths.len(), 12, "{:?}", paths.keys());
     let mut ids = BTreeSet::new();
     for (path, methods) in paths {
         let uri = path.replace("{pipeline}", "orders").replace("{module}", "unwrap");

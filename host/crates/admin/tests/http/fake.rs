@@ -10,7 +10,8 @@ use axum::http::{HeaderMap, Request};
 use tower::ServiceExt;
 use wasmgate_admin::{
     Access, Action, ApiError, Component, Deletion, Gateway, ModuleState, ModuleView, NotReady,
-    PipelineView, Readiness, ReloadView, Role, Upload, UploadLimits, UploadState, Uploads, UseView,
+    PipelineView, Readiness, ReloadView, Role, Signal, SignalView, Upload, UploadLimits,
+    UploadState, Uploads, UseView,
 };
 
 pub(crate) const TOKEN: &str = "0123456789abcdef";
@@ -42,6 +43,7 @@ fn pipeline() -> PipelineView {
         dead_letters: 0,
         in_flight: 0,
         lag_ms: None,
+        copies: Vec::new(),
         checkpoint: Vec::new(),
         stages: Vec::new(),
         fields: Vec::new(),
@@ -98,6 +100,15 @@ impl Gateway for Fake {
         }
         self.asked(format!("{action:?} {name}"));
         Ok(pipeline())
+    }
+
+    async fn signal(&self, name: &str, signal: Signal) -> Result<SignalView, ApiError> {
+        if name != "orders" {
+            return Err(ApiError::pipeline_unknown(name));
+        }
+        let data = serde_json::to_string(&signal.data).unwrap();
+        self.asked(format!("signal {name} {} {data}", signal.kind));
+        Ok(SignalView { id: signal.id.unwrap_or_else(|| "made-up".to_owned()) })
     }
 
     fn modules(&self) -> Vec<ModuleView> {

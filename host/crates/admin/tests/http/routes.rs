@@ -95,3 +95,35 @@ async fn a_refused_method_names_those_that_are_not() {
         assert!(headers["allow"].to_str().unwrap().contains(allowed), "{line}: {headers:?}");
     }
 }
+
+#[tokio::test]
+async fn signals_are_read_strictly_and_handed_on() {
+    let place = open();
+    let json = [("content-type", "application/json; charset=utf-8")];
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let log = r#"{"type":"log","data":{"message":"hi"}}"#;
+    let long = format!(r#"{{"type":"log","id":"{}"}}"#, "x".repeat(65));
+    let line = "POST /api/v1/pipelines/orders/signals";
+    let nope = "POST /api/v1/pipelines/nope/signals";
+    for (line, headers, body, status, part) in [
+        (line, &json[..], log, 202, r#"{"id":"made-up"}"#),
+        (line, &json, r#"{"id":"s1","type":"stop-snapshot"}"#, 202, r#"{"id":"s1"}"#),
+        (nope, &json, log, 404, "pipeline-unknown"),
+        (line, &json, "", 400, "body-refused"),
+        (line, &json, "[]", 400, "body-refused"),
+        (line, &json, r#"{"id":"s1"}"#, 400, "missing field `type`"),
+        (line, &json, r#"{"type":""}"#, 400, "`type` is empty"),
+        (line, &json, r#"{"type":"log","data":"text"}"#, 400, "body-refused"),
+        (line, &json, r#"{"type":"log","daat":{}}"#, 400, "unknown field `daat`"),
+        (line, &json, &long, 400, "1 to 64 bytes"),
+        (line, &json, r#"{"type":"log","id":"a\u0000"}"#, 400, "none of them zero"),
+        (line, &form, log, 415, "content-type-refused"),
+        (line, &[], log, 415, "content-type-refused"),
+    ] {
+        let (found, answer) = place.ask(line, headers, Body::from(body.to_owned())).await;
+        assert_eq!(found, status, "{line} {body}: {answer}");
+        assert!(answer.contains(part), "{line} {body}: {answer}");
+    }
+    let want = r#"signal orders log {"message":"hi"}, signal orders stop-snapshot {}"#;
+    assert_eq!(place.asked().join(", "), want);
+}

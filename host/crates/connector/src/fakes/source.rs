@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 use wasmgate_model::{Checkpoint, Delivery, Fault, FaultKind, Partition, Position};
 
 use super::logbook::Logbook;
 use super::rows::project;
+use crate::command::{Refusal, SourceCommand};
 use crate::source::{
     Finding, Source, SourceAcker, SourceContext, SourceEvent, SourceHalves, SourceReader,
 };
@@ -48,6 +49,8 @@ pub struct SourceLog {
     pub closed: usize,
     /// The last event came: the reader has nothing left but to wait.
     pub exhausted: bool,
+    /// (id, kind, data) of the commands that were taken.
+    pub commands: Vec<[String; 3]>,
     released: usize,
     passed: BTreeSet<usize>,
     failed: BTreeSet<usize>,
@@ -67,13 +70,21 @@ impl SourceLog {
 pub struct FakeSource {
     script: Arc<[Step]>,
     log: Logbook<SourceLog>,
+    commanded: bool,
 }
 
 impl FakeSource {
     /// A source with this script, which every open follows from its start.
     #[must_use]
     pub fn new(script: Vec<Step>) -> Self {
-        Self { script: script.into(), log: Logbook::default() }
+        Self { script: script.into(), log: Logbook::default(), commanded: false }
+    }
+
+    /// It takes commands, and refuses those of the kind `refuse` as invalid.
+    #[must_use]
+    pub fn commanded(mut self) -> Self {
+        self.commanded = true;
+        self
     }
 
     /// Opens one [`Step::Gate`].
@@ -113,8 +124,25 @@ impl Source for FakeSource {
         });
         context.status.connected.store(true, Ordering::Relaxed);
         context.status.phase("streaming");
+        if self.commanded {
+            tokio::spawn(obey(context.commands.receive(), self.log.clone()));
+        }
         let reader = FakeReader { fake: self.clone(), context, at: 0, revoking: None };
         Ok((Box::new(reader), Box::new(FakeAcker(self.log.clone()))))
+    }
+}
+
+/// Takes commands until another open does.
+async fn obey(mut commands: mpsc::Receiver<SourceCommand>, log: Logbook<SourceLog>) {
+    while let Some(command) = commands.recv().await {
+        let SourceCommand { id, kind, data, answer } = command;
+        let refused = kind == "refuse";
+        if !refused {
+            log.note(|log| log.commands.push([id, kind, data]));
+        }
+        let said = if refused { Err(Refusal::Invalid("refused".into())) } else { Ok(()) };
+        // Who asked may have gone meanwhile.
+        answer.send(said).ok();
     }
 }
 

@@ -16,6 +16,7 @@ fn context(checkpoint: Checkpoint) -> SourceContext {
         pool: Arc::new(BatchPool::default()),
         limits: BatchLimits { rows: 10, ..BatchLimits::default() },
         status: Arc::new(SourceStatus::default()),
+        commands: Arc::default(),
     }
 }
 

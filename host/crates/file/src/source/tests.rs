@@ -33,6 +33,7 @@ fn context(checkpoint: Checkpoint) -> SourceContext {
         pool: Arc::new(BatchPool::default()),
         limits: BatchLimits::default(),
         status: Arc::new(SourceStatus::default()),
+        commands: Arc::default(),
     }
 }
 

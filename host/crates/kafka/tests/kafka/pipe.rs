@@ -31,6 +31,7 @@ pub(crate) fn context(checkpoint: Checkpoint, limits: BatchLimits) -> SourceCont
         pool: Arc::new(BatchPool::default()),
         limits,
         status: Arc::new(SourceStatus::default()),
+        commands: Arc::default(),
     }
 }
 

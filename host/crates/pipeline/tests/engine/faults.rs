@@ -1,7 +1,7 @@
 //! What fails, and what is lost then: nothing.
 
 use wasmgate_connector::fakes::{FakeSink, Step, fn_module};
-use wasmgate_connector::{Decision, Projection, StageOutput, StageReject, StageVerdict};
+use wasmgate_connector::{Decision, Projection, Refusal, StageOutput, StageReject, StageVerdict};
 use wasmgate_model::{FaultKind, Kind, Partition, Position};
 use wasmgate_pipeline::State;
 
@@ -250,4 +250,25 @@ async fn what_is_in_flight_is_bounded_in_bytes() {
     rig.sink.release();
     pipeline.finished().await.unwrap();
     assert_eq!(rig.durable_rows(), all(3));
+}
+
+#[tokio::test]
+async fn commands_reach_a_source_that_takes_them_and_are_refused_otherwise() {
+    let send = async |rig: &Rig, kind: &str| {
+        let opens = rig.source.look(|log| log.opens);
+        let pipeline = rig.start();
+        rig.source.wait_until(|log| log.opens > opens && log.exhausted).await;
+        let answer = pipeline.command("7".into(), kind.into(), "{}".into()).await;
+        pipeline.stop().await;
+        let stopped = pipeline.command("8".into(), kind.into(), "{}".into()).await;
+        (answer, stopped)
+    };
+    let mut rig = Rig::new(Vec::new());
+    assert_eq!(send(&rig, "log").await, (Err(Refusal::NotSupported), Err(Refusal::NotRunning)));
+    rig.source = rig.source.commanded();
+    assert_eq!(send(&rig, "log").await, (Ok(()), Err(Refusal::NotRunning)));
+    let (refused, _) = send(&rig, "refuse").await;
+    assert_eq!(refused, Err(Refusal::Invalid("refused".into())));
+    let taken = rig.source.look(|log| log.commands.clone());
+    assert_eq!(taken, [["7", "log", "{}"].map(str::to_owned)]);
 }

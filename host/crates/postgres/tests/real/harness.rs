@@ -214,6 +214,7 @@ impl Run {
             pool: Arc::new(BatchPool::default()),
             limits: BatchLimits { rows, ..BatchLimits::default() },
             status: Arc::clone(&status),
+            commands: Arc::default(),
         };
         let (reader, acker) = PostgresSource::new(settings.clone()).open(context).await?;
         let (assigned, completed) = (Vec::new(), false);

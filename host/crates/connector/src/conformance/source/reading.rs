@@ -99,6 +99,7 @@ impl Reading {
             pool: Arc::clone(&pool),
             limits: BatchLimits { rows: ROWS, bytes: 1 << 20, wait },
             status: Arc::new(SourceStatus::default()),
+            commands: Arc::default(),
         };
         match soon("opening the source", kit.source.open(context)).await {
             Ok((reader, acker)) => Self { reader, acker, pool, ends },
