@@ -10,9 +10,11 @@ use wasmgate_model::Fault;
 use crate::catalog::{Catalog, TableName};
 use crate::connect::Connector;
 use crate::fault::WAL_LEVEL;
-use crate::prepare::{OLDEST, create_publication, missing_tables, named_tables, slot};
+use crate::prepare::OLDEST;
+use crate::publication::{create_publication, missing_tables, named_tables};
 use crate::session::{Row, number, text};
 use crate::settings::Settings;
+use crate::slot::slot;
 
 fn good(what: impl Into<String>) -> Finding {
     Finding { ok: true, what: what.into(), fix: None }
