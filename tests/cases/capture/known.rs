@@ -14,7 +14,6 @@ pub(super) const NOT_RUN: &[(&str, &str)] = &[
     ("outbox_default", "the outbox EventRouter"),
     ("signals_incremental_and_blocking_snapshot", "signal.data.collection, notifications"),
     ("skipped_operations", "skipped.operations other than truncate"),
-    ("snapshot_select_override", "snapshot.select.statement.overrides"),
 ];
 
 /// Options that this version lacks, of recordings that are run without them.

@@ -1,6 +1,7 @@
 //! Runs a scenario: its database on a real server, the gateway with the options that mean the
 //! same, its steps, and the records that came out.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -164,10 +165,16 @@ fn config(server: &Postgres, golden: &Golden, tables: &[String], stages: &[Stage
     if !tables.is_empty() {
         writeln!(text, "        tables: {}", Value::from(tables)).unwrap();
     }
+    let mut groups: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
     for (name, value) in &golden.config {
-        if let Some((ours, value)) = source_option(name, value.as_str().unwrap()) {
+        if let Some((group, member, value)) = group_option(name, value) {
+            groups.entry(group).or_default().insert(member.to_owned(), value);
+        } else if let Some((ours, value)) = source_option(name, value.as_str().unwrap()) {
             writeln!(text, "        {ours}: {value}").unwrap();
         }
+    }
+    for (group, members) in groups {
+        writeln!(text, "        {group}: {}", Value::from(members)).unwrap();
     }
     text.push_str(if stages.is_empty() { "" } else { "    transforms:\n" });
     for (module, config) in stages {
@@ -178,6 +185,15 @@ fn config(server: &Postgres, golden: &Golden, tables: &[String], stages: &[Stage
          dead_letters: { file: { dir: '{dir}/dlq' } }\n",
     );
     text
+}
+
+/// An option that is a member of a group here: group, member, value.
+fn group_option<'a>(name: &str, value: &'a Value) -> Option<(&'a str, &'a str, Value)> {
+    let table = name.strip_prefix("snapshot.select.statement.overrides.");
+    if let Some(table) = table {
+        return Some(("snapshots", "select", serde_json::json!({ table: value })));
+    }
+    None
 }
 
 /// What a connector option is called here; `None` where it asks for what is done anyway.
@@ -198,6 +214,8 @@ fn source_option<'a>(name: &str, value: &'a str) -> Option<(&'static str, &'a st
         | ("converter.replace.null.with.default", "false")
         // The scenarios have no column whose null would stop the connector.
         | ("event.processing.failure.handling.mode", "warn")
+        // Each of the tables it names has its statement.
+        | ("snapshot.select.statement.overrides", _)
         // The publication is made here.
         | ("table.include.list", _)
         | ("publication.autocreate.mode", _)

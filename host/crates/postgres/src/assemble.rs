@@ -1,15 +1,22 @@
 //! Rows to deliveries: one open batch per schema, closed together when they are full or the
 //! stream pauses, so that deliveries follow each other without a gap.
+//!
+//! Records that are no changes (rows of a snapshot that runs beside the stream, notifications)
+//! stand between two transactions: they take the numbers after the place that was reached. The
+//! next transaction may have its commit at just that place of the log: it numbers its records
+//! after theirs ([`Assembler::numbered`]), and the state says so after a restart.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
+use wasmgate_codec::document::{self, InboundRecord};
 use wasmgate_codec::project;
 use wasmgate_connector::SourceContext;
-use wasmgate_model::{Batch, Delivery, Fault, Partition, Plan, Position};
+use wasmgate_model::{Batch, Delivery, Fault, Partition, Plan, Position, Schema};
 
+use crate::state::State;
 use crate::table::{Table, source_columns};
 
 /// The one partition of a source: a slot is read by one reader, in commit order.
@@ -27,12 +34,17 @@ pub(crate) fn now_us() -> i64 {
 pub(crate) struct Assembler {
     context: SourceContext,
     partition: Partition,
-    /// What goes with every position; see `state`.
-    pub state: Arc<[u8]>,
+    /// What goes with every position.
+    state: State,
+    /// The same as bytes, unless `news`.
+    bytes_of_state: Arc<[u8]>,
+    news: bool,
     /// End of the last delivery.
     from: Position,
     /// End of what was read.
     to: Position,
+    /// No transaction is open at `to`.
+    free: bool,
     open: Vec<Batch>,
     /// Place in `open` by schema id.
     places: HashMap<u64, usize>,
@@ -46,12 +58,18 @@ pub(crate) struct Assembler {
 }
 
 impl Assembler {
-    pub(crate) fn new(context: SourceContext, state: Arc<[u8]>, from: Position) -> Self {
+    pub(crate) fn new(context: SourceContext, state: State, from: Position) -> Self {
+        // Numbers that were given out between two transactions are not given out again.
+        let between = state.between.filter(|b| b.major == from.major);
+        let to = between.map_or(from, |between| from.max(between));
         Self {
             partition: partition(),
+            bytes_of_state: state.to_bytes(),
             state,
+            news: false,
             from,
-            to: from,
+            to,
+            free: to.minor == 0 || between == Some(to),
             open: Vec::new(),
             places: HashMap::new(),
             plans: HashMap::new(),
@@ -61,6 +79,45 @@ impl Assembler {
             since: None,
             context,
         }
+    }
+
+    /// What this source was opened with.
+    pub(crate) fn context(&self) -> &SourceContext {
+        &self.context
+    }
+
+    /// What goes with every position from here on. Asking for it makes it news: the next delivery
+    /// carries it, even one without rows.
+    pub(crate) fn state(&mut self) -> &mut State {
+        self.news = true;
+        &mut self.state
+    }
+
+    /// Number of the last record before those of a transaction with its commit at this place.
+    pub(crate) fn numbered(&self, commit_lsn: u64) -> u64 {
+        self.state.between.filter(|at| at.major == commit_lsn).map_or(0, |at| at.minor)
+    }
+
+    /// Whether records can be put here that belong to no transaction.
+    pub(crate) fn is_free(&self) -> bool {
+        self.free
+    }
+
+    /// Adds a filled batch of records that belong to no transaction; only where
+    /// [`Assembler::is_free`]. They get their positions here.
+    pub(crate) fn add(&mut self, mut batch: Batch, bytes: usize) {
+        debug_assert!(self.free, "a transaction is open");
+        let Position { major, minor } = self.to;
+        let rows = batch.len();
+        batch.positions.clear();
+        batch.positions.extend((1..=rows as u64).map(|n| Position::new(major, minor + n)));
+        let end = Position::new(major, minor + rows as u64);
+        self.open.push(batch);
+        self.rows += rows;
+        self.bytes += bytes;
+        self.since.get_or_insert_with(Instant::now);
+        self.to = end;
+        self.state().between = Some(end);
     }
 
     /// The open batch of a table; opened under the chain's current plan.
@@ -76,12 +133,18 @@ impl Assembler {
     }
 
     fn open_batch(&mut self, table: &Table) -> Result<usize, Fault> {
+        let batch = self.empty_batch(&table.schema)?;
+        self.open.push(batch);
+        self.places.insert(table.schema.id, self.open.len() - 1);
+        Ok(self.open.len() - 1)
+    }
+
+    fn empty_batch(&mut self, schema: &Arc<Schema>) -> Result<Batch, Fault> {
         let planner = &self.context.planner;
         if self.chain != planner.version() {
             self.chain = planner.version();
             self.plans.clear();
         }
-        let schema = &table.schema;
         let plan = match self.plans.get(&schema.id) {
             Some(plan) => Arc::clone(plan),
             None => {
@@ -91,10 +154,26 @@ impl Assembler {
             }
         };
         let used = self.context.pool.take(schema, &plan);
-        let batch = used.unwrap_or_else(|| Batch::rows(Arc::clone(schema), plan, source_columns()));
-        self.open.push(batch);
-        self.places.insert(schema.id, self.open.len() - 1);
-        Ok(self.open.len() - 1)
+        Ok(used.unwrap_or_else(|| match schema.open {
+            true => Batch::documents(Arc::clone(schema), plan),
+            false => Batch::rows(Arc::clone(schema), plan, source_columns()),
+        }))
+    }
+
+    /// Adds a JSON document that belongs to no transaction; only where [`Assembler::is_free`].
+    pub(crate) fn add_document(
+        &mut self,
+        schema: &Arc<Schema>,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<(), Fault> {
+        let mut batch = self.empty_batch(schema)?;
+        let (key, value, time_us) = (Some(key), Some(value), now_us());
+        let position = Position::default();
+        let record = InboundRecord { key, value, time_us, position, partition: -1 };
+        document::append(&mut batch, &record);
+        self.add(batch, 0);
+        Ok(())
     }
 
     /// Counts what was appended, and says how far the log is read now.
@@ -107,7 +186,10 @@ impl Assembler {
 
     /// Says how far the log is read; nothing of it needs to be delivered.
     pub(crate) fn reached(&mut self, to: Position) {
-        self.to = self.to.max(to);
+        if to >= self.to {
+            self.to = to;
+            self.free = to.minor == 0;
+        }
     }
 
     /// Whether the delivery is as large as it may be.
@@ -126,9 +208,9 @@ impl Assembler {
         self.rows > 0
     }
 
-    /// Whether the log was read further than was delivered.
+    /// Whether the log was read further than was delivered, or the state is another one.
     pub(crate) fn has_moved(&self) -> bool {
-        self.to > self.from
+        self.to > self.from || self.news
     }
 
     /// Closes the delivery.
@@ -142,7 +224,10 @@ impl Assembler {
         self.places.clear();
         (self.rows, self.bytes, self.since) = (0, 0, None);
         let from = std::mem::replace(&mut self.from, self.to);
-        let state = Some(Arc::clone(&self.state));
+        if std::mem::take(&mut self.news) {
+            self.bytes_of_state = self.state.to_bytes();
+        }
+        let state = Some(Arc::clone(&self.bytes_of_state));
         Delivery { partition: self.partition.clone(), from, to: self.to, state, batches }
     }
 }

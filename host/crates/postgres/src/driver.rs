@@ -14,12 +14,14 @@ use crate::assemble::{Assembler, partition};
 use crate::catalog::quote;
 use crate::connect::{Connector, Purpose};
 use crate::lsn::Lsn;
+use crate::notify::{About, Notifier};
 use crate::prepare::{Prepared, Start};
 use crate::pump::Pump;
 use crate::replication::{Closing, Confirmed, Pace, Receiver};
 use crate::session::{Session, number};
 use crate::settings::{Settings, Snapshot as Mode};
-use crate::snapshot::{Events, Export, Snapshot, hand_over};
+use crate::snapshot::copied::Stamp;
+use crate::snapshot::{self, Copy, Events, Export, Planner, hand_over};
 use crate::state::State;
 use crate::stream::{Stream, wanted};
 use crate::table::Naming;
@@ -68,8 +70,10 @@ impl Driver {
                 if assigned {
                     self.assign(at, &prepared.state).await?;
                 }
-                let state = prepared.state.to_bytes();
-                (at, Assembler::new(self.context.clone(), state, at))
+                let mut out = Assembler::new(self.context.clone(), prepared.state.clone(), at);
+                let mut notifier = Notifier::new(&self.settings);
+                notifier.tell((About::Initial, None, "SKIPPED"), &[], &mut out)?;
+                (at, out)
             }
             Start::Snapshot(export) => {
                 // Stored before the first row: a crash from here on takes the snapshot again.
@@ -88,22 +92,36 @@ impl Driver {
     async fn snapshot(&self, prepared: &mut Prepared, export: &Export) -> Result<Assembler, Fault> {
         self.status().phase("snapshot");
         self.status().snapshot_rows.store(0, Ordering::Relaxed);
-        let state = prepared.state.to_bytes();
-        let mut out = Assembler::new(self.context.clone(), state, export.start());
+        let (settings, naming) = (&*self.settings, naming(&self.settings));
+        let mut out = Assembler::new(self.context.clone(), prepared.state.clone(), export.start());
         let mut session = self.connector.connect(Purpose::Query).await?;
-        Snapshot::begin(&mut session, export).await?;
+        snapshot::begin(&mut session, &export.name).await?;
+        let (catalog, status) = (&mut prepared.catalog, self.status());
+        let mut planner =
+            Planner { session: &mut session, catalog, naming: &naming, settings, status };
+        let mut tables = Vec::new();
+        for table in &prepared.tables {
+            if settings.snapshots.includes(&table.name.to_string()) {
+                tables.push(planner.table(table, &[]).await?);
+            }
+        }
+        let stamp = Stamp::ask(&mut session, export.consistent_point).await?;
+        let pieces: usize = tables.iter().map(|t| t.pieces.len()).sum();
+        let mut sessions = vec![session];
+        while sessions.len() < settings.snapshots.threads.min(pieces) {
+            let mut session = self.connector.connect(Purpose::Query).await?;
+            snapshot::begin(&mut session, &export.name).await?;
+            sessions.push(session);
+        }
         if let Some(slot) = &export.temporary_slot {
             let sql = format!("DROP_REPLICATION_SLOT {}", quote(slot));
             prepared.replication.query("cannot drop the temporary slot", &sql).await?;
         }
-        let naming = naming(&self.settings);
-        let connections = (&mut session, &mut prepared.catalog);
-        let mut snapshot =
-            Snapshot::new(connections, &naming, &mut out, &self.events, self.status(), export);
-        snapshot.read(&prepared.tables, &self.settings.publication).await?;
+        let mut notifier = Notifier::new(settings);
+        let (events, notifier) = (&self.events, &mut notifier);
+        Copy { sessions, tables, stamp, out: &mut out, events, notifier }.run().await?;
         // With the last rows goes the word that there are no more.
-        prepared.state.snapshot_done = true;
-        out.state = prepared.state.to_bytes();
+        out.state().snapshot_done = true;
         out.reached(Position::new(export.consistent_point, 0));
         hand_over(&mut out, &self.events).await?;
         Ok(out)

@@ -16,6 +16,7 @@ mod fault;
 mod gathering;
 mod literal;
 mod lsn;
+mod notify;
 mod prepare;
 mod publication;
 mod pump;
@@ -32,5 +33,7 @@ mod table;
 mod tls;
 mod wire;
 
+pub use notify::Notifications;
 pub use settings::{DecimalMode, Settings, Snapshot, SslMode};
+pub use snapshot::options::{Snapshots, Watermarks};
 pub use source::PostgresSource;

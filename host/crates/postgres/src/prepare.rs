@@ -61,7 +61,13 @@ pub(crate) async fn prepare(
         system_id: text(identity, 0).to_owned(),
         timeline: number(identity, 1),
         slot: settings.slot.clone(),
+        between: None,
+        work: None,
     };
+    if let Some((_, Some(stored))) = &checkpoint {
+        state.between = stored.between;
+        state.work.clone_from(&stored.work);
+    }
     let end = Lsn::parse(text(identity, 2)).unwrap_or_default();
     let slot = free_slot(&mut catalog, &settings.slot).await?;
     let start = match decide(settings, checkpoint, &state, slot.as_ref(), end)? {
@@ -74,6 +80,7 @@ pub(crate) async fn prepare(
         }
         Decision::Snapshot => {
             state.snapshot_done = false;
+            (state.between, state.work) = (None, None);
             Start::Snapshot(export(&mut replication, settings, version, slot).await?)
         }
     };

@@ -58,6 +58,19 @@ pub(crate) fn push_new<'v>(
     end_row(batch, op, at, origin, failed);
 }
 
+/// Appends a row of a copy: its image alone. What is the same for the whole copy is filled in when
+/// the batch is full.
+pub(crate) fn push_copied<'v>(
+    table: &Table,
+    batch: &mut Batch,
+    values: impl Iterator<Item = TupleValue<'v>>,
+) {
+    let failed = fill(table, batch, Image::Whole, values, None);
+    let row = batch.ops.len() as u32;
+    batch.ops.push(Op::Snapshot);
+    reject(batch, row, failed);
+}
+
 /// Appends an update whose key did not change.
 fn push_update(
     table: &Table,
@@ -294,6 +307,11 @@ fn end_row(batch: &mut Batch, op: Op, at: Position, origin: &Origin<'_>, failed:
             ],
         };
     }
+    reject(batch, row, failed);
+}
+
+/// A row with a value that does not convert becomes a dead letter.
+fn reject(batch: &mut Batch, row: u32, failed: Failed) {
     if let Some((field, error)) = failed {
         let name = batch.schema.fields.get(field).map_or("?", |f| &f.name);
         let message = format!("field {name} of {}: {error}", batch.schema.topic);

@@ -80,15 +80,20 @@ impl Session {
         }
     }
 
-    /// The next line of a COPY, with its newline; `None` when it is over.
-    pub(crate) async fn copied(&mut self, doing: &str) -> Result<Option<Bytes>, Fault> {
+    /// The next lines of a COPY, framed as they came ([`crate::wire::bodies`]); `None` when it is
+    /// over.
+    pub(crate) async fn copied_run(&mut self, doing: &str) -> Result<Option<Bytes>, Fault> {
         loop {
-            let Frame { tag, body } = self.wire.frame().await?;
-            match tag {
-                b'd' => return Ok(Some(body)),
-                b'E' => return Err(self.who.fault(doing, ServerError::parse(&body))),
-                b'Z' => return Ok(None),
-                _ => {}
+            if let Some(run) = self.wire.run_of(b'd', |_| {})? {
+                return Ok(Some(run));
+            }
+            match self.wire.buffered()? {
+                None => drop(self.wire.fill().await?),
+                Some(Frame { tag: b'E', body }) => {
+                    return Err(self.who.fault(doing, ServerError::parse(&body)));
+                }
+                Some(Frame { tag: b'Z', .. }) => return Ok(None),
+                Some(_) => {}
             }
         }
     }

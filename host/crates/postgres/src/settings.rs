@@ -7,6 +7,9 @@ use std::time::Duration;
 use secrecy::SecretString;
 pub use wasmgate_codec::pgvalue::DecimalMode;
 
+use crate::notify::Notifications;
+use crate::snapshot::options::Snapshots;
+
 /// When the existing rows of the tables are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Snapshot {
@@ -58,6 +61,8 @@ pub struct Settings {
     /// Publication; created `FOR TABLE` the `tables` when missing, never altered.
     pub publication: String,
     pub snapshot: Snapshot,
+    pub snapshots: Snapshots,
+    pub notifications: Notifications,
     pub sslmode: SslMode,
     /// PEM file with trusted roots; `None`: the system's.
     pub ssl_root_cert: Option<PathBuf>,
@@ -93,6 +98,8 @@ impl Default for Settings {
             slot: "wasmgate".into(),
             publication: "wasmgate".into(),
             snapshot: Snapshot::default(),
+            snapshots: Snapshots::default(),
+            notifications: Notifications::default(),
             sslmode: SslMode::default(),
             ssl_root_cert: None,
             decimal: DecimalMode::default(),

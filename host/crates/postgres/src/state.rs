@@ -1,38 +1,49 @@
-//! What is stored with a position: whether the snapshot is done, and which server the position
-//! belongs to. JSON, so that people can read a checkpoint.
+//! What is stored with a position: how far the snapshot is, which server the position belongs to,
+//! and what the source is busy with beside the stream. JSON, so that people can read a checkpoint.
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use wasmgate_model::Position;
 
 /// The source's state at a position.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct State {
     /// False: the snapshot was cut short and has to be taken again.
     pub snapshot_done: bool,
     pub system_id: String,
     pub timeline: u32,
     pub slot: String,
+    /// The last record that stands between two transactions. A transaction whose commit has the
+    /// same place in the log numbers its records from here on; see `assemble`.
+    pub between: Option<Position>,
+    /// Snapshots that go on beside the stream, or wait; `incremental` reads and writes it.
+    pub work: Option<Value>,
 }
 
 impl State {
     pub(crate) fn to_bytes(&self) -> Arc<[u8]> {
         let snapshot = if self.snapshot_done { "done" } else { "running" };
-        json!({
-            "snapshot": snapshot,
-            "system_id": self.system_id,
-            "timeline": self.timeline,
-            "slot": self.slot,
-        })
-        .to_string()
-        .into_bytes()
-        .into()
+        let mut text = Map::new();
+        let mut put = |name: &str, value: Value| text.insert(name.to_owned(), value);
+        put("snapshot", snapshot.into());
+        put("system_id", self.system_id.as_str().into());
+        put("timeline", self.timeline.into());
+        put("slot", self.slot.as_str().into());
+        if let Some(Position { major, minor }) = self.between {
+            put("between", json!([major, minor]));
+        }
+        if let Some(work) = &self.work {
+            put("work", work.clone());
+        }
+        Value::Object(text).to_string().into_bytes().into()
     }
 
     /// `None`: not written by this connector.
     pub(crate) fn parse(bytes: &[u8]) -> Option<Self> {
         let value: Value = serde_json::from_slice(bytes).ok()?;
         let text = |name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
+        let number = |value: &Value, i: usize| value.get(i).and_then(Value::as_u64);
         Some(Self {
             snapshot_done: match text("snapshot")?.as_str() {
                 "done" => true,
@@ -42,6 +53,11 @@ impl State {
             system_id: text("system_id")?,
             timeline: u32::try_from(value.get("timeline")?.as_u64()?).ok()?,
             slot: text("slot")?,
+            between: match value.get("between") {
+                None => None,
+                Some(at) => Some(Position::new(number(at, 0)?, number(at, 1)?)),
+            },
+            work: value.get("work").cloned(),
         })
     }
 }
@@ -52,9 +68,12 @@ mod tests {
 
     #[test]
     fn state_survives_its_text() {
-        for snapshot_done in [true, false] {
-            let state =
-                State { snapshot_done, system_id: "7".into(), timeline: 3, slot: "s".into() };
+        for (snapshot_done, between, work) in [
+            (true, None, None),
+            (false, Some(Position::new(1 << 40, 7)), Some(json!({ "queue": [1] }))),
+        ] {
+            let (system_id, slot) = ("7".into(), "s".into());
+            let state = State { snapshot_done, system_id, timeline: 3, slot, between, work };
             assert_eq!(State::parse(&state.to_bytes()), Some(state));
         }
         for other in [&b""[..], b"{}", b"{\"snapshot\":\"maybe\"}"] {

@@ -125,7 +125,9 @@ impl Stream {
         let payload = body.get(XLOG_HEADER..).unwrap_or(&[]);
         let message = decode(payload).map_err(|e| protocol("cannot read a change").because(e))?;
         match message {
-            Message::Begin { final_lsn, commit_us, xid } => self.begin(final_lsn, commit_us, xid),
+            Message::Begin { final_lsn, commit_us, xid } => {
+                self.begin(final_lsn, commit_us, xid, out.numbered(final_lsn));
+            }
             Message::Commit { end_lsn, .. } => self.commit(end_lsn, out),
             Message::Relation(relation) => self.relation(&relation).await?,
             Message::Insert { relation, new } => {
@@ -152,7 +154,8 @@ impl Stream {
         Ok(())
     }
 
-    fn begin(&mut self, commit_lsn: u64, commit_us: i64, xid: u32) {
+    /// `minor`: number of the last record before its first.
+    fn begin(&mut self, commit_lsn: u64, commit_us: i64, xid: u32, minor: u64) {
         let settled = match commit_lsn.cmp(&self.resume.major) {
             std::cmp::Ordering::Less => u64::MAX,
             std::cmp::Ordering::Equal => self.resume.minor,
@@ -160,8 +163,7 @@ impl Stream {
         };
         let xid = i64::from(xid);
         let origin = None;
-        self.transaction =
-            Some(Transaction { commit_lsn, commit_us, xid, origin, minor: 0, settled });
+        self.transaction = Some(Transaction { commit_lsn, commit_us, xid, origin, minor, settled });
     }
 
     fn commit(&mut self, end_lsn: u64, out: &mut Assembler) {

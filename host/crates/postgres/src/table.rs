@@ -67,6 +67,14 @@ pub(crate) struct Table {
     pub not_finite: Arc<AtomicBool>,
 }
 
+/// Ids of schemas. Other sources of the process count from 0 or 1.
+static NEXT: AtomicU64 = AtomicU64::new(1 << 40);
+
+/// A schema of JSON documents that are no changes of a table.
+pub(crate) fn document_schema(topic: &str) -> Arc<Schema> {
+    Arc::new(Schema::open(NEXT.fetch_add(1, Ordering::Relaxed), topic.into(), false))
+}
+
 /// What is the same for every table of a source.
 #[derive(Debug, Clone)]
 pub(crate) struct Naming {
@@ -149,8 +157,6 @@ impl Naming {
         key: Vec<Arc<str>>,
         before: Option<&Table>,
     ) -> Arc<Schema> {
-        // Other sources of the process count from 0 or 1.
-        static NEXT: AtomicU64 = AtomicU64::new(1 << 40);
         if let Some(before) = before.map(|t| &t.schema)
             && (&before.fields, &before.key) == (&fields, &key)
         {

@@ -1,5 +1,7 @@
 //! The Postgres source: raw to the connector's settings.
 
+mod snapshots;
+
 use wasmgate_postgres as postgres;
 
 use super::Checks;
@@ -29,6 +31,8 @@ impl Checks<'_> {
             let message = format!("the file `{}` is not there", path.display());
             self.refuse(&field.member("ssl_root_cert"), Problem::new(message));
         }
+        let snapshots = self.snapshots(&field.member("snapshots"), raw.snapshots, &raw.tables);
+        let notifications = self.notifications(&field.member("notifications"), raw.notifications);
         let heartbeat = self.time_ms(&field.member("heartbeat"), raw.heartbeat, 100, 3_600_000);
         let connect = field.member("connect_timeout");
         let status = field.member("status_interval");
@@ -43,6 +47,8 @@ impl Checks<'_> {
             slot: raw.slot,
             publication: raw.publication,
             snapshot: snapshot(raw.snapshot),
+            snapshots,
+            notifications,
             sslmode: sslmode(raw.sslmode),
             ssl_root_cert,
             decimal: decimals(raw.decimals),

@@ -1,11 +1,14 @@
 //! The Postgres source, as it is written. Groups of options that belong together stand in files of
 //! their own beside this one.
 
+mod snapshots;
+
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub(crate) use self::snapshots::{Notifications, Snapshots};
 use crate::config::units::{Secret, Size, Time};
 
 /// Changes of Postgres tables.
@@ -41,6 +44,12 @@ pub(crate) struct Postgres {
     /// When existing rows are read. Default `initial`.
     #[serde(default)]
     pub(crate) snapshot: Snapshot,
+    /// How existing rows are read.
+    #[serde(default)]
+    pub(crate) snapshots: Snapshots,
+    /// Where it is told what snapshots do. Default: nowhere.
+    #[serde(default)]
+    pub(crate) notifications: Notifications,
     /// How the connection is protected, as libpq's `sslmode`. Default `prefer`.
     #[serde(default)]
     pub(crate) sslmode: SslMode,
@@ -102,7 +111,8 @@ pub(crate) enum Snapshot {
     /// On the first start, then the stream.
     #[default]
     Initial,
-    /// Not at all.
+    /// Not at all. Debezium's word for it, `no_data`, means the same.
+    #[serde(alias = "no_data")]
     Never,
     /// On the first start; then the pipeline is completed.
     InitialOnly,

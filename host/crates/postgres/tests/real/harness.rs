@@ -157,7 +157,7 @@ fn events_of(batch: &Batch) -> Vec<Event> {
         let (key, value) = original(batch, row);
         let op = match batch.ops[row] {
             Op::Tombstone => "tombstone",
-            op => op.letter().unwrap(),
+            op => op.letter().unwrap_or("document"),
         };
         let header = |(name, value): (&str, Option<&[u8]>)| {
             (name.to_owned(), json(value.map(<[u8]>::to_vec)))

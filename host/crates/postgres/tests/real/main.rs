@@ -11,5 +11,6 @@
 mod access;
 mod capture;
 mod harness;
+mod parallel;
 mod restart;
 mod snapshot;

@@ -1,0 +1,90 @@
+//! One connection of a copy: takes piece after piece from the list that all readers share, and
+//! turns its rows into batches. What is full is handed to the task that puts everything in order.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::mpsc;
+use wasmgate_connector::SourceContext;
+use wasmgate_model::{Batch, Fault};
+
+use super::copied::{Filling, Stamp};
+use super::{DOING, Planned};
+use crate::session::Session;
+use crate::wire::bodies;
+
+/// A piece that waits to be copied.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Job {
+    /// Number of the table.
+    pub table: usize,
+    /// Number of its piece.
+    pub piece: usize,
+}
+
+/// Rows of one table; `last` ends a piece.
+pub(super) struct Part {
+    pub table: usize,
+    pub batch: Batch,
+    pub bytes: usize,
+    pub last: bool,
+}
+
+/// What the readers of a copy share.
+pub(super) struct Work {
+    pub context: SourceContext,
+    pub tables: Vec<Planned>,
+    pub stamp: Stamp,
+    pub jobs: Mutex<VecDeque<Job>>,
+}
+
+impl Work {
+    fn next(&self) -> Option<Job> {
+        self.jobs.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+}
+
+/// Copies until nothing is left. Ends early where nobody wants more.
+pub(super) async fn read(
+    mut session: Session,
+    work: Arc<Work>,
+    parts: mpsc::Sender<Result<Part, Fault>>,
+) {
+    while let Some(job) = work.next() {
+        if let Err(fault) = copy(&mut session, &work, job, &parts).await {
+            // Whoever is gone needs no reason.
+            drop(parts.send(Err(fault)).await);
+            return;
+        }
+    }
+    drop(session.query(DOING, "COMMIT").await);
+}
+
+async fn copy(
+    session: &mut Session,
+    work: &Work,
+    job: Job,
+    parts: &mpsc::Sender<Result<Part, Fault>>,
+) -> Result<(), Fault> {
+    let Some(planned) = work.tables.get(job.table) else { return Ok(()) };
+    let Some(statement) = planned.pieces.get(job.piece) else { return Ok(()) };
+    session.copy_out(DOING, statement).await?;
+    let mut filling = Filling::new(&work.context, &planned.table, &work.stamp)?;
+    let send = async |filling: &mut Filling<'_>, last| {
+        let (rows, bytes) = (filling.rows() as u64, filling.bytes);
+        planned.progress.rows.fetch_add(rows, Ordering::Relaxed);
+        work.context.status.snapshot_rows.fetch_add(rows, Ordering::Relaxed);
+        let part = Part { table: job.table, batch: filling.take()?, bytes, last };
+        Ok::<_, Fault>(parts.send(Ok(part)).await.is_ok())
+    };
+    while let Some(run) = session.copied_run(DOING).await? {
+        for line in bodies(&run) {
+            filling.line(line);
+            if filling.is_full() && !send(&mut filling, false).await? {
+                return Ok(());
+            }
+        }
+    }
+    send(&mut filling, true).await.map(|_| ())
+}
