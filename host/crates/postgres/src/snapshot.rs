@@ -6,7 +6,8 @@
 //! copies pieces into batches, `marks` gives the rows their markers, `copy` ties them together.
 //! COPY's text is the same text that the stream carries, so both go through the same parser.
 //!
-//! Rows of the first snapshot stand at (consistent point - 1, row): before everything of the stream.
+//! Rows of the first snapshot stand at (consistent point - 1, row): before everything of the
+//! stream.
 
 pub(crate) mod copied;
 mod copy;
