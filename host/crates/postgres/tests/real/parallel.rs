@@ -176,5 +176,5 @@ async fn rows_come_by_a_statement_and_only_of_the_tables_that_are_asked_for() {
     drop(run);
     let mut run = Run::resume(&settings, 10, checkpoint).await.unwrap();
     let again = run.count(1).await.remove(0);
-    assert_eq!((&again.topic[..], &again.value["type"]), ("told", &"SKIPPED".into()));
+    assert_eq!((again.topic.as_str(), &again.value["type"]), ("told", &"SKIPPED".into()));
 }
