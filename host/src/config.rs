@@ -4,6 +4,7 @@
 
 pub(crate) mod check;
 pub(crate) mod checked;
+mod environment;
 pub(crate) mod problem;
 mod raw;
 mod read;
@@ -62,6 +63,7 @@ impl Document {
     /// It is not YAML, or a reference leads nowhere; the report says where.
     fn parse(file: &str, text: String, from: &dyn Surroundings) -> Result<Self, String> {
         let parsed = tree::parse(&text).and_then(|mut root| {
+            environment::fill(&mut root, from);
             root.resolve("", from)?;
             Ok(root)
         });

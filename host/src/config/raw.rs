@@ -12,7 +12,11 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub(crate) use postgres::{Decimals, Notifications, Postgres, Snapshot, Snapshots, SslMode};
+pub(crate) use postgres::{
+    ChannelBinding, Connection, Decimals, Method, Negotiation, Postgres, Protocol, Snapshot,
+    SslMode, Target,
+};
+pub(crate) use postgres::{Notifications, Snapshots};
 pub(crate) use sink::{Compression, DeadLetters, FileSink, KafkaSink, Sink};
 pub(crate) use source::{
     FileSource, Format, KafkaSource, KafkaStart, SampleSource, SampleSystem, Source,

@@ -112,6 +112,58 @@ fn numbers_come_from_references_too() {
     assert_eq!(source.port, 6543);
 }
 
+/// `PG*` variables and files of the home folder stand in for what is not written.
+#[test]
+fn the_environment_of_libpq_counts_where_nothing_is_written() {
+    let from = HashMap::from([
+        ("PGHOST", "db.example"),
+        ("PGPORT", "6543"),
+        ("PGPASSWORD", "0123"),
+        ("PGUSER", "somebody"),
+        ("PGDATABASE", "elsewhere"),
+        ("PGSSLMODE", "require"),
+        ("PGCHANNELBINDING", "require"),
+        ("HOME", "/home/me"),
+        ("/home/me/.pgpass", ""),
+        ("A", "x"),
+    ]);
+    let yaml = ORDERS.replace("        database: sourcedb\n        user: wasmgate\n", "");
+    let yaml = yaml.replace("        password: ${env:PGPASSWORD}\n", "        sslmode: disable\n");
+    let yaml =
+        yaml.replace("topic_prefix:", "connection: { keepalives: false }\n        topic_prefix:");
+    let (config, _) = parse("f.yaml", yaml.clone(), &from).unwrap();
+    let Source::Postgres(source) = &config.pipelines[0].source else { panic!() };
+    assert_eq!((source.host.as_str(), source.port), ("db.example", 6543));
+    assert_eq!((source.user.as_str(), source.database.as_str()), ("somebody", "elsewhere"));
+    assert_eq!(source.password.as_ref().unwrap().expose_secret(), "0123");
+    assert_eq!(source.sslmode, wasmgate_postgres::SslMode::Disable, "what is written counts");
+    let connection = &source.connection;
+    assert_eq!(connection.channel_binding, wasmgate_postgres::ChannelBinding::Require);
+    assert_eq!(connection.passfile.as_ref().unwrap().to_str(), Some("/home/me/.pgpass"));
+    assert!(connection.keepalive.is_none());
+    let wrong = HashMap::from([("PGPORT", "s3cret-port"), ("PGUSER", "u"), ("PGDATABASE", "d")]);
+    let problem = parse("f.yaml", yaml.replace("${env:A}", ""), &wrong).unwrap_err();
+    assert!(problem.contains("${env:PGPORT}") && !problem.contains("s3cret"), "{problem}");
+}
+
+#[test]
+fn tls_options_that_contradict_each_other_are_refused() {
+    for (options, want) in [
+        ("sslmode: verify-ca", "without `ssl_root_cert`"),
+        ("ssl_root_cert: system", "weaker `sslmode`"),
+        ("sslmode: require, ssl_root_cert: /nope/root.crt", "`/nope/root.crt` is not there"),
+        ("connection: { ssl_cert: Cargo.toml }", "go together"),
+        ("connection: { ssl_negotiation: direct }", "may go without TLS"),
+        ("connection: { further_hosts: [a, 'b:0'] }", "further_hosts[1]"),
+        ("connection: { keepalives_count: 0 }", "1 to 100"),
+    ] {
+        let options = options.replace(", ", "\n        ").replace("a\n        'b:0'", "a, 'b:0'");
+        let yaml = ORDERS.replace("topic_prefix:", &format!("{options}\n        topic_prefix:"));
+        let problem = read(&yaml).unwrap_err();
+        assert!(problem.contains(want), "{options}: {problem}");
+    }
+}
+
 #[test]
 fn dead_letters_stay_beside_the_data_by_default() {
     let yaml = ORDERS.replace("    dead_letters: { kafka: { topic: orders.dlq } }\n", "");

@@ -3,6 +3,7 @@
 //! handle. `proxy` stands between a client and a server and breaks what it carries.
 
 pub mod cache;
+pub mod certificates;
 pub mod kafka;
 pub mod mysql;
 pub mod postgres;

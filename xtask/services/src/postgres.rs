@@ -17,6 +17,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use binaries::{Binaries, run, text_of};
 pub use release::Release;
 
+use crate::certificates::Pair;
+
 /// What a capture needs, and quick checks of silent connections.
 const SETTINGS: &[(&str, &str)] = &[
     ("wal_level", "logical"),
@@ -239,6 +241,29 @@ impl Postgres {
     #[must_use]
     pub fn certificate(&self) -> PathBuf {
         self.dir.join("server.crt")
+    }
+
+    /// Shows this certificate from now on, and trusts clients whose certificates descend from
+    /// `clients`. The server was started with TLS.
+    ///
+    /// # Errors
+    /// A file cannot be put in place, or the server does not take it.
+    pub fn show(&self, pair: &Pair, clients: Option<&Path>) -> Result<(), String> {
+        let place = |from: &Path, name: &str| {
+            let to = self.dir.join(name);
+            std::fs::copy(from, &to).map_err(|e| format!("{}: {e}", from.display()))?;
+            run(Command::new("chmod").arg("0600").arg(&to))?;
+            self.give_to_postgres(&to)
+        };
+        place(&pair.certificate, "server.crt")?;
+        place(&pair.key, "server.key")?;
+        if let Some(clients) = clients {
+            place(clients, "clients.crt")?;
+            let file = self.dir.join("clients.crt");
+            let file = file.display();
+            self.psql("postgres", &format!("ALTER SYSTEM SET ssl_ca_file = '{file}'"))?;
+        }
+        self.pg_ctl(&["reload"])
     }
 
     fn data_dir(&self) -> PathBuf {

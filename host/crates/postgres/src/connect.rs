@@ -1,24 +1,20 @@
-//! Opening a connection: transport, TLS, start-up, authentication. The catalog, the snapshot and
-//! the stream all come through here, so they share TLS, channel binding and session settings.
+//! Opening a connection: which host, with or without TLS, start-up, login. The catalog, the
+//! snapshot and the stream all come through here, so they share TLS, channel binding and session
+//! settings.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use postgres_protocol::authentication::md5_hash;
-use postgres_protocol::authentication::sasl::{ChannelBinding, ScramSha256};
 use postgres_protocol::message::frontend;
-use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
-use secrecy::ExposeSecret as _;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpStream, UnixStream};
-use tokio_rustls::TlsConnector;
-use wasmgate_model::{Fault, FaultKind};
+use wasmgate_model::{Fault, FaultKind, Retry};
 
-use crate::fault::{ServerError, Who, protocol, unavailable};
-use crate::session::Session;
+use crate::auth::Login;
+use crate::connection::Target;
+use crate::fault::{Who, protocol};
+use crate::session::{Session, text};
 use crate::settings::{Settings, SslMode};
-use crate::tls;
-use crate::wire::{Frame, Wire};
+use crate::tls::Tls;
+use crate::transport::{self, Encryption, Host, Opened};
 
 /// pgoutput's text follows the session's settings; these win over those of role and database.
 const SESSION: &str = "-c datestyle=ISO -c timezone=UTC -c intervalstyle=postgres \
@@ -35,12 +31,30 @@ pub(crate) enum Purpose {
     Replication,
 }
 
+/// Why a connection did not come about; what may be tried next depends on it.
+pub(crate) enum Failed {
+    /// The server answered with an error before the login was through: SQLSTATE, fault.
+    Answered(String, Fault),
+    /// No TLS could be agreed on.
+    Tls(Fault),
+    /// Anything else: trying with other encryption is of no use.
+    Other(Fault),
+}
+
+impl From<Fault> for Failed {
+    fn from(fault: Fault) -> Self {
+        Self::Other(fault)
+    }
+}
+
 /// Opens connections for one source.
 #[derive(Debug, Clone)]
 pub(crate) struct Connector {
     settings: Arc<Settings>,
-    tls: Option<Arc<ClientConfig>>,
+    tls: Option<Tls>,
     pub(crate) who: Who,
+    /// That TLS was wanted and is not had is said once.
+    said: Arc<AtomicBool>,
 }
 
 impl Connector {
@@ -51,30 +65,109 @@ impl Connector {
             database: settings.database.clone(),
             slot: settings.slot.clone(),
         };
-        Ok(Self { tls: tls::config(settings)?, settings: Arc::clone(settings), who })
+        let said = Arc::default();
+        Ok(Self { tls: Tls::new(settings)?, settings: Arc::clone(settings), who, said })
     }
 
-    fn address(&self) -> String {
-        format!("{}:{}", self.settings.host, self.settings.port)
-    }
-
-    /// A connection that is ready for its first command.
+    /// A connection that is ready for its first command: to the first host that answers and is as
+    /// it should be.
     pub(crate) async fn connect(&self, purpose: Purpose) -> Result<Session, Fault> {
+        match self.first_of_hosts(purpose, self.settings.connection.target).await {
+            Err(fault)
+                if self.settings.connection.target == Target::PreferStandby
+                    && fault.retry() == Retry::Timed =>
+            {
+                self.first_of_hosts(purpose, Target::Any).await
+            }
+            done => done,
+        }
+    }
+
+    async fn first_of_hosts(&self, purpose: Purpose, target: Target) -> Result<Session, Fault> {
+        let first = Host { name: &self.settings.host, port: self.settings.port };
+        let further = self.settings.connection.further_hosts.iter();
+        let further = further.map(|(name, port)| Host { name, port: *port });
+        let mut failed: Option<Fault> = None;
+        for host in std::iter::once(first).chain(further) {
+            let fault = match self.to(&host, purpose, target).await {
+                Ok(session) => return Ok(session),
+                // One that answers and refuses is the right one, as for libpq.
+                Err(fault) if fault.retry() != Retry::Timed => return Err(fault),
+                Err(fault) => fault,
+            };
+            failed = Some(match failed {
+                None => fault,
+                Some(first) => {
+                    let both = format!("{}; {}", first.chain(), fault.chain());
+                    Fault::new(FaultKind::SourceUnavailable, both)
+                }
+            });
+        }
+        Err(failed.unwrap_or_else(|| Fault::new(FaultKind::Config, "`host` is empty")))
+    }
+
+    async fn to(
+        &self,
+        host: &Host<'_>,
+        purpose: Purpose,
+        target: Target,
+    ) -> Result<Session, Fault> {
         let limit = self.settings.connect_timeout;
-        match tokio::time::timeout(limit, self.connect_now(purpose)).await {
+        let opening = async {
+            let mut session = self.by_mode(host, purpose).await?;
+            suits(&mut session, host, target).await?;
+            Ok(session)
+        };
+        match tokio::time::timeout(limit, Box::pin(opening)).await {
             Ok(result) => result,
             Err(_) => Err(Fault::new(
                 FaultKind::SourceUnavailable,
-                format!(
-                    "no answer from {} within {limit:?}; check `host` and `port`",
-                    self.address()
-                ),
+                format!("no answer from {host} within {limit:?}; check `host` and `port`"),
             )),
         }
     }
 
-    async fn connect_now(&self, purpose: Purpose) -> Result<Session, Fault> {
-        let (mut wire, binding) = self.transport().await?;
+    /// `allow` and `prefer` are the only modes with a second try, and as with libpq it follows
+    /// whatever kept the server from letting us in the first way.
+    async fn by_mode(&self, host: &Host<'_>, purpose: Purpose) -> Result<Session, Fault> {
+        let tls = || self.tls.as_ref().map_or(Encryption::Plain, Encryption::Tls);
+        let (first, second) = match self.settings.sslmode {
+            _ if host.is_socket() => (Encryption::Plain, None),
+            SslMode::Disable => (Encryption::Plain, None),
+            SslMode::Allow => (Encryption::Plain, Some(tls())),
+            SslMode::Prefer => (tls(), Some(Encryption::Plain)),
+            SslMode::Require | SslMode::VerifyCa | SslMode::VerifyFull => (tls(), None),
+        };
+        let (code, fault) = match (self.attempt(host, purpose, first).await, second) {
+            (Ok(session), _) => return Ok(session),
+            (Err(Failed::Other(fault)), _) => return Err(fault),
+            (Err(Failed::Answered(_, fault) | Failed::Tls(fault)), None) => return Err(fault),
+            (Err(Failed::Answered(code, fault)), Some(_)) => (code, fault),
+            (Err(Failed::Tls(fault)), Some(_)) => (String::new(), fault),
+        };
+        let Some(second) = second else { return Err(fault) };
+        if matches!(second, Encryption::Plain) && !self.said.swap(true, Ordering::Relaxed) {
+            let reason = fault.chain();
+            tracing::warn!(reason, "no TLS: tried in plain text, as `sslmode: prefer` says");
+        }
+        match self.attempt(host, purpose, second).await {
+            Ok(session) => Ok(session),
+            Err(Failed::Other(other)) => Err(other),
+            // "no entry in pg_hba.conf" tells less than what the other way met.
+            Err(Failed::Answered(second, _)) if second == "28000" && code != "28000" => Err(fault),
+            Err(Failed::Answered(_, other)) => Err(other),
+            Err(Failed::Tls(_)) => Err(fault),
+        }
+    }
+
+    async fn attempt(
+        &self,
+        host: &Host<'_>,
+        purpose: Purpose,
+        encryption: Encryption<'_>,
+    ) -> Result<Session, Failed> {
+        let Opened { mut wire, peer } =
+            transport::open(host, &self.settings, encryption, &self.said).await?;
         let replication = (purpose == Purpose::Replication).then_some(("replication", "database"));
         let parameters = [
             ("user", self.settings.user.as_str()),
@@ -88,148 +181,34 @@ impl Connector {
                 Fault::new(FaultKind::Config, "`user` or `database` is not valid").because(e)
             })?;
         wire.send().await?;
-        self.authenticate(&mut wire, binding).await?;
+        Login::new(&self.settings, &self.who, host, peer).run(&mut wire).await?;
         let mut session = Session::new(wire, self.who.clone());
         session.started().await?;
         Ok(session)
     }
-
-    /// The transport, and what SCRAM can be bound to.
-    async fn transport(&self) -> Result<(Wire, Option<Vec<u8>>), Fault> {
-        let refused = |e| unavailable(format!("cannot connect to {}", self.address()), e);
-        let Settings { host, port, sslmode, .. } = &*self.settings;
-        if host.starts_with('/') {
-            let path = format!("{host}/.s.PGSQL.{port}");
-            let socket = UnixStream::connect(path).await.map_err(refused)?;
-            return Ok((Wire::new(Box::new(socket)), None));
-        }
-        let mut tcp = TcpStream::connect((host.as_str(), *port)).await.map_err(refused)?;
-        tcp.set_nodelay(true).map_err(refused)?;
-        let Some(config) = &self.tls else { return Ok((Wire::new(Box::new(tcp)), None)) };
-        // SSLRequest: length 8, code 80877103; the answer is one byte outside the framing.
-        tcp.write_all(&[0, 0, 0, 8, 4, 210, 22, 47]).await.map_err(refused)?;
-        match tcp.read_u8().await.map_err(refused)? {
-            b'S' => {}
-            b'N' if *sslmode == SslMode::Prefer => return Ok((Wire::new(Box::new(tcp)), None)),
-            b'N' => {
-                return Err(Fault::new(
-                    FaultKind::SourceRefused,
-                    format!(
-                        "{} offers no TLS, and `sslmode` asks for it; set ssl = on at the server \
-                         or choose sslmode disable",
-                        self.address()
-                    ),
-                ));
-            }
-            _ => return Err(protocol("no answer to the TLS request: is this a Postgres server?")),
-        }
-        let name = ServerName::try_from(host.clone())
-            .map_err(|e| Fault::new(FaultKind::Config, "`host` is not a name").because(e))?;
-        let stream =
-            TlsConnector::from(Arc::clone(config)).connect(name, tcp).await.map_err(|e| {
-                Fault::new(
-                    FaultKind::SourceRefused,
-                    format!("no TLS with {}; check `sslmode` and `ssl_root_cert`", self.address()),
-                )
-                .because(e)
-            })?;
-        let leaf = stream.get_ref().1.peer_certificates().and_then(<[_]>::first);
-        let binding = leaf.and_then(|leaf| tls::end_point(leaf));
-        Ok((Wire::new(Box::new(stream)), binding))
-    }
-
-    async fn authenticate(&self, wire: &mut Wire, binding: Option<Vec<u8>>) -> Result<(), Fault> {
-        let mut scram = None;
-        loop {
-            let Frame { tag, body } = wire.frame().await?;
-            match tag {
-                b'E' => return Err(self.who.fault("cannot log in", ServerError::parse(&body))),
-                b'N' | b'v' => continue,
-                b'R' => {}
-                _ => return Err(protocol(format!("message {tag:#x} while logging in"))),
-            }
-            let Some((code, rest)) = body.split_first_chunk::<4>() else {
-                return Err(protocol("an empty authentication message"));
-            };
-            match u32::from_be_bytes(*code) {
-                0 => return Ok(()),
-                3 => password_message(wire, self.password()?)?,
-                5 => {
-                    let salt = rest.first_chunk().ok_or_else(|| protocol("md5 without salt"))?;
-                    let user = self.settings.user.as_bytes();
-                    let hash = md5_hash(user, self.password()?, *salt);
-                    password_message(wire, hash.as_bytes())?;
-                }
-                10 => scram = Some(start_scram(wire, self.password()?, rest, binding.clone())?),
-                11 => {
-                    let scram = scram.as_mut().ok_or_else(|| protocol("SASL out of order"))?;
-                    scram.update(rest).map_err(scram_failed)?;
-                    frontend::sasl_response(scram.message(), &mut wire.output)
-                        .map_err(scram_failed)?;
-                }
-                12 => {
-                    let mut scram = scram.take().ok_or_else(|| protocol("SASL out of order"))?;
-                    scram.finish(rest).map_err(scram_failed)?;
-                    continue;
-                }
-                other => {
-                    return Err(Fault::new(
-                        FaultKind::SourceRefused,
-                        format!(
-                            "the server asks for authentication method {other}, which is not \
-                             supported; use scram-sha-256 in pg_hba.conf"
-                        ),
-                    ));
-                }
-            }
-            wire.send().await?;
-        }
-    }
-
-    fn password(&self) -> Result<&[u8], Fault> {
-        match &self.settings.password {
-            Some(password) => Ok(password.expose_secret().as_bytes()),
-            None => Err(Fault::new(
-                FaultKind::SourceRefused,
-                format!(
-                    "the server asks user \"{}\" for a password; set `password`",
-                    self.who.user
-                ),
-            )),
-        }
-    }
 }
 
-fn scram_failed(e: std::io::Error) -> Fault {
-    protocol("SCRAM: the server does not prove that it knows the password").because(e)
-}
-
-fn password_message(wire: &mut Wire, password: &[u8]) -> Result<(), Fault> {
-    frontend::password_message(password, &mut wire.output)
-        .map_err(|e| Fault::new(FaultKind::Config, "`password` holds a zero byte").because(e))
-}
-
-/// Answers the list of mechanisms, with channel binding where both sides can.
-fn start_scram(
-    wire: &mut Wire,
-    password: &[u8],
-    mechanisms: &[u8],
-    binding: Option<Vec<u8>>,
-) -> Result<ScramSha256, Fault> {
-    let offered = |name: &[u8]| mechanisms.split(|b| *b == 0).any(|m| m == name);
-    let (mechanism, binding) = match binding {
-        Some(hash) if offered(b"SCRAM-SHA-256-PLUS") => {
-            ("SCRAM-SHA-256-PLUS", ChannelBinding::tls_server_end_point(hash))
-        }
-        // "we could, but you did not offer": so a man in the middle cannot remove the offer.
-        Some(_) => ("SCRAM-SHA-256", ChannelBinding::unrequested()),
-        None => ("SCRAM-SHA-256", ChannelBinding::unsupported()),
+/// Whether a server is of the kind that is wanted.
+async fn suits(session: &mut Session, host: &Host<'_>, target: Target) -> Result<(), Fault> {
+    if target == Target::Any {
+        return Ok(());
+    }
+    let sql = "SELECT pg_catalog.pg_is_in_recovery(), \
+               pg_catalog.pg_is_in_recovery() OR \
+               pg_catalog.current_setting('transaction_read_only')::bool";
+    let rows = session.query("cannot ask whether it is a standby", sql).await?;
+    let row = rows.first().ok_or_else(|| protocol("no answer"))?;
+    let (standby, read_only) = (text(row, 0) == "t", text(row, 1) == "t");
+    let (fits, what) = match target {
+        Target::Any => (true, ""),
+        Target::ReadWrite => (!read_only, "takes no writes"),
+        Target::ReadOnly => (read_only, "takes writes"),
+        Target::Primary => (!standby, "is a standby"),
+        Target::Standby | Target::PreferStandby => (standby, "is not a standby"),
     };
-    if !offered(mechanism.as_bytes()) {
-        return Err(protocol("the server offers no SASL mechanism that we know"));
+    if fits {
+        return Ok(());
     }
-    let scram = ScramSha256::new(password, binding);
-    frontend::sasl_initial_response(mechanism, scram.message(), &mut wire.output)
-        .map_err(scram_failed)?;
-    Ok(scram)
+    let message = format!("{host} {what}, which `connection.target_session_attrs` asks for");
+    Err(Fault::new(FaultKind::SourceUnavailable, message))
 }

@@ -2,14 +2,16 @@
 //! that always answers the server, a reading task that decodes, and the two halves of the
 //! connector contract. Snapshot and stream meet at the slot's consistent point, without a gap.
 //!
-//! From the socket up: `wire` (frames) → `connect` (TLS, authentication) → `session` (queries,
+//! From the socket up: `wire` (frames) → `transport` (TLS) → `auth` → `connect` → `session` (queries,
 //! COPY) and `replication` (the stream) → `stream`, `snapshot` (rows) → `driver` →
 //! [`PostgresSource`].
 
 mod assemble;
+mod auth;
 mod catalog;
 mod check;
 mod connect;
+mod connection;
 mod decide;
 mod driver;
 mod fault;
@@ -17,6 +19,7 @@ mod gathering;
 mod literal;
 mod lsn;
 mod notify;
+mod passfile;
 mod prepare;
 mod publication;
 mod pump;
@@ -31,8 +34,12 @@ mod state;
 mod stream;
 mod table;
 mod tls;
+mod transport;
 mod wire;
 
+pub use connection::{
+    ChannelBinding, Connection, KeepAlive, Method, Negotiation, Protocol, Target,
+};
 pub use notify::Notifications;
 pub use settings::{DecimalMode, Settings, Snapshot, SslMode};
 pub use snapshot::options::{Snapshots, Watermarks};

@@ -7,6 +7,7 @@ use std::time::Duration;
 use secrecy::SecretString;
 pub use wasmgate_codec::pgvalue::DecimalMode;
 
+use crate::connection::Connection;
 use crate::notify::Notifications;
 use crate::snapshot::options::Snapshots;
 
@@ -31,10 +32,13 @@ pub enum Snapshot {
 pub enum SslMode {
     /// Plain text.
     Disable,
-    /// TLS where the server offers it, without looking at its certificate.
+    /// Plain text; TLS where the server does not let us in without.
+    Allow,
+    /// TLS; plain text where the server has none or does not let us in with it.
     #[default]
     Prefer,
-    /// TLS or nothing; the certificate is checked only where a root certificate is given.
+    /// TLS or nothing. As in the modes before it, the certificate is checked only where a root
+    /// certificate is given.
     Require,
     /// TLS, and the certificate descends from a trusted root.
     VerifyCa,
@@ -64,8 +68,10 @@ pub struct Settings {
     pub snapshots: Snapshots,
     pub notifications: Notifications,
     pub sslmode: SslMode,
-    /// PEM file with trusted roots; `None`: the system's.
+    /// PEM file with trusted roots, or `system`; `None`: the system's for
+    /// [`SslMode::VerifyFull`], else none.
     pub ssl_root_cert: Option<PathBuf>,
+    pub connection: Connection,
     pub decimal: DecimalMode,
     /// Every delete is followed by a record with the same key and no value.
     pub tombstones_on_delete: bool,
@@ -102,6 +108,7 @@ impl Default for Settings {
             notifications: Notifications::default(),
             sslmode: SslMode::default(),
             ssl_root_cert: None,
+            connection: Connection::default(),
             decimal: DecimalMode::default(),
             tombstones_on_delete: true,
             skip_truncate: true,

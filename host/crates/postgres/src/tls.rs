@@ -1,58 +1,140 @@
-//! TLS in libpq's five modes, on rustls. What a mode promises is in [`SslMode`]; nothing falls
-//! back silently from `require` and above.
+//! TLS in libpq's six modes, on rustls. What a mode promises is in [`SslMode`]; nothing falls
+//! back from `require` and above.
 
+mod binding;
+mod identity;
+
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme,
 };
-use sha2::Digest as _;
 use wasmgate_model::{Fault, FaultKind};
 
-use crate::settings::{Settings, SslMode};
+pub(crate) use binding::end_point;
 
-/// The TLS configuration of a mode; `None`: plain text.
-pub(crate) fn config(settings: &Settings) -> Result<Option<Arc<ClientConfig>>, Fault> {
-    let check = match (settings.sslmode, &settings.ssl_root_cert) {
-        (SslMode::Disable, _) => return Ok(None),
-        (SslMode::Prefer, _) | (SslMode::Require, None) => Check::Nothing,
-        (SslMode::Require, Some(_)) | (SslMode::VerifyCa, _) => Check::Chain,
-        (SslMode::VerifyFull, _) => Check::ChainAndName,
-    };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let roots = match check {
-        Check::Nothing => None,
-        _ => Some(Arc::new(roots(settings)?)),
-    };
-    let webpki = roots
-        .map(|roots| {
-            WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
-                .build()
-                .map_err(|e| tls_config("the root certificates cannot be used").because(e))
-        })
-        .transpose()?;
-    let verifier = Arc::new(Verifier { check, webpki, provider: Arc::clone(&provider) });
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|e| tls_config("TLS cannot be set up").because(e))?
-        .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
-    Ok(Some(Arc::new(config)))
+use crate::connect::Failed;
+use crate::connection::{Negotiation, Protocol};
+use crate::settings::{Settings, SslMode};
+use crate::transport::Host;
+
+/// The protocol's name in TLS (PostgreSQL 17 and later look at it).
+pub(crate) const ALPN: &[u8] = b"postgresql";
+/// `ssl_root_cert` that stands for the roots of the system.
+const SYSTEM: &str = "system";
+
+/// TLS as the settings want it.
+#[derive(Debug, Clone)]
+pub(crate) struct Tls(Arc<ClientConfig>);
+
+impl Tls {
+    /// Reads the certificates; `None`: plain text only.
+    ///
+    /// # Errors
+    /// A file cannot be read or used, or the mode does not go with the roots.
+    pub(crate) fn new(settings: &Settings) -> Result<Option<Self>, Fault> {
+        if settings.sslmode == SslMode::Disable {
+            return Ok(None);
+        }
+        let check = check(settings)?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let webpki = match check {
+            Check::Nothing => None,
+            _ => Some(webpki(settings, &provider)?),
+        };
+        let verifier = Arc::new(Verifier { check, webpki, provider: Arc::clone(&provider) });
+        let versions: &[_] = match settings.connection.ssl_min_protocol {
+            Protocol::Tls12 => &[&rustls::version::TLS13, &rustls::version::TLS12],
+            Protocol::Tls13 => &[&rustls::version::TLS13],
+        };
+        let builder = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(versions)
+            .map_err(|e| tls_config("TLS cannot be set up").because(e))?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier);
+        let mut config = match identity::read(&settings.connection)? {
+            None => builder.with_no_client_auth(),
+            Some((chain, key)) => builder
+                .with_client_auth_cert(chain, key)
+                .map_err(|e| tls_config("`ssl_cert` and `ssl_key` do not fit").because(e))?,
+        };
+        if settings.connection.ssl_negotiation == Negotiation::Direct {
+            config.alpn_protocols = vec![ALPN.to_vec()];
+        }
+        Ok(Some(Self(Arc::new(config))))
+    }
+
+    pub(crate) fn config(&self) -> Arc<ClientConfig> {
+        Arc::clone(&self.0)
+    }
+}
+
+/// | sslmode | no root given | a root file | `system` |
+/// |---|---|---|---|
+/// | allow, prefer, require | nothing | chain | refused: says nothing about the server |
+/// | verify-ca | refused: needs a root | chain | refused: anybody gets such a certificate |
+/// | verify-full | system's roots, name | chain and name | chain and name |
+fn check(settings: &Settings) -> Result<Check, Fault> {
+    let is_system = settings.ssl_root_cert.as_deref() == Some(Path::new(SYSTEM));
+    match (settings.sslmode, &settings.ssl_root_cert) {
+        (SslMode::VerifyFull, _) => Ok(Check::ChainAndName),
+        (_, Some(_)) if is_system => Err(tls_config(
+            "`ssl_root_cert: system` goes with `sslmode: verify-full` only: anybody can have a \
+             certificate of a public authority",
+        )),
+        (SslMode::VerifyCa, None) => Err(tls_config(
+            "`sslmode: verify-ca` needs `ssl_root_cert`, the file with your authority's \
+             certificate; for a public authority choose verify-full",
+        )),
+        (_, Some(_)) => Ok(Check::Chain),
+        (_, None) => Ok(Check::Nothing),
+    }
+}
+
+/// What a handshake that failed means.
+pub(crate) fn refused(host: &Host<'_>, error: std::io::Error) -> Failed {
+    let message = format!("no TLS with {host}; check `sslmode` and `ssl_root_cert`");
+    // A connection that breaks during the handshake says nothing about TLS.
+    let is_tls = error.get_ref().is_some_and(|inner| inner.is::<Error>());
+    if is_tls {
+        return Failed::Tls(Fault::new(FaultKind::SourceRefused, message).because(error));
+    }
+    let broken = format!("the connection to {host} broke while TLS was agreed on");
+    Failed::Tls(Fault::new(FaultKind::SourceUnavailable, broken).because(error))
 }
 
 fn tls_config(what: &str) -> Fault {
     Fault::new(FaultKind::Config, what)
 }
 
-fn roots(settings: &Settings) -> Result<RootCertStore, Fault> {
+fn webpki(
+    settings: &Settings,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<WebPkiServerVerifier>, Fault> {
+    let roots = Arc::new(roots(settings.ssl_root_cert.as_deref())?);
+    let mut builder = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider));
+    if let Some(path) = &settings.connection.ssl_crl {
+        let refuse = |what: &str| tls_config(&format!("`ssl_crl` {}: {what}", path.display()));
+        let lists = CertificateRevocationListDer::pem_file_iter(path)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|e| refuse("cannot be read").because(e))?;
+        if lists.is_empty() {
+            return Err(refuse("holds no revocation list"));
+        }
+        builder = builder.with_crls(lists);
+    }
+    builder.build().map_err(|e| tls_config("the root certificates cannot be used").because(e))
+}
+
+fn roots(path: Option<&Path>) -> Result<RootCertStore, Fault> {
     let mut store = RootCertStore::empty();
-    let Some(path) = &settings.ssl_root_cert else {
+    let Some(path) = path.filter(|path| *path != Path::new(SYSTEM)) else {
         let found = rustls_native_certs::load_native_certs();
         store.add_parsable_certificates(found.certs);
         return Ok(store);
@@ -128,41 +210,4 @@ impl ServerCertVerifier for Verifier {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.provider.signature_verification_algorithms.supported_schemes()
     }
-}
-
-/// The `tls-server-end-point` channel binding (RFC 5929): the certificate hashed with the hash of
-/// its signature. `None` where the signature has no such hash (Ed25519).
-pub(crate) fn end_point(certificate: &[u8]) -> Option<Vec<u8>> {
-    // Certificate ::= SEQUENCE { tbsCertificate, signatureAlgorithm SEQUENCE { OID, .. }, .. }
-    let (certificate_body, _) = der(certificate)?;
-    let (_, after_tbs) = der(certificate_body)?;
-    let (algorithm, _) = der(after_tbs)?;
-    let (oid, _) = der(algorithm)?;
-    const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01];
-    const ECDSA_SHA2: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03];
-    const ECDSA_SHA1: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x01];
-    let (last, family) = oid.split_last()?;
-    match (family, last) {
-        // MD5 and SHA-1 are replaced by SHA-256.
-        (RSA, 4 | 5 | 11) | (ECDSA_SHA2, 2) => Some(sha2::Sha256::digest(certificate).to_vec()),
-        (RSA, 12) | (ECDSA_SHA2, 3) => Some(sha2::Sha384::digest(certificate).to_vec()),
-        (RSA, 13) | (ECDSA_SHA2, 4) => Some(sha2::Sha512::digest(certificate).to_vec()),
-        _ if oid == ECDSA_SHA1 => Some(sha2::Sha256::digest(certificate).to_vec()),
-        _ => None,
-    }
-}
-
-/// The content of the first DER element, and what follows it.
-fn der(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (&first, rest) = bytes.get(1..)?.split_first()?;
-    let (length, rest) = if first < 0x80 {
-        (usize::from(first), rest)
-    } else {
-        let (length, rest) = rest.split_at_checked(usize::from(first & 0x7f))?;
-        if length.len() > 4 {
-            return None;
-        }
-        (length.iter().fold(0, |n, b| n << 8 | usize::from(*b)), rest)
-    };
-    rest.split_at_checked(length)
 }

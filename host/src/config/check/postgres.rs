@@ -1,6 +1,9 @@
 //! The Postgres source: raw to the connector's settings.
 
+mod connection;
 mod snapshots;
+
+use std::path::Path;
 
 use wasmgate_postgres as postgres;
 
@@ -27,12 +30,11 @@ impl Checks<'_> {
             self.bounds(&field.member(member), name.len(), 0, POSTGRES_NAME_MAX);
         }
         let ssl_root_cert = raw.ssl_root_cert;
-        if let Some(path) = ssl_root_cert.as_ref().filter(|path| !path.is_file()) {
-            let message = format!("the file `{}` is not there", path.display());
-            self.refuse(&field.member("ssl_root_cert"), Problem::new(message));
-        }
         let snapshots = self.snapshots(&field.member("snapshots"), raw.snapshots, &raw.tables);
         let notifications = self.notifications(&field.member("notifications"), raw.notifications);
+        let root = ssl_root_cert.as_deref().filter(|path| *path != Path::new("system"));
+        self.there(&field.member("ssl_root_cert"), root);
+        self.roots(field, raw.sslmode, ssl_root_cert.as_deref());
         let heartbeat = self.time_ms(&field.member("heartbeat"), raw.heartbeat, 100, 3_600_000);
         let connect = field.member("connect_timeout");
         let status = field.member("status_interval");
@@ -51,6 +53,7 @@ impl Checks<'_> {
             notifications,
             sslmode: sslmode(raw.sslmode),
             ssl_root_cert,
+            connection: self.connection(&field.member("connection"), raw.connection, raw.sslmode),
             decimal: decimals(raw.decimals),
             tombstones_on_delete: raw.tombstones_on_delete,
             skip_truncate: raw.skip_truncate,
@@ -59,6 +62,27 @@ impl Checks<'_> {
             status_interval: self.time_ms(&status, raw.status_interval, 100, 300_000),
             read_ahead: self.size(&field.member("read_ahead"), raw.read_ahead, 64 << 10, 1 << 30),
         }))
+    }
+
+    /// Roots that a mode cannot do without, and roots that mean nothing in a mode.
+    fn roots(&mut self, field: &Field, sslmode: raw::SslMode, root: Option<&Path>) {
+        use raw::SslMode::{Disable, VerifyCa, VerifyFull};
+        let is_system = root == Some(Path::new("system"));
+        let (member, problem) = match sslmode {
+            VerifyCa if root.is_none() => (
+                "sslmode",
+                Problem::new("found `verify-ca` without `ssl_root_cert`")
+                    .help("name the file of your authority, or choose `verify-full`"),
+            ),
+            Disable | VerifyFull => return,
+            _ if is_system => (
+                "ssl_root_cert",
+                Problem::new("found `system` with a weaker `sslmode` than `verify-full`")
+                    .help("anybody can have a public certificate: choose `sslmode: verify-full`"),
+            ),
+            _ => return,
+        };
+        self.refuse(&field.member(member), problem);
     }
 
     fn tables(&mut self, field: &Field, tables: &[String]) {
@@ -89,6 +113,7 @@ fn snapshot(raw: raw::Snapshot) -> postgres::Snapshot {
 fn sslmode(raw: raw::SslMode) -> postgres::SslMode {
     match raw {
         raw::SslMode::Disable => postgres::SslMode::Disable,
+        raw::SslMode::Allow => postgres::SslMode::Allow,
         raw::SslMode::Prefer => postgres::SslMode::Prefer,
         raw::SslMode::Require => postgres::SslMode::Require,
         raw::SslMode::VerifyCa => postgres::SslMode::VerifyCa,

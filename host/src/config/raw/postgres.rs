@@ -1,6 +1,7 @@
 //! The Postgres source, as it is written. Groups of options that belong together stand in files of
 //! their own beside this one.
 
+mod connection;
 mod snapshots;
 
 use std::path::PathBuf;
@@ -8,6 +9,9 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub(crate) use self::connection::{
+    ChannelBinding, Connection, Method, Negotiation, Protocol, Target,
+};
 pub(crate) use self::snapshots::{Notifications, Snapshots};
 use crate::config::units::{Secret, Size, Time};
 
@@ -15,18 +19,20 @@ use crate::config::units::{Secret, Size, Time};
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Postgres {
-    /// Host name, address, or directory of a Unix socket (starting with `/`). Default
-    /// `127.0.0.1`.
+    /// Host name, address, or directory of a Unix socket (starting with `/`). Default `$PGHOST`,
+    /// else `127.0.0.1`.
     #[serde(default = "loopback")]
     pub(crate) host: String,
-    /// TCP port. Default 5432.
+    /// TCP port. Default `$PGPORT`, else 5432.
     #[serde(default = "postgres_port")]
     pub(crate) port: u16,
-    /// Name of the database. Required.
+    /// Name of the database. Required, unless `$PGDATABASE` says it.
     pub(crate) database: String,
-    /// User with the `REPLICATION` attribute and `SELECT` on the tables. Required.
+    /// User with the `REPLICATION` attribute and `SELECT` on the tables. Required, unless `$PGUSER`
+    /// says it.
     pub(crate) user: String,
-    /// The user's password. Default none. Write `${env:NAME}` or `${file:PATH}`.
+    /// The user's password. Default `$PGPASSWORD`, else `connection.passfile`. Write `${env:NAME}`
+    /// or `${file:PATH}`.
     pub(crate) password: Option<Secret>,
     /// First part of topic names: `<topic_prefix>.<schema>.<table>`. Required: letters, digits,
     /// `.`, `_` and `-`.
@@ -50,11 +56,17 @@ pub(crate) struct Postgres {
     /// Where it is told what snapshots do. Default: nowhere.
     #[serde(default)]
     pub(crate) notifications: Notifications,
-    /// How the connection is protected, as libpq's `sslmode`. Default `prefer`.
+    /// How the connection is protected, as libpq's `sslmode`. Default `$PGSSLMODE`, else `prefer`.
     #[serde(default)]
     pub(crate) sslmode: SslMode,
-    /// PEM file with trusted root certificates. Default: the system's.
+    /// PEM file with trusted root certificates, or `system` (with `verify-full` only). With one, the
+    /// certificate is verified in every mode, as with libpq. Default `$PGSSLROOTCERT`, else
+    /// `~/.postgresql/root.crt` where it is there, else none, which is the system's for
+    /// `verify-full`.
     pub(crate) ssl_root_cert: Option<PathBuf>,
+    /// The connection beyond that.
+    #[serde(default)]
+    pub(crate) connection: Connection,
     /// How `numeric` values are written. Default `precise`.
     #[serde(default)]
     pub(crate) decimals: Decimals,
@@ -128,15 +140,24 @@ pub(crate) enum Snapshot {
 pub(crate) enum SslMode {
     /// Plain text.
     Disable,
-    /// TLS where the server offers it, without looking at its certificate.
+    /// Plain text; TLS where the server does not let us in without.
+    Allow,
+    /// TLS; plain text, with a warning, where the server has none or refuses us with it.
     #[default]
     Prefer,
-    /// TLS or nothing.
+    /// TLS or nothing; without a root certificate nobody's certificate is looked at.
     Require,
-    /// TLS, and the certificate descends from a trusted root.
+    /// TLS, and the certificate descends from `ssl_root_cert`.
     VerifyCa,
     /// TLS, and the certificate also names the host.
     VerifyFull,
+}
+
+impl SslMode {
+    /// Whether there is no connection without TLS.
+    pub(crate) fn is_binding(self) -> bool {
+        matches!(self, Self::Require | Self::VerifyCa | Self::VerifyFull)
+    }
 }
 
 /// How `numeric` values are written (Debezium's `decimal.handling.mode`).

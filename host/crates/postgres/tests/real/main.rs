@@ -11,6 +11,8 @@
 mod access;
 mod capture;
 mod harness;
+mod mitm;
 mod parallel;
 mod restart;
 mod snapshot;
+mod tls;
