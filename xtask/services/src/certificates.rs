@@ -40,7 +40,8 @@ impl Authority {
         authority.write("index.txt", "")?;
         authority.write("crlnumber", "01\n")?;
         let text = "[ca]\ndefault_ca=own\n[own]\ndatabase=index.txt\ncrlnumber=crlnumber\n\
-                    default_md=sha256\ndefault_crl_days=2\n[v3]\nbasicConstraints=critical,CA:TRUE\n\
+                    default_md=sha256\ndefault_crl_days=2\n[v3]\n\
+                    basicConstraints=critical,CA:TRUE\n\
                     keyUsage=critical,keyCertSign,cRLSign\n[req]\ndistinguished_name=dn\n[dn]\n";
         authority.write("ca.cnf", text)?;
         let mut words = vec!["req", "-x509", "-config", "ca.cnf", "-extensions", "v3"];

@@ -2,8 +2,8 @@
 //! that always answers the server, a reading task that decodes, and the two halves of the
 //! connector contract. Snapshot and stream meet at the slot's consistent point, without a gap.
 //!
-//! From the socket up: `wire` (frames) → `transport` (TLS) → `auth` → `connect` → `session` (queries,
-//! COPY) and `replication` (the stream) → `stream`, `snapshot` (rows) → `driver` →
+//! From the socket up: `wire` (frames) → `transport` (TLS) → `auth` → `connect` → `session`
+//! (queries, COPY) and `replication` (the stream) → `stream`, `snapshot` (rows) → `driver` →
 //! [`PostgresSource`].
 
 mod assemble;

@@ -59,8 +59,8 @@ pub(crate) struct Postgres {
     /// How the connection is protected, as libpq's `sslmode`. Default `$PGSSLMODE`, else `prefer`.
     #[serde(default)]
     pub(crate) sslmode: SslMode,
-    /// PEM file with trusted root certificates, or `system` (with `verify-full` only). With one, the
-    /// certificate is verified in every mode, as with libpq. Default `$PGSSLROOTCERT`, else
+    /// PEM file with trusted root certificates, or `system` (with `verify-full` only). With one,
+    /// the certificate is verified in every mode, as with libpq. Default `$PGSSLROOTCERT`, else
     /// `~/.postgresql/root.crt` where it is there, else none, which is the system's for
     /// `verify-full`.
     pub(crate) ssl_root_cert: Option<PathBuf>,
