@@ -260,6 +260,7 @@ fn pipeline_view(status: PipelineStatus) -> PipelineView {
         name: status.name,
         state: status.state.name().to_owned(),
         reason: status.reason,
+        code: status.code.map(str::to_owned),
         source: status.source.to_owned(),
         sinks: status.sinks.into_iter().map(str::to_owned).collect(),
         phase: status.phase,

@@ -121,6 +121,9 @@ pub struct PipelineView {
     pub state: String,
     /// Why it is not simply running.
     pub reason: Option<String>,
+    /// The stable word for it, where a fault is the reason: `slot-lost`, `source-unavailable`, ...
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
     /// Kind of the source.
     pub source: String,
     /// Kinds of the sinks, in order.

@@ -45,6 +45,11 @@ pub struct SourceStatus {
     pub lag_records: AtomicI64,
     /// Bytes of log that the server keeps for us; -1 while unknown.
     pub retained_bytes: AtomicI64,
+    /// Bytes of log that may still be written before the server gives up on our place; negative
+    /// once it may do so any moment, 0 where it never does or it is unknown.
+    pub safe_bytes: AtomicI64,
+    /// How the server holds our place in its log, 0 for good to 3 for lost; -1 while unknown.
+    pub place_health: AtomicI64,
     pub snapshot_rows: AtomicU64,
     pub snapshot_done: AtomicBool,
     pub reconnects: AtomicU64,

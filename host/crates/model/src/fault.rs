@@ -101,6 +101,7 @@ impl FaultKind {
 #[derive(Debug)]
 pub struct Fault {
     pub kind: FaultKind,
+    code: Option<&'static str>,
     message: String,
     cause: Option<Box<dyn Error + Send + Sync>>,
 }
@@ -108,7 +109,7 @@ pub struct Fault {
 impl Fault {
     /// A fault. The message is a lowercase fragment without the cause's text.
     pub fn new(kind: FaultKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), cause: None }
+        Self { kind, code: None, message: message.into(), cause: None }
     }
 
     /// Adds the cause underneath.
@@ -116,6 +117,20 @@ impl Fault {
     pub fn because(mut self, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         self.cause = Some(cause.into());
         self
+    }
+
+    /// Names what happened more narrowly than its kind does: a stable word for scripts and alerts
+    /// (`slot-lost`).
+    #[must_use]
+    pub fn coded(mut self, code: &'static str) -> Self {
+        self.code = Some(code);
+        self
+    }
+
+    /// The stable word; the kind's label where none was given.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        self.code.unwrap_or(self.kind.label())
     }
 
     /// Whose doing it was.

@@ -17,6 +17,9 @@ use crate::status::State;
 /// How long a stop waits for what is in flight.
 const DRAIN: std::time::Duration = std::time::Duration::from_secs(20);
 
+/// A session that held so long was no failed try: the next pause is a short one again.
+const STEADY: std::time::Duration = std::time::Duration::from_secs(60);
+
 pub(crate) struct Engine {
     pub(crate) spec: PipelineSpec,
     pub(crate) chain: Arc<Chain>,
@@ -36,7 +39,12 @@ impl Engine {
     pub(crate) async fn run(mut self) {
         let mut backoff = Backoff::default();
         loop {
-            let next = match self.session().await {
+            let started = std::time::Instant::now();
+            let ended = self.session().await;
+            if started.elapsed() > STEADY {
+                backoff.reset();
+            }
+            let next = match ended {
                 Some(Ok(End::Completed)) => {
                     self.shared.set(State::Completed, None);
                     Next::End
@@ -113,20 +121,21 @@ impl Engine {
 
     async fn failed(&mut self, fault: Fault, backoff: &mut Backoff) -> Next {
         let reason = fault.chain();
-        self.shared.metrics.restart(fault.kind.label());
+        self.shared.metrics.restart(fault.code());
         if self.stopping() {
-            self.shared.set(State::Stopped, Some(reason));
+            self.shared.fault(State::Stopped, &fault);
             return Next::End;
         }
         let timed = fault.retry() == Retry::Timed;
         if timed {
             let pause = backoff.next(fault.kind);
             tracing::warn!(pipeline = %self.spec.name, fault = reason, ?pause, "pipeline will be opened again");
-            self.shared.set(State::Retrying, Some(reason));
+            self.shared.fault(State::Retrying, &fault);
             self.wait(Some(pause)).await
         } else {
-            tracing::error!(pipeline = %self.spec.name, fault = reason, "pipeline failed");
-            self.shared.set(State::Failed, Some(reason));
+            let code = fault.code();
+            tracing::error!(pipeline = %self.spec.name, code, fault = reason, "pipeline failed");
+            self.shared.fault(State::Failed, &fault);
             let next = self.wait(None).await;
             backoff.reset();
             next

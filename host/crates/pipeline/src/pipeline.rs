@@ -83,6 +83,7 @@ impl Pipeline {
         PipelineStatus {
             name: self.name.to_string(),
             state,
+            code: reason.is_some().then(|| self.shared.code()).flatten(),
             reason,
             source: self.source,
             sinks: self.sinks.clone(),

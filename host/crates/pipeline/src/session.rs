@@ -44,6 +44,8 @@ pub(crate) struct Shared {
     pub(crate) source: Arc<SourceStatus>,
     pub(crate) commands: Arc<Commands>,
     state: Mutex<(State, Option<String>)>,
+    /// Of the fault that the state comes from.
+    code: Mutex<Option<&'static str>>,
     pub(crate) checkpoint: Mutex<Checkpoint>,
     tracker: Mutex<Tracker>,
     sinks: Mutex<Vec<Arc<SinkHealth>>>,
@@ -70,6 +72,7 @@ impl Shared {
             source: Arc::default(),
             commands: Arc::default(),
             state: Mutex::new((State::Starting, None)),
+            code: Mutex::default(),
             checkpoint: Mutex::default(),
             tracker: Mutex::default(),
             sinks: Mutex::default(),
@@ -80,8 +83,20 @@ impl Shared {
 
     pub(crate) fn set(&self, state: State, reason: Option<String>) {
         self.metrics.running.set(i64::from(state == State::Running));
+        *self.code.lock().unwrap_or_else(PoisonError::into_inner) = None;
         *self.state.lock().unwrap_or_else(PoisonError::into_inner) = (state, reason);
         self.changed.notify_waiters();
+    }
+
+    /// A state that a fault brought about.
+    pub(crate) fn fault(&self, state: State, fault: &Fault) {
+        self.set(state, Some(fault.chain()));
+        *self.code.lock().unwrap_or_else(PoisonError::into_inner) = Some(fault.code());
+    }
+
+    /// The stable word for why the pipeline failed or is tried again.
+    pub(crate) fn code(&self) -> Option<&'static str> {
+        *self.code.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn state(&self) -> (State, Option<String>) {
@@ -167,7 +182,7 @@ impl Shared {
         if self.state().0 != State::Retrying {
             tracing::warn!(fault = reason, "trying again");
         }
-        self.set(State::Retrying, Some(reason));
+        self.fault(State::Retrying, fault);
     }
 
     /// A write went through.

@@ -108,6 +108,8 @@ pub struct PipelineStatus {
     pub state: State,
     /// Why it is not simply running.
     pub reason: Option<String>,
+    /// The stable word for it, where a fault is the reason.
+    pub code: Option<&'static str>,
     /// Kind of the source.
     pub source: &'static str,
     pub sinks: Vec<&'static str>,

@@ -41,6 +41,8 @@ pub(crate) struct Families {
     in_flight: IntGaugeVec,
     lag_seconds: GaugeVec,
     retained_bytes: IntGaugeVec,
+    safe_bytes: GaugeVec,
+    place_health: IntGaugeVec,
     running: IntGaugeVec,
     stages: stage::Families,
     checkpoint_seconds: HistogramVec,
@@ -95,6 +97,20 @@ impl Families {
                 ),
             ),
             retained_bytes: gauge("wasmgate_source_retained_bytes", "Log kept for us; -1 unknown."),
+            safe_bytes: register(
+                r,
+                GaugeVec::new(
+                    Opts::new(
+                        "wasmgate_source_safe_bytes",
+                        "Log that may be written before our place is lost; +Inf no bound.",
+                    ),
+                    p,
+                ),
+            ),
+            place_health: gauge(
+                "wasmgate_source_place_health",
+                "Our place in the log: 0 kept, 1 beyond the usual, 2 in danger, 3 lost; -1 unknown.",
+            ),
             running: gauge("wasmgate_pipeline_running", "1 while running, else 0."),
             stages: stage::Families::new(
                 histogram(
@@ -128,6 +144,8 @@ pub struct PipelineMetrics {
     pub in_flight: IntGauge,
     pub lag_seconds: Gauge,
     pub retained_bytes: IntGauge,
+    pub safe_bytes: Gauge,
+    pub place_health: IntGauge,
     pub running: IntGauge,
     pub checkpoint_seconds: Histogram,
     /// Dropped and dead-lettered in all, for the status page.
@@ -160,6 +178,8 @@ impl PipelineMetrics {
             in_flight: f.in_flight.with_label_values(p),
             lag_seconds: f.lag_seconds.with_label_values(p),
             retained_bytes: f.retained_bytes.with_label_values(p),
+            safe_bytes: f.safe_bytes.with_label_values(p),
+            place_health: f.place_health.with_label_values(p),
             running: f.running.with_label_values(p),
             checkpoint_seconds: f.checkpoint_seconds.with_label_values(p),
             dropped_all: unlisted("dropped"),

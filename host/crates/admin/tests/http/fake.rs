@@ -34,6 +34,7 @@ fn pipeline() -> PipelineView {
         name: "orders".into(),
         state: "running".into(),
         reason: None,
+        code: None,
         source: "file".into(),
         sinks: vec!["file".into()],
         phase: "reading".into(),

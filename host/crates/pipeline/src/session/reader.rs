@@ -102,6 +102,9 @@ impl LaneQueues {
         let lag_ms = source.lag_ms.load(Ordering::Relaxed);
         metrics.lag_seconds.set(if lag_ms < 0 { -1.0 } else { lag_ms as f64 / 1000.0 });
         metrics.retained_bytes.set(source.retained_bytes.load(Ordering::Relaxed));
+        let safe = source.safe_bytes.load(Ordering::Relaxed);
+        metrics.safe_bytes.set(if safe == 0 { f64::INFINITY } else { safe as f64 });
+        metrics.place_health.set(source.place_health.load(Ordering::Relaxed));
     }
 
     async fn deliver(&self, delivery: Delivery) -> bool {
