@@ -53,6 +53,7 @@ impl Families {
         let counter = |name: &str, help: &str, labels: &[&str]| {
             register(r, IntCounterVec::new(Opts::new(name, help), labels))
         };
+        let float = |name, help| register(r, GaugeVec::new(Opts::new(name, help), p));
         let gauge = |name: &str, help: &str| {
             register(r, IntGaugeVec::new(Opts::new(name, help), &["pipeline"]))
         };
@@ -86,26 +87,14 @@ impl Families {
             swaps: counter("wasmgate_module_swaps_total", "Modules swapped.", p),
             checkpoints: counter("wasmgate_checkpoints_total", "Checkpoints written.", p),
             in_flight: gauge("wasmgate_in_flight_records", "Records read and not settled."),
-            lag_seconds: register(
-                r,
-                GaugeVec::new(
-                    Opts::new(
-                        "wasmgate_source_lag_seconds",
-                        "Event time to hand-over; -1 unknown.",
-                    ),
-                    p,
-                ),
+            lag_seconds: float(
+                "wasmgate_source_lag_seconds",
+                "Event time to hand-over; -1 unknown.",
             ),
             retained_bytes: gauge("wasmgate_source_retained_bytes", "Log kept for us; -1 unknown."),
-            safe_bytes: register(
-                r,
-                GaugeVec::new(
-                    Opts::new(
-                        "wasmgate_source_safe_bytes",
-                        "Log that may be written before our place is lost; +Inf no bound.",
-                    ),
-                    p,
-                ),
+            safe_bytes: float(
+                "wasmgate_source_safe_bytes",
+                "Log that may be written before our place is lost; +Inf no bound.",
             ),
             place_health: gauge(
                 "wasmgate_source_place_health",
