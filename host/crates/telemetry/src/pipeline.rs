@@ -53,7 +53,7 @@ impl Families {
         let counter = |name: &str, help: &str, labels: &[&str]| {
             register(r, IntCounterVec::new(Opts::new(name, help), labels))
         };
-        let float = |name, help| register(r, GaugeVec::new(Opts::new(name, help), p));
+        let float = |name, help| register(r, GaugeVec::new(Opts::new(name, help), &["pipeline"]));
         let gauge = |name: &str, help: &str| {
             register(r, IntGaugeVec::new(Opts::new(name, help), &["pipeline"]))
         };
