@@ -2,6 +2,7 @@
 //! world, or that refuses its configuration is a problem of the configuration, shown where it is
 //! named.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use regex::Regex;
@@ -133,6 +134,8 @@ fn refused(field: &Field, fault: &Fault) -> Misplaced {
 /// What pipelines share.
 pub(crate) struct Shared<'a> {
     pub(crate) store: Arc<dyn CheckpointStore>,
+    /// Directory of what sources keep, with one directory in it for each pipeline.
+    pub(crate) sources: PathBuf,
     pub(crate) telemetry: &'a Telemetry,
 }
 
@@ -155,7 +158,7 @@ pub(crate) fn spec(
     });
     Ok(PipelineSpec {
         name: settings.name.as_str().into(),
-        source: connectors::source(&settings.source)?,
+        source: connectors::source(&settings.source, &shared.sources.join(&settings.name))?,
         stages: chain.stages.clone(),
         guards: settings.transforms.iter().map(|transform| transform.guard).collect(),
         sinks: sinks.collect::<Result<_, Fault>>()?,

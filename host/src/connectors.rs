@@ -1,6 +1,7 @@
 //! The one place that names every connector: checked settings become sources and sinks. What a
 //! connector refuses, checking the configuration refused before.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use wasmgate_connector::{DeadLetterConnector, SinkConnector, Source};
@@ -13,9 +14,14 @@ use wasmgate_postgres::PostgresSource;
 
 use crate::config::checked;
 
-pub(crate) fn source(settings: &checked::Source) -> Result<Arc<dyn Source>, Fault> {
+/// `dir` is the pipeline's own directory for what a source keeps on disk; sources make it.
+pub(crate) fn source(settings: &checked::Source, dir: &Path) -> Result<Arc<dyn Source>, Fault> {
     Ok(match settings {
-        checked::Source::Postgres(settings) => Arc::new(PostgresSource::new((**settings).clone())),
+        checked::Source::Postgres(settings) => {
+            let mut settings = (**settings).clone();
+            settings.stream.dir = Some(dir.join("transactions"));
+            Arc::new(PostgresSource::new(settings))
+        }
         checked::Source::Kafka(settings) => Arc::new(KafkaSource::new(settings.clone())?),
         checked::Source::File(settings) => Arc::new(FileSource::new(settings.clone())),
         checked::Source::Sample(settings) => Arc::new(SampleSource::new(settings.clone())),

@@ -150,7 +150,8 @@ async fn serve(parts: Parts, until_complete: bool) -> Result<(), Failure> {
 }
 
 fn start(parts: &Parts, telemetry: &Telemetry) -> Result<Vec<Arc<Pipeline>>, Failure> {
-    let shared = Shared { store: Arc::clone(&parts.store), telemetry };
+    let sources = parts.config.data_dir.join("sources");
+    let shared = Shared { store: Arc::clone(&parts.store), sources, telemetry };
     let mut pipelines = Vec::new();
     for (settings, chain) in parts.config.pipelines.iter().zip(&parts.chains) {
         let spec = assemble::spec(settings, chain, &shared);

@@ -86,7 +86,8 @@ async fn look(config: &checked::Config) -> Result<(), Failure> {
     let mut broken = Vec::new();
     for pipeline in &config.pipelines {
         let field = format!("pipelines.{}", pipeline.name);
-        let source = connectors::source(&pipeline.source)?;
+        let dir = config.data_dir.join("sources").join(&pipeline.name);
+        let source = connectors::source(&pipeline.source, &dir)?;
         let at = format!("{field}.source.{}", source.kind());
         report(&at, source.check().await, &mut broken)?;
         for (index, sink) in pipeline.sinks.iter().enumerate() {

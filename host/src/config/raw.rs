@@ -16,6 +16,7 @@ pub(crate) use postgres::{
     ChannelBinding, Connection, Decimals, Method, Negotiation, Postgres, Protocol, Snapshot,
     SslMode, Target,
 };
+pub(crate) use postgres::{InProgress, Origin, Stream};
 pub(crate) use postgres::{Notifications, Snapshots};
 pub(crate) use sink::{Compression, DeadLetters, FileSink, KafkaSink, Sink};
 pub(crate) use source::{

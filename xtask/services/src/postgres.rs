@@ -6,6 +6,7 @@
 
 mod binaries;
 mod release;
+mod session;
 
 use std::ffi::OsStr;
 use std::io::Write as _;
@@ -16,6 +17,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use binaries::{Binaries, run, text_of};
 pub use release::Release;
+pub use session::Session;
 
 use crate::certificates::Pair;
 

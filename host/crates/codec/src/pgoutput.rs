@@ -1,13 +1,16 @@
-//! The messages of the pgoutput plugin, protocol version 1, as views into the received bytes.
+//! The messages of the pgoutput plugin as views into the received bytes: version 1 here, what
+//! later versions add in `control`.
 //!
 //! [`decode`] checks a whole message, so that everything it gives out is infallible afterwards:
 //! tuples are walked once to check them and once more by whoever reads their values.
 //! Source of the layout: PostgreSQL manual, "Logical Replication Message Formats".
 
+mod control;
 mod wire;
 
 use std::fmt;
 
+pub use control::{Control, Prepared, decode_control, decode_streamed, streamed_xid};
 use wire::Wire;
 
 /// Microseconds between 1970-01-01 and 2000-01-01, where Postgres starts to count.
@@ -176,7 +179,13 @@ pub fn decode(bytes: &[u8]) -> Result<Message<'_>, DecodeError> {
 }
 
 fn message<'a>(wire: &mut Wire<'a>) -> Result<Message<'a>, &'static str> {
-    Ok(match wire.u8()? {
+    let tag = wire.u8()?;
+    message_after(tag, wire)
+}
+
+/// What follows the tag.
+fn message_after<'a>(tag: u8, wire: &mut Wire<'a>) -> Result<Message<'a>, &'static str> {
+    Ok(match tag {
         b'I' => {
             let relation = wire.u32()?;
             wire.expect(b'N', "a new tuple ('N')")?;

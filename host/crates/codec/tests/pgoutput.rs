@@ -3,7 +3,10 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use proptest::prelude::*;
-use wasmgate_codec::pgoutput::{Message, OldKind, Tuple, TupleValue, decode};
+use wasmgate_codec::pgoutput::{
+    Control, Message, OldKind, Prepared, Tuple, TupleValue, decode, decode_control,
+    decode_streamed, streamed_xid,
+};
 
 fn captured() -> Vec<Vec<u8>> {
     let lines = include_str!("pgoutput_capture.hex").lines();
@@ -182,6 +185,7 @@ fn errors_name_tag_place_and_what_was_expected() {
 }
 
 fn walk(bytes: &[u8]) {
+    drop((decode_control(bytes), decode_streamed(bytes), streamed_xid(bytes)));
     if let Ok(message) = decode(bytes) {
         // only unknown flag bits get lost on the way
         assert_eq!(encode(&message).len(), bytes.len());
@@ -201,5 +205,74 @@ proptest! {
         let at = at % bytes.len();
         bytes[at] = byte;
         walk(&bytes);
+    }
+}
+
+/// A change as it stands inside a piece of a running transaction.
+fn streamed(message: &[u8], xid: u32) -> Vec<u8> {
+    let mut bytes = vec![message[0]];
+    if message[0] != b'O' {
+        bytes.extend(xid.to_be_bytes());
+    }
+    bytes.extend(&message[1..]);
+    bytes
+}
+
+#[test]
+fn changes_of_running_transactions_carry_their_number() {
+    for message in captured() {
+        if b"BC".contains(&message[0]) {
+            continue;
+        }
+        let bytes = streamed(&message, 77);
+        assert_eq!(decode_streamed(&bytes).unwrap(), decode(&message).unwrap());
+        assert_eq!(streamed_xid(&bytes).unwrap(), (message[0] != b'O').then_some(77));
+        for end in 0..bytes.len() {
+            assert!(decode_streamed(&bytes[..end]).is_err(), "{end} of {}", bytes.len());
+        }
+    }
+}
+
+#[test]
+fn pieces_of_transactions_begin_end_and_are_decided() {
+    let (time, xid) = (postgres_us(1_700_000_000_000_000), 9_u32.to_be_bytes());
+    let lsn = |n: u64| n.to_be_bytes();
+    let bytes = |tag: u8, parts: &[&[u8]]| [&[tag][..], &parts.concat()].concat();
+    let prepared = Prepared { xid: 9, prepare_lsn: 1, end_lsn: 2, gid: "g" };
+    let body: [&[u8]; 5] = [&lsn(1), &lsn(2), &time, &xid, b"g\0"];
+    let flagged: Vec<&[u8]> = [&b"\0"[..]].into_iter().chain(body).collect();
+    let (commit_lsn, end_lsn, commit_us) = (1, 2, 1_700_000_000_000_000);
+    let abort = Control::StreamAbort { xid: 9, sub_xid: 8 };
+    let sub = 8_u32.to_be_bytes();
+    let cases = [
+        (bytes(b'S', &[&xid, b"\x01"]), Control::StreamStart { xid: 9, first: true }),
+        (bytes(b'E', &[]), Control::StreamStop),
+        (
+            bytes(b'c', &[&xid, b"\0", &lsn(1), &lsn(2), &time]),
+            Control::StreamCommit { xid: 9, commit_lsn, end_lsn, commit_us },
+        ),
+        (bytes(b'A', &[&xid, &sub]), abort),
+        (bytes(b'A', &[&xid, &sub, &lsn(5), &time]), abort),
+        (bytes(b'b', &body), Control::BeginPrepare(prepared)),
+        (bytes(b'P', &flagged), Control::Prepare(prepared)),
+        (bytes(b'p', &flagged), Control::StreamPrepare(prepared)),
+        (
+            bytes(b'K', &flagged),
+            Control::CommitPrepared { xid: 9, commit_lsn, end_lsn, commit_us, gid: "g" },
+        ),
+        (
+            bytes(b'r', &[b"\0", &lsn(1), &lsn(2), &time, &time, &xid, b"g\0"]),
+            Control::RollbackPrepared { xid: 9, end_lsn: 2, gid: "g" },
+        ),
+    ];
+    for (bytes, want) in cases {
+        assert_eq!(decode_control(&bytes).unwrap(), Some(want));
+        let short = &bytes[..bytes.len() - 1];
+        assert!(short.is_empty() || decode_control(short).is_err(), "{want:?} cut short");
+        let long = [&bytes[..], b"\0"].concat();
+        assert!(decode_control(&long).is_err(), "{want:?} and more");
+    }
+    for message in captured() {
+        assert_eq!(decode_control(&message).unwrap(), None);
     }
 }

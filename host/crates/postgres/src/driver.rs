@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use postgres_protocol::escape::escape_literal;
 use tokio::sync::mpsc;
 use wasmgate_connector::{SourceContext, SourceEvent, SourceStatus};
 use wasmgate_model::{Fault, FaultKind, Position};
@@ -13,9 +12,9 @@ use wasmgate_model::{Fault, FaultKind, Position};
 use crate::assemble::{Assembler, partition};
 use crate::catalog::quote;
 use crate::connect::{Connector, Purpose};
-use crate::lsn::Lsn;
 use crate::notify::{About, Notifier};
 use crate::prepare::{Prepared, Start};
+use crate::protocol::Protocol;
 use crate::pump::Pump;
 use crate::replication::{Closing, Confirmed, Pace, Receiver};
 use crate::session::{Session, number};
@@ -25,6 +24,7 @@ use crate::snapshot::{self, Copy, Events, Export, Planner, hand_over};
 use crate::state::State;
 use crate::stream::{Stream, wanted};
 use crate::table::Naming;
+use crate::transactions::Transactions;
 use crate::wire::READ;
 
 /// What the reading task needs beside the prepared server.
@@ -131,13 +131,22 @@ impl Driver {
         let Self { settings, connector, context, events, confirmed, closing } = self;
         context.status.phase("streaming");
         let Prepared { mut replication, catalog, tables, .. } = prepared;
-        let pace = pace(&mut replication, &settings).await?;
-        let wire = replication.replicate(&start_command(&settings, at)).await?;
+        let server = Server::ask(&mut replication, &settings).await?;
+        let protocol = Protocol::choose(&settings.stream, server.version)?;
+        let dir = settings.stream.dir.clone();
+        let limits = settings.stream.limits;
+        let mut transactions = Transactions::new(dir, limits, Arc::clone(&confirmed))?;
+        if settings.stream.two_phase {
+            transactions.resume_prepared(at.major);
+        }
+        let wire = replication.replicate(&protocol.start(&settings, at)).await?;
         confirmed.advance(at.major);
+        let pace = server.pace;
         let (sender, chunks) = mpsc::channel((settings.read_ahead / READ).max(1));
         tokio::spawn(Receiver::new(wire, connector.who, sender, confirmed, closing, pace).run());
         let wanted = wanted(&tables, &settings);
-        let stream = Stream::new(Arc::clone(&settings), naming(&settings), catalog, wanted, at);
+        let naming = naming(&settings);
+        let stream = Stream::new(Arc::clone(&settings), naming, catalog, wanted, at, transactions);
         Pump { settings, status: context.status, events, chunks, stream, out }.run().await
     }
 }
@@ -150,24 +159,25 @@ fn naming(settings: &Settings) -> Naming {
     }
 }
 
-/// The server cuts us off after its `wal_sender_timeout` without a word: it hears of us three
-/// times as often.
-async fn pace(replication: &mut Session, settings: &Settings) -> Result<Pace, Fault> {
-    let sql = "SELECT setting FROM pg_catalog.pg_settings WHERE name = 'wal_sender_timeout'";
-    let rows = replication.query("cannot read wal_sender_timeout", sql).await?;
-    let timeout = rows.first().map_or(0, |row| number::<u64>(row, 0));
-    let bound = Duration::from_millis(timeout / 3);
-    let status =
-        if timeout == 0 { settings.status_interval } else { settings.status_interval.min(bound) };
-    let ask = settings.heartbeat.unwrap_or(settings.status_interval);
-    Ok(Pace { status: status.max(Duration::from_millis(10)), ask })
+/// What the stream has to know of the server.
+struct Server {
+    version: u32,
+    pace: Pace,
 }
 
-fn start_command(settings: &Settings, at: Position) -> String {
-    let publication = escape_literal(&quote(&settings.publication));
-    format!(
-        "START_REPLICATION SLOT {} LOGICAL {} (proto_version '1', publication_names {publication})",
-        quote(&settings.slot),
-        Lsn(at.major),
-    )
+impl Server {
+    /// The server cuts us off after its `wal_sender_timeout` without a word: it hears of us three
+    /// times as often.
+    async fn ask(replication: &mut Session, settings: &Settings) -> Result<Self, Fault> {
+        let sql = "SELECT setting, current_setting('server_version_num') \
+                   FROM pg_catalog.pg_settings WHERE name = 'wal_sender_timeout'";
+        let rows = replication.query("cannot read the server's settings", sql).await?;
+        let timeout = rows.first().map_or(0, |row| number::<u64>(row, 0));
+        let version = rows.first().map_or(0, |row| number(row, 1));
+        let bound = Duration::from_millis(timeout / 3);
+        let status = settings.status_interval;
+        let status = if timeout == 0 { status } else { status.min(bound) };
+        let ask = settings.heartbeat.unwrap_or(settings.status_interval);
+        Ok(Self { version, pace: Pace { status: status.max(Duration::from_millis(10)), ask } })
+    }
 }

@@ -19,6 +19,7 @@ use crate::session::number;
 use crate::settings::Settings;
 use crate::snapshot::{Events, hand_over};
 use crate::stream::Stream;
+use crate::transactions::Decided;
 use crate::wire::bodies;
 
 /// How often the server is asked how much log it keeps for us.
@@ -77,14 +78,34 @@ impl Pump {
 
     async fn take(&mut self, run: Bytes) -> Result<(), Fault> {
         for body in bodies(&run) {
-            self.stream.message(body, &mut self.out).await?;
-            if self.out.is_full() {
-                hand_over(&mut self.out, &self.events).await?;
-                self.tell_lag();
+            if let Some(decided) = self.stream.message(body, &mut self.out).await? {
+                self.replay(*decided).await?;
             }
+            self.hand_over_full().await?;
         }
         if !self.out.has_rows() && !self.stream.in_transaction() {
             self.status.lag_ms.store(0, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Turns a transaction that was sent before it was decided into records. The socket is
+    /// answered meanwhile, however long it takes.
+    async fn replay(&mut self, mut decided: Decided) -> Result<(), Fault> {
+        self.stream.begin_decided(&decided, &self.out);
+        let streamed = decided.records.streamed;
+        while let Some(kept) = decided.records.next()? {
+            self.stream.replay(kept, streamed, &mut self.out).await?;
+            self.hand_over_full().await?;
+        }
+        self.stream.end_decided(decided.end_lsn, &mut self.out);
+        Ok(())
+    }
+
+    async fn hand_over_full(&mut self) -> Result<(), Fault> {
+        if self.out.is_full() {
+            hand_over(&mut self.out, &self.events).await?;
+            self.tell_lag();
         }
         Ok(())
     }

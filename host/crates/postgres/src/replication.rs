@@ -28,17 +28,32 @@ const TICK: Duration = Duration::from_secs(1);
 pub(crate) type Chunk = Result<Bytes, Fault>;
 
 /// What is settled and may be told to the server.
-#[derive(Debug, Default)]
-pub(crate) struct Confirmed(AtomicU64);
+#[derive(Debug)]
+pub(crate) struct Confirmed {
+    settled: AtomicU64,
+    /// Nothing behind this place may be told.
+    held: AtomicU64,
+}
+
+impl Default for Confirmed {
+    fn default() -> Self {
+        Self { settled: AtomicU64::new(0), held: AtomicU64::new(u64::MAX) }
+    }
+}
 
 impl Confirmed {
     /// Moves forward only.
     pub(crate) fn advance(&self, lsn: u64) {
-        self.0.fetch_max(lsn, Ordering::AcqRel);
+        self.settled.fetch_max(lsn, Ordering::AcqRel);
     }
 
-    fn get(&self) -> u64 {
-        self.0.load(Ordering::Acquire)
+    /// What lies behind `lsn` is needed again after a restart, whatever is settled.
+    pub(crate) fn hold(&self, lsn: Option<u64>) {
+        self.held.store(lsn.unwrap_or(u64::MAX), Ordering::Release);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.settled.load(Ordering::Acquire).min(self.held.load(Ordering::Acquire))
     }
 }
 

@@ -10,6 +10,7 @@ pub use wasmgate_codec::pgvalue::DecimalMode;
 use crate::connection::Connection;
 use crate::notify::Notifications;
 use crate::snapshot::options::Snapshots;
+use crate::streaming::Streaming;
 
 /// When the existing rows of the tables are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -87,6 +88,7 @@ pub struct Settings {
     pub status_interval: Duration,
     /// Bytes of the stream that are read ahead of the decoder.
     pub read_ahead: usize,
+    pub stream: Streaming,
 }
 
 impl Default for Settings {
@@ -116,6 +118,7 @@ impl Default for Settings {
             connect_timeout: Duration::from_secs(10),
             status_interval: Duration::from_secs(10),
             read_ahead: 8 << 20,
+            stream: Streaming::default(),
         }
     }
 }

@@ -10,7 +10,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use wasmgate_codec::json::write_int;
-use wasmgate_codec::pgoutput::{Message, OldKind, Relation, Tuple, decode};
+use wasmgate_codec::pgoutput::{
+    DecodeError, Message, OldKind, Relation, Tuple, decode, decode_control, decode_streamed,
+};
 use wasmgate_model::{Fault, FaultKind, Op, Position};
 
 use crate::assemble::Assembler;
@@ -18,7 +20,9 @@ use crate::catalog::{Catalog, Published, TableName};
 use crate::replication::number;
 use crate::rows::{Origin, push_delete, push_new, push_truncate, push_updated};
 use crate::settings::Settings;
+use crate::streaming::Origins;
 use crate::table::{Naming, Table, described};
+use crate::transactions::{Decided, Kept, Step, Transactions};
 
 /// XLogData: letter, start, end, clock.
 const XLOG_HEADER: usize = 25;
@@ -41,8 +45,13 @@ pub(crate) struct Stream {
     settings: Arc<Settings>,
     naming: Naming,
     catalog: Catalog,
-    /// `None`: not one of our tables.
-    tables: HashMap<u32, Option<Table>>,
+    tables: HashMap<u32, Known>,
+    /// Tables as a transaction describes them that was sent before it was decided; while it is
+    /// replayed they go first.
+    replayed: Option<HashMap<u32, Known>>,
+    transactions: Transactions,
+    /// Messages received, to tell what was described last.
+    received: u64,
     /// Ours, where the settings name them.
     wanted: Option<Vec<TableName>>,
     /// Where reading goes on.
@@ -54,6 +63,24 @@ pub(crate) struct Stream {
     /// Time of the last commit read, microseconds since 1970.
     pub last_commit_us: Option<i64>,
     truncates_skipped: u64,
+}
+
+/// A relation as it was described.
+#[derive(Clone)]
+struct Known {
+    /// `None`: not one of our tables.
+    table: Option<Table>,
+    /// Number of the message that described it.
+    number: u64,
+}
+
+/// A message and where it stands.
+struct Placed<'a> {
+    message: Message<'a>,
+    lsn: u64,
+    /// Among the messages of the connection.
+    number: u64,
+    bytes: usize,
 }
 
 /// What a change does.
@@ -82,12 +109,16 @@ impl Stream {
         catalog: Catalog,
         wanted: Option<Vec<TableName>>,
         resume: Position,
+        transactions: Transactions,
     ) -> Self {
         Self {
             settings,
             naming,
             catalog,
             tables: HashMap::new(),
+            replayed: None,
+            transactions,
+            received: 0,
             wanted,
             resume,
             transaction: None,
@@ -108,48 +139,122 @@ impl Stream {
         self.transaction.is_some()
     }
 
-    /// Takes the body of one CopyData message.
-    pub(crate) async fn message(&mut self, body: &[u8], out: &mut Assembler) -> Result<(), Fault> {
+    /// Takes the body of one CopyData message. `Some`: it decided a transaction that was sent
+    /// before; [`Stream::begin_decided`] comes next.
+    pub(crate) async fn message(
+        &mut self,
+        body: &[u8],
+        out: &mut Assembler,
+    ) -> Result<Option<Box<Decided>>, Fault> {
         match body.first() {
             Some(b'w') => {}
             Some(b'k') => {
                 // Everything before it was sent: what we were not sent is not for us.
                 if self.transaction.is_none() {
+                    self.transactions.reached(number(body, 1));
                     out.reached(Position::new(number(body, 1), 0));
                 }
-                return Ok(());
+                return Ok(None);
             }
             _ => return Err(protocol("an unknown message in the stream")),
         }
         let lsn = number(body, 1);
         let payload = body.get(XLOG_HEADER..).unwrap_or(&[]);
-        let message = decode(payload).map_err(|e| protocol("cannot read a change").because(e))?;
+        self.received += 1;
+        if let Some(control) = decode_control(payload).map_err(unreadable)? {
+            return Ok(match self.transactions.control(control)? {
+                Step::Taken => None,
+                Step::Decided(decided) => Some(decided),
+            });
+        }
+        if self.transactions.is_receiving() {
+            self.transactions.keep(lsn, self.received, payload)?;
+            // The server takes what it described in a prepared transaction for known at once, what
+            // it described in a streamed one only when that commits.
+            if !self.transactions.is_streamed()
+                && let Message::Relation(relation) = decode(payload).map_err(unreadable)?
+            {
+                self.relation(&relation, self.received).await?;
+            }
+            return Ok(None);
+        }
+        let message = decode(payload).map_err(unreadable)?;
+        let (number, bytes) = (self.received, body.len());
+        self.apply(Placed { message, lsn, number, bytes }, out).await?;
+        Ok(None)
+    }
+
+    /// Starts to replay a transaction that was sent before it was decided.
+    pub(crate) fn begin_decided(&mut self, decided: &Decided, out: &Assembler) {
+        let Decided { commit_lsn, commit_us, xid, .. } = *decided;
+        self.replayed = Some(HashMap::new());
+        self.begin(commit_lsn, commit_us, xid, out.numbered(commit_lsn));
+    }
+
+    /// Takes its next change.
+    pub(crate) async fn replay(
+        &mut self,
+        kept: Kept<'_>,
+        streamed: bool,
+        out: &mut Assembler,
+    ) -> Result<(), Fault> {
+        let Kept { lsn, number, payload } = kept;
+        let message = if streamed { decode_streamed(payload) } else { decode(payload) };
+        let message = message.map_err(unreadable)?;
+        let bytes = payload.len() + XLOG_HEADER;
+        self.apply(Placed { message, lsn, number, bytes }, out).await
+    }
+
+    /// Ends it. What it described is in force from now on, unless the table was described again
+    /// while the transaction ran.
+    pub(crate) fn end_decided(&mut self, end_lsn: u64, out: &mut Assembler) {
+        for (relation, known) in self.replayed.take().into_iter().flatten() {
+            let newer = self.tables.get(&relation).is_some_and(|k| k.number > known.number);
+            if !newer {
+                self.tables.insert(relation, known);
+            }
+        }
+        self.commit(end_lsn, out);
+    }
+
+    async fn apply(&mut self, placed: Placed<'_>, out: &mut Assembler) -> Result<(), Fault> {
+        let Placed { message, lsn, number, bytes } = placed;
         match message {
             Message::Begin { final_lsn, commit_us, xid } => {
                 self.begin(final_lsn, commit_us, xid, out.numbered(final_lsn));
             }
             Message::Commit { end_lsn, .. } => self.commit(end_lsn, out),
-            Message::Relation(relation) => self.relation(&relation).await?,
+            Message::Relation(relation) => self.relation(&relation, number).await?,
             Message::Insert { relation, new } => {
-                self.change(relation, &Change::Insert(new), lsn, body.len(), out)?;
+                self.change(relation, &Change::Insert(new), lsn, bytes, out)?;
             }
             Message::Update { relation, old, new } => {
-                self.change(relation, &Change::Update(old, new), lsn, body.len(), out)?;
+                self.change(relation, &Change::Update(old, new), lsn, bytes, out)?;
             }
             Message::Delete { relation, kind, old } => {
-                self.change(relation, &Change::Delete(kind, old), lsn, body.len(), out)?;
+                self.change(relation, &Change::Delete(kind, old), lsn, bytes, out)?;
             }
             Message::Truncate { relations, .. } => {
                 for relation in relations {
-                    self.change(relation, &Change::Truncate, lsn, body.len(), out)?;
+                    self.change(relation, &Change::Truncate, lsn, bytes, out)?;
                 }
             }
             Message::Origin { lsn, name } => {
+                let leave_out = self.settings.stream.origins == Origins::None;
                 if let Some(transaction) = &mut self.transaction {
                     transaction.origin = Some((name.to_owned(), lsn));
+                    if leave_out {
+                        // Its changes are numbered and not delivered.
+                        transaction.settled = u64::MAX;
+                    }
                 }
             }
-            Message::Type { .. } | Message::Logical { .. } => {}
+            Message::Logical { prefix, .. } => {
+                if self.settings.stream.messages.wants(prefix) {
+                    tracing::trace!("a logical message");
+                }
+            }
+            Message::Type { .. } => {}
         }
         Ok(())
     }
@@ -173,18 +278,19 @@ impl Stream {
         write_int(transaction.commit_lsn as i64, &mut self.last_commit);
         self.last_commit.push(b'"');
         self.last_commit_us = Some(transaction.commit_us);
+        self.transactions.reached(end_lsn);
         out.reached(Position::new(end_lsn, 0));
     }
 
     /// A table is new or was altered.
-    async fn relation(&mut self, relation: &Relation<'_>) -> Result<(), Fault> {
+    async fn relation(&mut self, relation: &Relation<'_>, number: u64) -> Result<(), Fault> {
         let schema = match relation.namespace {
             "" => "pg_catalog",
             name => name,
         };
         let name = TableName { schema: schema.into(), table: relation.name.into() };
         if self.wanted.as_ref().is_some_and(|wanted| !wanted.contains(&name)) {
-            self.tables.insert(relation.id, None);
+            self.describe(relation.id, Known { table: None, number });
             return Ok(());
         }
         if let Some(transaction) = &self.transaction {
@@ -192,11 +298,15 @@ impl Stream {
         }
         let types: Vec<u32> = relation.columns.iter().map(|c| c.type_oid).collect();
         let info = self.catalog.table(relation.id, &types).await?;
-        let before = self.tables.get(&relation.id).and_then(Option::as_ref);
-        let before = before.filter(|t| t.name == name);
+        let before = known(&self.replayed, &self.tables, relation.id);
+        let before = before.and_then(|k| k.table.as_ref()).filter(|t| t.name == name);
         let table = self.naming.table(name, &described(relation), &info, before);
-        self.tables.insert(relation.id, Some(table));
+        self.describe(relation.id, Known { table: Some(table), number });
         Ok(())
+    }
+
+    fn describe(&mut self, relation: u32, known: Known) {
+        self.replayed.as_mut().unwrap_or(&mut self.tables).insert(relation, known);
     }
 
     fn change(
@@ -216,7 +326,7 @@ impl Stream {
         if at.minor <= transaction.settled {
             return Ok(());
         }
-        let Some(table) = self.tables.get(&relation) else {
+        let Some(Known { table, .. }) = known(&self.replayed, &self.tables, relation) else {
             return Err(protocol(format!(
                 "a change of relation {relation}, which was not described"
             )));
@@ -260,6 +370,19 @@ impl Stream {
         out.appended(rows, bytes, end);
         Ok(())
     }
+}
+
+fn known<'t>(
+    replayed: &'t Option<HashMap<u32, Known>>,
+    tables: &'t HashMap<u32, Known>,
+    relation: u32,
+) -> Option<&'t Known> {
+    let replayed = replayed.as_ref().and_then(|tables| tables.get(&relation));
+    replayed.or_else(|| tables.get(&relation))
+}
+
+fn unreadable(error: DecodeError) -> Fault {
+    protocol("cannot read a change").because(error)
 }
 
 /// `["last commit","lsn"]`, Debezium's order of changes.

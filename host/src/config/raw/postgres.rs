@@ -3,6 +3,7 @@
 
 mod connection;
 mod snapshots;
+mod stream;
 
 use std::path::PathBuf;
 
@@ -13,6 +14,7 @@ pub(crate) use self::connection::{
     ChannelBinding, Connection, Method, Negotiation, Protocol, Target,
 };
 pub(crate) use self::snapshots::{Notifications, Snapshots};
+pub(crate) use self::stream::{InProgress, Origin, Stream};
 use crate::config::units::{Secret, Size, Time};
 
 /// Changes of Postgres tables.
@@ -90,6 +92,9 @@ pub(crate) struct Postgres {
     /// Bytes read ahead of the decoder. Default `8MiB`, from `64KiB` to `1GiB`.
     #[serde(default = "eight_mebibytes")]
     pub(crate) read_ahead: Size,
+    /// How the stream is read.
+    #[serde(default)]
+    pub(crate) stream: Stream,
 }
 
 fn loopback() -> String {

@@ -13,7 +13,7 @@ use wasmgate_connector::{
 };
 use wasmgate_model::{Batch, Checkpoint, Delivery, Delta, Fault, Op, Position};
 use wasmgate_postgres::{PostgresSource, Settings};
-use wasmgate_services::postgres::{Options, Postgres, missing};
+use wasmgate_services::postgres::{Options, Postgres, Session, missing};
 
 /// Nothing here takes a tenth of it on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -36,7 +36,17 @@ fn options() -> Options {
     ];
     Options {
         // A keep-alive that is not answered in a second shows in every test.
-        settings: vec![("wal_sender_timeout".into(), "1s".into())],
+        // Whatever is larger than the least memory is sent while it runs.
+        settings: [
+            ("wal_sender_timeout", "1s"),
+            ("logical_decoding_work_mem", "64kB"),
+            ("max_prepared_transactions", "10"),
+            // Every test leaves its slots.
+            ("max_replication_slots", "100"),
+            ("max_wal_senders", "100"),
+        ]
+        .map(|(name, value)| (name.into(), value.into()))
+        .into(),
         hba: hba.map(str::to_owned).into(),
         tls: true,
         ..Options::default()
@@ -82,6 +92,11 @@ impl Db {
 
     pub(crate) fn sql(&self, script: &str) -> String {
         self.server.psql(&self.name, script).unwrap()
+    }
+
+    /// A connection that stays open.
+    pub(crate) fn session(&self) -> Session {
+        self.server.session(&self.name).unwrap()
     }
 
     pub(crate) fn settings(&self, tables: &[&str]) -> Settings {

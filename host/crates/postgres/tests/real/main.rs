@@ -15,4 +15,5 @@ mod mitm;
 mod parallel;
 mod restart;
 mod snapshot;
+mod streaming;
 mod tls;
