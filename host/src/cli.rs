@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 use crate::commands;
 use crate::commands::module::new::Kind;
+use crate::config::Files;
 use crate::exit::Failure;
 
 /// Captures changes, passes every record through WebAssembly modules, writes to Kafka or files.
@@ -21,9 +22,8 @@ struct Cli {
 enum Command {
     /// Run the pipelines of a configuration until SIGINT or SIGTERM; then drain and exit with 0
     Run {
-        /// The configuration
-        #[arg(short, long, value_name = "FILE")]
-        config: PathBuf,
+        #[command(flatten)]
+        files: FileArgs,
         /// Exit when every pipeline has reached the end of its source: with 0, or with 1 if one
         /// failed
         #[arg(long)]
@@ -31,9 +31,8 @@ enum Command {
     },
     /// Check a configuration and the modules it uses; exit with 78 if something is wrong
     Validate {
-        /// The configuration
-        #[arg(short, long, value_name = "FILE")]
-        config: PathBuf,
+        #[command(flatten)]
+        files: FileArgs,
         /// Look at the servers too, without changing anything
         #[arg(long)]
         online: bool,
@@ -53,6 +52,23 @@ enum Command {
     /// Compile a module within bounds; the gateway calls this
     #[command(name = wasmgate_wasm::COMPILE_COMMAND, hide = true)]
     Compile { input: PathBuf, output: PathBuf },
+}
+
+#[derive(Debug, Args)]
+struct FileArgs {
+    /// The configuration; may be left out with --connector
+    #[arg(short, long, value_name = "FILE", required_unless_present = "connector")]
+    config: Option<PathBuf>,
+    /// A Debezium connector as it is posted to Kafka Connect, {"name", "config"}: one more
+    /// pipeline. May be given several times
+    #[arg(long, value_name = "FILE.json")]
+    connector: Vec<PathBuf>,
+}
+
+impl FileArgs {
+    fn files(&self) -> Files<'_> {
+        Files { base: self.config.as_deref(), connectors: &self.connector }
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -122,8 +138,12 @@ enum CheckpointsCommand {
 /// The command failed; usage errors exit by themselves.
 pub(crate) fn run() -> Result<ExitCode, Failure> {
     match Cli::parse().command {
-        Command::Run { config, until_complete } => commands::run::run(&config, until_complete)?,
-        Command::Validate { config, online } => commands::validate::validate(&config, online)?,
+        Command::Run { files, until_complete } => {
+            commands::run::run(files.files(), until_complete)?;
+        }
+        Command::Validate { files, online } => {
+            commands::validate::validate(files.files(), online)?;
+        }
         Command::Schema => commands::schema::schema()?,
         Command::Checkpoints { command } => match command {
             CheckpointsCommand::List { config } => commands::checkpoints::list(&config)?,

@@ -4,6 +4,7 @@
 
 pub(crate) mod check;
 pub(crate) mod checked;
+mod connectors;
 mod environment;
 pub(crate) mod problem;
 mod raw;
@@ -14,10 +15,11 @@ mod tests;
 mod tree;
 mod units;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+pub(crate) use connectors::Reported;
 use problem::{Place, Problem};
 use reference::Surroundings;
 use tree::{Body, Node, Text};
@@ -48,12 +50,44 @@ impl Field {
     }
 }
 
-/// A file as it was read.
+/// What is read: a file, connector documents, or both.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Files<'f> {
+    /// The configuration.
+    pub(crate) base: Option<&'f Path>,
+    pub(crate) connectors: &'f [PathBuf],
+}
+
+impl Files<'_> {
+    /// Their names, for people.
+    pub(crate) fn names(&self) -> String {
+        let names = self.base.into_iter().chain(self.connectors.iter().map(PathBuf::as_path));
+        names.map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Another name of a field, for people: that of a connector's property.
+#[derive(Debug)]
+struct Named {
+    field: String,
+    shown: String,
+    /// What is deeper in the field has no name of its own.
+    whole: bool,
+}
+
+impl Named {
+    fn whole(field: &str, shown: &str) -> Self {
+        Self { field: field.to_owned(), shown: shown.to_owned(), whole: true }
+    }
+}
+
+/// The files as they were read, and what they come to.
 #[derive(Debug)]
 pub(crate) struct Document {
-    file: String,
-    text: String,
+    /// Name and text.
+    files: Vec<(String, String)>,
     root: Node,
+    names: Vec<Named>,
 }
 
 impl Document {
@@ -68,8 +102,39 @@ impl Document {
             Ok(root)
         });
         match parsed {
-            Ok(root) => Ok(Self { file: file.to_owned(), text, root }),
+            Ok(root) => Ok(Self { files: vec![(file.to_owned(), text)], root, names: Vec::new() }),
             Err(problem) => Err(problem.render(file, &text)),
+        }
+    }
+
+    /// A document without a file.
+    fn empty() -> Self {
+        let root = Node { place: Place::default(), body: Body::Null };
+        Self { files: vec![(String::new(), String::new())], root, names: Vec::new() }
+    }
+
+    /// Adds a file; the number under which its places are known.
+    fn add_file(&mut self, name: String, text: String) -> u32 {
+        self.files.push((name, text));
+        u32::try_from(self.files.len() - 1).unwrap_or(u32::MAX)
+    }
+
+    /// Name of the file of a place.
+    fn file(&self, place: Place) -> &str {
+        self.files.get(place.file as usize).map_or("", |(name, _)| name)
+    }
+
+    /// What a field is called where it was written.
+    fn shown(&self, field: &str) -> String {
+        let rest = |named: &Named| {
+            let rest = field.strip_prefix(&named.field)?;
+            (rest.is_empty() || rest.starts_with(['.', '['])).then_some(rest.to_owned())
+        };
+        let matches = self.names.iter().filter_map(|named| Some((named, rest(named)?)));
+        match matches.max_by_key(|(named, _)| named.field.len()) {
+            Some((named, _)) if named.whole => named.shown.clone(),
+            Some((named, rest)) => format!("{}{rest}", named.shown),
+            None => field.to_owned(),
         }
     }
 
@@ -77,7 +142,7 @@ impl Document {
     /// value that came from somewhere else.
     pub(crate) fn locate(&self, field: &Field, mut problem: Problem) -> Problem {
         let mut node = &self.root;
-        let mut place = Place { line: 1, column: 1, width: 1 };
+        let mut place = Place { line: 1, column: 1, width: 1, ..Place::default() };
         for step in &field.steps {
             let Some((key, child)) = node.child(step) else { break };
             place = match child.body {
@@ -89,45 +154,97 @@ impl Document {
         if let Body::Text(Text { written, resolved: Some(value) }) = &node.body {
             problem = problem.hide(value, written);
         }
-        problem.within(&field.dotted(), place)
+        problem.within(&self.shown(&field.dotted()), place)
     }
 
-    /// All problems for people, in the order of the file.
+    /// All problems for people, in the order of the files, each once.
     pub(crate) fn report(&self, mut problems: Vec<Problem>) -> String {
-        problems.sort_by_key(|p| p.place.map_or((0, 0), |at| (at.line, at.column)));
-        let reports: Vec<String> =
-            problems.iter().map(|p| p.render(&self.file, &self.text)).collect();
+        problems.sort_by_key(|p| p.place.map_or((0, 0, 0), |at| (at.file, at.line, at.column)));
+        let mut reports: Vec<String> = Vec::new();
+        for problem in &problems {
+            let file = problem.place.map_or(0, |place| place.file as usize);
+            let (name, text) = self.files.get(file).map_or(("", ""), |(n, t)| (n, t));
+            let report = problem.render(name, text);
+            if !reports.contains(&report) {
+                reports.push(report);
+            }
+        }
         reports.join("\n")
     }
 }
 
-/// Reads and checks a configuration.
+/// What a configuration has to have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Demand {
+    /// A pipeline at least.
+    Pipelines,
+    Settings,
+}
+
+/// What came of the files.
+pub(crate) struct Loaded {
+    pub(crate) config: checked::Config,
+    pub(crate) document: Document,
+}
+
+/// Reads and checks a configuration with its connectors. What became of their properties is added
+/// to `reported`, also when something is wrong.
 ///
 /// # Errors
 /// The report of everything that is wrong, for people.
 pub(crate) fn load(
+    files: Files<'_>,
+    from: &dyn Surroundings,
+    reported: &mut Vec<Reported>,
+) -> Result<Loaded, String> {
+    let mut document = match files.base {
+        Some(path) => {
+            let file = path.display().to_string();
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| format!("{file}: the configuration cannot be read: {error}"))?;
+            Document::parse(&file, text, from)?
+        }
+        None => Document::empty(),
+    };
+    connectors::add(&mut document, files.connectors, from, reported)?;
+    check_all(document, Demand::Pipelines)
+}
+
+/// Reads and checks a configuration, which may be without pipelines.
+///
+/// # Errors
+/// The report of everything that is wrong, for people.
+pub(crate) fn load_settings(
     path: &Path,
     from: &dyn Surroundings,
-) -> Result<(checked::Config, Document), String> {
+) -> Result<checked::Config, String> {
     let file = path.display().to_string();
     let text = std::fs::read_to_string(path)
         .map_err(|error| format!("{file}: the configuration cannot be read: {error}"))?;
-    parse(&file, text, from)
+    Ok(check_all(Document::parse(&file, text, from)?, Demand::Settings)?.config)
 }
 
+fn check_all(document: Document, demand: Demand) -> Result<Loaded, String> {
+    let start = Place { line: 1, column: 1, width: 1, ..Place::default() };
+    let raw = raw::Config::deserialize(read::Reader::new(&document.root)).map_err(|problem| {
+        let mut problem = problem.within("", start);
+        problem.field = document.shown(&problem.field);
+        document.report(vec![problem])
+    })?;
+    match check::check(raw, &document, demand) {
+        Ok(config) => Ok(Loaded { config, document }),
+        Err(problems) => Err(document.report(problems)),
+    }
+}
+
+#[cfg(test)]
 fn parse(
     file: &str,
     text: String,
     from: &dyn Surroundings,
 ) -> Result<(checked::Config, Document), String> {
-    let document = Document::parse(file, text, from)?;
-    let start = Place { line: 1, column: 1, width: 1 };
-    let raw = raw::Config::deserialize(read::Reader::new(&document.root))
-        .map_err(|problem| document.report(vec![problem.within("", start)]))?;
-    match check::check(raw, &document) {
-        Ok(config) => Ok((config, document)),
-        Err(problems) => Err(document.report(problems)),
-    }
+    let loaded = check_all(Document::parse(file, text, from)?, Demand::Pipelines)?;
+    Ok((loaded.config, loaded.document))
 }
 
 /// The JSON Schema of the configuration.

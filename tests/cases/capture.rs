@@ -45,6 +45,7 @@ scenarios! {
     resume_after_kill
     schema_changes
     snapshot_markers
+    snapshot_select_override
     toast_default
     transactions
     truncate

@@ -36,7 +36,16 @@ impl Gateway {
     /// It ends before it listens.
     #[must_use]
     pub fn start(dir: &Path, config: &str) -> Self {
-        let mut gateway = Self::spawn(dir, config, &[]);
+        Self::start_with(dir, config, &[])
+    }
+
+    /// The same, with more arguments.
+    ///
+    /// # Panics
+    /// It ends before it listens.
+    #[must_use]
+    pub fn start_with(dir: &Path, config: &str, arguments: &[&str]) -> Self {
+        let mut gateway = Self::spawn(dir, config, arguments);
         gateway.address = wait_for(
             "the listener",
             || {

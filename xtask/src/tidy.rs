@@ -23,6 +23,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("host/crates/model", &[]),
     ("host/crates/codec", &["model"]),
     ("host/crates/telemetry", &[]),
+    ("host/crates/debezium", &[]),
     ("host/crates/connector", &["model"]),
     ("host/crates/wasm", &["model", "connector"]),
     ("host/crates/postgres", &["model", "codec", "connector"]),

@@ -41,7 +41,7 @@ pub(crate) fn remove(file: &Path, pipeline: &str) -> Result<(), Failure> {
 
 /// The store, and the lock that has to be held while it is used.
 fn open(file: &Path) -> Result<(DataDir, RedbStore), Failure> {
-    let (config, _) = config::load(file, &Process).map_err(Failure::Config)?;
+    let config = config::load_settings(file, &Process).map_err(Failure::Config)?;
     let dir = DataDir::lock(&config.data_dir)?;
     let store = RedbStore::open(&dir)?;
     Ok((dir, store))

@@ -1,7 +1,6 @@
 //! `wasmgate run`: lock, load, start; then wait for the end of the sources or a signal; then
 //! drain. A configuration that is wrong ends the process before any port is bound.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 use wasmgate_admin::{Access, Gateway, ListenLimits, Role, UploadLimits, Uploads};
 use wasmgate_connector::{CheckpointStore, Module as _, PolicyModule as _};
+use wasmgate_debezium::Verdict;
 use wasmgate_model::{Fault, FaultKind};
 use wasmgate_pipeline::Pipeline;
 use wasmgate_store::{DataDir, RedbStore};
@@ -20,7 +20,7 @@ use wasmgate_wasm::{Library, Loaded, Runtime};
 
 use crate::assemble::{self, Chain, Shared};
 use crate::config::reference::Process as Surroundings;
-use crate::config::{self, checked};
+use crate::config::{self, Files, Loaded as LoadedConfig, Reported, checked};
 use crate::exit::Failure;
 use crate::gateway::Process;
 use crate::log;
@@ -36,10 +36,13 @@ const DRAIN_TIME_MAX: Duration = Duration::from_secs(25);
 /// # Errors
 /// The configuration is wrong, the data directory is held, the listener cannot be bound, or a
 /// pipeline failed where every one had to complete.
-pub(crate) fn run(file: &Path, until_complete: bool) -> Result<(), Failure> {
-    let (config, document) = config::load(file, &Surroundings).map_err(Failure::Config)?;
+pub(crate) fn run(files: Files<'_>, until_complete: bool) -> Result<(), Failure> {
+    let mut connectors = Vec::new();
+    let loaded = config::load(files, &Surroundings, &mut connectors).map_err(Failure::Config)?;
+    let LoadedConfig { config, document } = loaded;
     log::start(config.log);
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), config = %file.display(), "starting");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), config = files.names(), "starting");
+    connectors.iter().for_each(tell);
     let dir = DataDir::lock(&config.data_dir)?;
     let cache = dir.path().join("compiled");
     let runtime = Runtime::new(assemble::limits(&config.modules), Some(cache))?
@@ -59,6 +62,20 @@ pub(crate) fn run(file: &Path, until_complete: bool) -> Result<(), Failure> {
     let result = tokio.block_on(Box::pin(serve(parts, until_complete)));
     tokio.shutdown_timeout(Duration::from_secs(1));
     result
+}
+
+/// Says of a connector what is not as it asks; nothing of it changes its records.
+fn tell(connector: &Reported) {
+    let Reported { file, name, findings, kept_in } = connector;
+    tracing::info!(connector = name, file, properties = findings.len(), "connector translated");
+    if let Some(dir) = kept_in {
+        tracing::warn!(connector = name, dir, "no sink is configured, records are kept in files");
+    }
+    let not_done = [Verdict::Unsupported { changes_data: false }, Verdict::Unknown];
+    for finding in findings.iter().filter(|finding| not_done.contains(&finding.verdict)) {
+        let (property, reason) = (&finding.property, &finding.text);
+        tracing::warn!(connector = name, property, reason, "property is not honoured");
+    }
 }
 
 /// A file that was replaced while the gateway was down, by one that cannot work with the

@@ -3,15 +3,16 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use wasmgate_connector::Finding;
+use wasmgate_connector::Finding as Seen;
+use wasmgate_debezium::Finding;
 use wasmgate_wasm::{Loaded, Runtime};
 
 use crate::assemble::{self, FindModule};
 use crate::config::problem::Problem;
 use crate::config::reference::Process;
-use crate::config::{self, checked};
+use crate::config::{self, Files, Reported, checked};
 use crate::exit::{Failure, print};
 use crate::{connectors, modules};
 
@@ -19,8 +20,12 @@ use crate::{connectors, modules};
 ///
 /// # Errors
 /// Something is wrong.
-pub(crate) fn validate(file: &Path, online: bool) -> Result<(), Failure> {
-    let (config, document) = config::load(file, &Process).map_err(Failure::Config)?;
+pub(crate) fn validate(files: Files<'_>, online: bool) -> Result<(), Failure> {
+    let mut connectors = Vec::new();
+    let loaded = config::load(files, &Process, &mut connectors);
+    let translated = connectors.iter().filter(|connector| !connector.findings.is_empty());
+    translated.into_iter().try_for_each(|connector| print(&describe(connector)))?;
+    let config::Loaded { config, document } = loaded.map_err(Failure::Config)?;
     let runtime =
         Runtime::new(assemble::limits(&config.modules), None)?.with_compiler(assemble::compiler()?);
     let folder = Folder { dir: config.modules.dir.clone(), runtime, loaded: RefCell::default() };
@@ -34,7 +39,29 @@ pub(crate) fn validate(file: &Path, online: bool) -> Result<(), Failure> {
         tokio.block_on(look(&config))?;
     }
     let names: Vec<&str> = config.pipelines.iter().map(|p| p.name.as_str()).collect();
-    print(&format!("{}: valid; pipelines: {}", file.display(), names.join(", ")))
+    print(&format!("{}: valid; pipelines: {}", files.names(), names.join(", ")))
+}
+
+/// What became of each property of a connector, one a line.
+fn describe(connector: &Reported) -> String {
+    let Reported { file, name, findings, kept_in } = connector;
+    let mut lines = vec![format!("{file}: connector {name}")];
+    let width = findings.iter().map(|f| f.property.len()).max().unwrap_or(0);
+    for finding in findings {
+        let Finding { property, verdict, text, help, .. } = finding;
+        // What is an error is reported with its place, and with what to do.
+        let help = help.as_ref().filter(|_| !verdict.is_error());
+        let help = help.map(|help| format!(" ({help})")).unwrap_or_default();
+        lines.push(format!("  {:11} {property:width$}  {text}{help}", verdict.name()));
+    }
+    if let Some(dir) = kept_in {
+        lines.push(format!(
+            "  no sink is configured: records are kept in files below {dir}; for Kafka give \
+             -c FILE with `connectors: {{ sinks: [ {{ topics: '.*', kafka: {{ bootstrap_servers: \
+             HOST:9092 }} }} ] }}`"
+        ));
+    }
+    lines.join("\n")
 }
 
 /// Loads the modules that are asked for, each once.
@@ -103,8 +130,8 @@ async fn look(config: &checked::Config) -> Result<(), Failure> {
 }
 
 /// Prints what is well; keeps what is not.
-fn report(at: &str, findings: Vec<Finding>, broken: &mut Vec<String>) -> Result<(), Failure> {
-    for Finding { ok, what, fix } in findings {
+fn report(at: &str, findings: Vec<Seen>, broken: &mut Vec<String>) -> Result<(), Failure> {
+    for Seen { ok, what, fix } in findings {
         let fix = fix.map(|fix| format!("\n  help: {fix}")).unwrap_or_default();
         let line = format!("{at}: {what}{fix}");
         if ok {

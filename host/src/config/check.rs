@@ -16,7 +16,7 @@ use wasmgate_pipeline::{GuardSpec, OnMisfit, Then};
 
 use super::problem::{Problem, alternatives};
 use super::units::{Size, Time};
-use super::{Document, Field, checked, raw};
+use super::{Demand, Document, Field, checked, raw};
 
 /// Shortest bearer token that is accepted.
 const TOKEN_MIN: usize = 16;
@@ -94,26 +94,29 @@ impl Checks<'_> {
     }
 }
 
-/// Checks everything.
+/// Checks everything. What is demanded has to be there.
 ///
 /// # Errors
 /// Every problem found.
 pub(crate) fn check(
     raw: raw::Config,
     document: &Document,
+    demand: Demand,
 ) -> Result<checked::Config, Vec<Problem>> {
     let mut checks = Checks { document, problems: Vec::new() };
     let root = Field::default();
     let http = checks.http(&root.member("http"), raw.http);
     let modules = checks.modules(&root.member("modules"), raw.modules);
     let all = root.member("pipelines");
-    if raw.pipelines.is_empty() {
-        let problem = Problem::new("names no pipeline, expected at least one")
-            .help("add `NAME: { source: …, sinks: [ … ] }`");
+    if raw.pipelines.is_empty() && demand == Demand::Pipelines {
+        let problem = Problem::new("names no pipeline, expected at least one").help(
+            "add `NAME: { source: …, sinks: [ … ] }`, or give connectors: `--connector FILE`",
+        );
         checks.refuse(&all, problem);
     }
     let letters = raw.data_dir.join("dead-letters");
     checks.conflicts(&all, &raw.pipelines, &letters);
+    checks.connectors(&root.member("connectors"), raw.connectors, &letters);
     let pipelines: Vec<_> = raw
         .pipelines
         .into_iter()
@@ -159,6 +162,25 @@ impl Checks<'_> {
         let upload_max = field.member("upload_max");
         let upload_max = self.size(&upload_max, raw.upload_max, 1 << 10, MODULE_BYTES_MAX) as u64;
         Some(checked::Http { listen, tokens, hosts: raw.hosts, upload_max })
+    }
+
+    /// What no connector uses yet is checked too.
+    fn connectors(&mut self, field: &Field, raw: raw::Connectors, letters: &std::path::Path) {
+        let sinks = raw.sinks.unwrap_or_default();
+        let broker = sinks.iter().find_map(|sink| sink.kafka.as_ref());
+        let broker = broker.map(|kafka| kafka.bootstrap_servers.clone());
+        if !sinks.is_empty() {
+            self.sinks(&field.member("sinks"), sinks);
+        }
+        self.dead_letters(&field.member("dead_letters"), raw.dead_letters, letters, broker);
+        for name in raw.defaults.keys() {
+            if let Err(near) = wasmgate_debezium::known(name) {
+                let problem = Problem::new("no property of a connector or of Kafka Connect");
+                let help = near.map(|near| format!("did you mean `{near}`?"));
+                let problem = help.into_iter().fold(problem, Problem::help);
+                self.refuse(&field.member("defaults").member(name), problem);
+            }
+        }
     }
 
     fn token(&mut self, field: &Field, raw: raw::Token) -> (SecretString, Role) {

@@ -12,6 +12,8 @@ const SECRET_MIN: usize = 3;
 /// A place in the file; line and column count from 1, in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Place {
+    /// Which of the document's files: 0 is the configuration, connectors follow.
+    pub(crate) file: u32,
     pub(crate) line: u32,
     pub(crate) column: u32,
     pub(crate) width: u32,
@@ -176,7 +178,6 @@ fn later(key: &str) -> Option<&'static str> {
     match key {
         "mysql" => Some("MySQL sources are"),
         "clickhouse" => Some("ClickHouse sinks are"),
-        "connectors" => Some("Debezium connector documents are"),
         "connect" => Some("the Kafka Connect REST interface is"),
         _ => None,
     }
@@ -273,7 +274,7 @@ mod tests {
 
     #[test]
     fn the_report_marks_the_place() {
-        let place = Place { line: 2, column: 9, width: 3 };
+        let place = Place { line: 2, column: 9, width: 3, ..Place::default() };
         let problem = Problem::new("found `abc`").within("a.port", place).help("write a port");
         let want = "f.yaml:2:9: a.port: found `abc`\n  2 |   port: abc\n    |         ^^^\n  \
                     help: write a port";

@@ -1,6 +1,7 @@
 //! The configuration as it is written. Comments on fields are the reference page: what, default,
 //! bounds; `wasmgate schema` prints them.
 
+mod connectors;
 mod postgres;
 mod sink;
 mod source;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub(crate) use connectors::Connectors;
 pub(crate) use postgres::{
     ChannelBinding, Connection, Decimals, Method, Negotiation, Postgres, Protocol, Snapshot,
     SslMode, Target,
@@ -46,8 +48,12 @@ pub(crate) struct Config {
     /// Where modules come from, and what they may use.
     #[serde(default)]
     pub(crate) modules: Modules,
-    /// Pipelines by name: at least one. Names are 1 to 64 letters, digits, `-`, `_` and `.`,
-    /// starting with a letter or digit.
+    /// Defaults of pipelines that are made from connector documents (`run --connector`).
+    #[serde(default)]
+    pub(crate) connectors: Connectors,
+    /// Pipelines by name: at least one, unless connector documents are given. Names are 1 to 64
+    /// letters, digits, `-`, `_` and `.`, starting with a letter or digit.
+    #[serde(default)]
     pub(crate) pipelines: BTreeMap<String, Pipeline>,
 }
 

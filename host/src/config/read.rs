@@ -37,18 +37,8 @@ impl<'t> Reader<'t> {
     /// The scalar as text: its value and, where that came from somewhere else, what is written.
     /// `None` for null, lists and mappings.
     fn text(&self) -> Option<(&'t str, Option<&'t str>)> {
-        Some(match &self.node.body {
-            Body::Text(text) => match &text.resolved {
-                Some(value) => (value, Some(&text.written)),
-                None => (&text.written, None),
-            },
-            Body::Signed(_, written) | Body::Unsigned(_, written) | Body::Float(_, written) => {
-                (written, None)
-            }
-            Body::Bool(true) => ("true", None),
-            Body::Bool(false) => ("false", None),
-            Body::Null | Body::List(_) | Body::Map(_) => return None,
-        })
+        let (written, resolved) = self.node.scalar()?;
+        Some(resolved.map_or((written, None), |value| (value, Some(written))))
     }
 
     /// A problem with a scalar, placed and without a value that came from somewhere else.

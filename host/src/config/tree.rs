@@ -69,6 +69,7 @@ fn first_sentence(message: &str) -> String {
 fn place_of(location: Location) -> Place {
     let number = |n: u64| u32::try_from(n).unwrap_or(0);
     Place {
+        file: 0,
         line: number(location.line()),
         column: number(location.column()).max(1),
         width: number(location.span().len()),
@@ -119,6 +120,47 @@ impl Node {
                 members.try_for_each(|(key, node)| node.resolve(&join(field, &key.name), from))
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Text that stands for itself.
+    pub(crate) fn text(text: &str, place: Place) -> Self {
+        Self { place, body: Body::Text(Text { written: text.to_owned(), resolved: None }) }
+    }
+
+    /// A scalar as text: what is written and, where that is a reference, what it stands for.
+    pub(crate) fn scalar(&self) -> Option<(&str, Option<&str>)> {
+        Some(match &self.body {
+            Body::Text(text) => (&text.written, text.resolved.as_deref()),
+            Body::Signed(_, written) | Body::Unsigned(_, written) | Body::Float(_, written) => {
+                (written, None)
+            }
+            Body::Bool(true) => ("true", None),
+            Body::Bool(false) => ("false", None),
+            Body::Null | Body::List(_) | Body::Map(_) => return None,
+        })
+    }
+
+    /// Adds a member to a mapping. Nothing at all becomes a mapping; a value stays.
+    pub(crate) fn put(&mut self, name: &str, place: Place, node: Self) {
+        if matches!(self.body, Body::Null) {
+            self.body = Body::Map(Vec::new());
+        }
+        if let Body::Map(members) = &mut self.body {
+            members.push((Key { name: name.to_owned(), place }, node));
+        }
+    }
+
+    /// Puts a node into the mapping that is a member of this one, which is made when it is not
+    /// there.
+    pub(crate) fn put_in(&mut self, member: &str, name: &str, place: Place, node: Self) {
+        if self.child(member).is_none() {
+            self.put(member, place, Self { place, body: Body::Null });
+        }
+        if let Body::Map(members) = &mut self.body
+            && let Some((_, inner)) = members.iter_mut().find(|(key, _)| key.name == member)
+        {
+            inner.put(name, place, node);
         }
     }
 

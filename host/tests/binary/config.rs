@@ -239,8 +239,8 @@ const CASES: &[Case] = &[
     ),
     case(
         "data_dir",
-        "connectors: {}\ndata_dir",
-        &["w.yaml:1:1: connectors", "not supported by this version"],
+        "connect: {}\ndata_dir",
+        &["w.yaml:1:1: connect", "not supported by this version"],
     ),
     case(
         "./modules }",

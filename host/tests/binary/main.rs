@@ -4,6 +4,7 @@
 mod authors;
 mod checkpoints;
 mod config;
+mod connectors;
 mod gateway;
 mod http;
 mod modules;

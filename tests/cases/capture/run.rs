@@ -1,13 +1,11 @@
-//! Runs a scenario: its database on a real server, the gateway with the options that mean the
-//! same, its steps, and the records that came out.
+//! Runs a scenario: its database on a real server, the gateway with the scenario's connector as it
+//! would be posted to Kafka Connect, its steps, and the records that came out.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use serde_json::{Map, Value};
+use serde_json::{Value, json};
 use wasmgate_services::postgres::Postgres;
 use wasmgate_tests::gateway::{Gateway, lines};
 use wasmgate_tests::{root, wait_for};
@@ -15,9 +13,6 @@ use wasmgate_tests::{root, wait_for};
 use super::golden::{Golden, Step};
 
 const PIPELINE: &str = "capture";
-
-/// A module and its configuration.
-type Stage = (&'static str, Value);
 
 /// Scenarios share names of databases, and one drops what the other had.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -31,13 +26,16 @@ pub(super) fn run(server: &Postgres, golden: &Golden) -> Vec<Value> {
     }
     database.publish(golden);
     let dir = tempfile::tempdir().unwrap();
-    let stages = stages(golden);
-    copy_modules(&stages, &dir.path().join("modules"));
-    let config = config(server, golden, &database.tables(golden), &stages);
-    let mut gateway = Some(Gateway::start(dir.path(), &config));
+    copy_modules(golden, &dir.path().join("modules"));
+    let connector = connector(server, golden, &database.tables(golden));
+    let file = dir.path().join("connector.json");
+    fs::write(&file, format!("{connector:#}")).unwrap();
+    let file = file.to_str().unwrap();
+    let start = || Gateway::start_with(dir.path(), BASE, &["--connector", file]);
+    let mut gateway = Some(start());
     for step in &golden.steps {
         match step {
-            Step::Start => gateway = Some(Gateway::start(dir.path(), &config)),
+            Step::Start => gateway = Some(start()),
             Step::Kill => gateway.take().unwrap().kill(),
             Step::Settle => database.settle(gateway.as_ref().unwrap()),
             Step::Sql { script, fails } => {
@@ -144,112 +142,57 @@ impl Drop for Database<'_> {
 }
 
 /// Only what a scenario uses, so that nothing else is compiled.
-fn copy_modules(stages: &[Stage], dir: &Path) {
+fn copy_modules(golden: &Golden, dir: &Path) {
     fs::create_dir(dir).unwrap();
-    for (module, _) in stages {
-        let file = format!("{module}.wasm");
-        fs::copy(root().join("transforms").join(&file), dir.join(&file)).unwrap();
-    }
-}
-
-fn config(server: &Postgres, golden: &Golden, tables: &[String], stages: &[Stage]) -> String {
-    let database = &golden.database;
-    let mut text = format!(
-        "data_dir: {{dir}}/data\nhttp: {{ listen: 127.0.0.1:0 }}\n\
-         modules: {{ dir: '{{dir}}/modules' }}\npipelines:\n  {PIPELINE}:\n    \
-         source:\n      postgres:\n        port: {}\n        \
-         database: {database}\n        user: postgres\n        slot: capture_{database}\n        \
-         publication: capture\n        heartbeat: 100ms\n        status_interval: 100ms\n",
-        server.port()
-    );
-    if !tables.is_empty() {
-        writeln!(text, "        tables: {}", Value::from(tables)).unwrap();
-    }
-    let mut groups: BTreeMap<&str, Map<String, Value>> = BTreeMap::new();
-    for (name, value) in &golden.config {
-        if let Some((group, member, value)) = group_option(name, value) {
-            groups.entry(group).or_default().insert(member.to_owned(), value);
-        } else if let Some((ours, value)) = source_option(name, value.as_str().unwrap()) {
-            writeln!(text, "        {ours}: {value}").unwrap();
-        }
-    }
-    for (group, members) in groups {
-        writeln!(text, "        {group}: {}", Value::from(members)).unwrap();
-    }
-    text.push_str(if stages.is_empty() { "" } else { "    transforms:\n" });
-    for (module, config) in stages {
-        writeln!(text, "      - {{ module: {module}, config: {config} }}").unwrap();
-    }
-    text.push_str(
-        "    sinks: [ { topics: '.*', file: { path: '{dir}/out.jsonl' } } ]\n    \
-         dead_letters: { file: { dir: '{dir}/dlq' } }\n",
-    );
-    text
-}
-
-/// An option that is a member of a group here: group, member, value.
-fn group_option<'a>(name: &str, value: &'a Value) -> Option<(&'a str, &'a str, Value)> {
-    let table = name.strip_prefix("snapshot.select.statement.overrides.");
-    if let Some(table) = table {
-        return Some(("snapshots", "select", serde_json::json!({ table: value })));
-    }
-    None
-}
-
-/// What a connector option is called here; `None` where it asks for what is done anyway.
-///
-/// # Panics
-/// This version has no such option: the scenario does not belong to those that are run.
-fn source_option<'a>(name: &str, value: &'a str) -> Option<(&'static str, &'a str)> {
-    let yes_no = |flag: bool| if flag { "true" } else { "false" };
-    match (name, value) {
-        ("topic.prefix", prefix) => Some(("topic_prefix", prefix)),
-        ("snapshot.mode", "no_data") => Some(("snapshot", "never")),
-        ("decimal.handling.mode", mode) => Some(("decimals", mode)),
-        ("tombstones.on.delete", flag) => Some(("tombstones_on_delete", flag)),
-        ("skipped.operations", "none" | "t") => Some(("skip_truncate", yes_no(value == "t"))),
-        // With schemas their payloads are compared.
-        ("converter.schemas.enable", _)
-        // Nulls are never replaced.
-        | ("converter.replace.null.with.default", "false")
-        // The scenarios have no column whose null would stop the connector.
-        | ("event.processing.failure.handling.mode", "warn")
-        // Each of the tables it names has its statement.
-        | ("snapshot.select.statement.overrides", _)
-        // The publication is made here.
-        | ("table.include.list", _)
-        | ("publication.autocreate.mode", _)
-        | ("publish.via.partition.root", _) => None,
-        _ if name == "transforms" || name.starts_with("transforms.") => None,
-        _ => panic!("no option means {name}={value}"),
-    }
-}
-
-/// The connector's transforms as stages.
-fn stages(golden: &Golden) -> Vec<Stage> {
-    let names = golden.option("transforms", "").split(',').filter(|name| !name.is_empty());
-    let stage = |name: &str| {
-        let prefix = format!("transforms.{name}.");
-        let options = golden.config.iter();
-        let mut options: Map<String, Value> = options
-            .filter_map(|(name, value)| Some((name.strip_prefix(&prefix)?.into(), value.clone())))
-            .collect();
-        let class = options.remove("type").unwrap();
-        let (module, config) = match class.as_str().unwrap() {
-            "io.debezium.transforms.ExtractNewRecordState" => {
-                // Options of older versions, which Debezium ignores by now.
-                options
-                    .retain(|name, _| name != "drop.tombstones" && name != "delete.handling.mode");
-                ("unwrap", Value::from(options))
-            }
-            "org.apache.kafka.connect.transforms.RegexRouter" => {
-                let (pattern, topic) = (&options["regex"], &options["replacement"]);
-                let routes = serde_json::json!([{ "pattern": pattern, "topic": topic }]);
-                ("route", serde_json::json!({ "topics": routes }))
-            }
+    for name in golden.option("transforms", "").split(',').filter(|name| !name.is_empty()) {
+        let class = golden.option(&format!("transforms.{name}.type"), "");
+        let module = match class.rsplit('.').next().unwrap() {
+            "ExtractNewRecordState" => "unwrap.wasm",
+            "RegexRouter" => "route.wasm",
             class => panic!("no module does what {class} does"),
         };
-        (module, config)
-    };
-    names.map(stage).collect()
+        fs::copy(root().join("transforms").join(module), dir.join(module)).unwrap();
+    }
+}
+
+/// What no connector says: where the data, the modules and the records are.
+const BASE: &str = "data_dir: {dir}/data\nhttp: { listen: 127.0.0.1:0 }\n\
+                    modules: { dir: '{dir}/modules' }\nconnectors:\n  \
+                    sinks: [ { topics: '.*', file: { path: '{dir}/out.jsonl' } } ]\n  \
+                    dead_letters: { file: { dir: '{dir}/dlq' } }\n";
+
+/// The scenario's connector as it would be posted to Kafka Connect: its options, and those that
+/// are ours to choose.
+fn connector(server: &Postgres, golden: &Golden, tables: &[String]) -> Value {
+    let json = "org.apache.kafka.connect.json.JsonConverter";
+    let database = &golden.database;
+    let mut config = json!({
+        "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
+        "tasks.max": "1",
+        "database.hostname": "127.0.0.1",
+        "database.port": server.port(),
+        "database.user": "postgres",
+        "database.dbname": database,
+        "plugin.name": "pgoutput",
+        "slot.name": format!("capture_{database}"),
+        "publication.name": "capture",
+        "status.update.interval.ms": "100",
+        "wasmgate.source.postgres.heartbeat": "100ms",
+    });
+    for role in ["key.converter", "value.converter"] {
+        config[role] = json.into();
+        // With schemas their payloads are compared.
+        config[format!("{role}.schemas.enable")] = "false".into();
+    }
+    for (name, value) in &golden.config {
+        match name.strip_prefix("converter.") {
+            Some("schemas.enable") => {}
+            Some(option) => config[format!("value.converter.{option}")] = value.clone(),
+            None => config[name] = value.clone(),
+        }
+    }
+    if !tables.is_empty() {
+        config["table.include.list"] = tables.join(",").into();
+    }
+    json!({ "name": PIPELINE, "config": config })
 }

@@ -1,0 +1,204 @@
+//! Documents in, settings and findings out.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use serde_json::{Value as Json, json};
+use wasmgate_debezium::{
+    Origin, Place, Property, Setting, Translation, Value, Verdict, known, translate,
+};
+
+/// A document that is right, with no more than it needs.
+const LEAST: &[(&str, &str)] = &[
+    ("connector.class", "io.debezium.connector.postgresql.PostgresConnector"),
+    ("database.hostname", "db"),
+    ("database.user", "u"),
+    ("database.dbname", "shop"),
+    ("topic.prefix", "p"),
+];
+
+fn property((name, value): &(&str, &str)) -> Property {
+    Property {
+        name: (*name).to_owned(),
+        written: (*value).to_owned(),
+        resolved: None,
+        origin: Origin::Document(Place::default()),
+    }
+}
+
+/// The least document with these in it; an empty value takes a property out.
+fn with(more: &[(&str, &str)]) -> Translation {
+    let own = LEAST.iter().filter(|(name, _)| more.iter().all(|(other, _)| other != name));
+    let more = more.iter().filter(|(name, value)| {
+        !value.is_empty() || LEAST.iter().all(|(required, _)| required != name)
+    });
+    translate(own.chain(more).map(property).collect(), &[])
+}
+
+fn json(setting: &Setting) -> Json {
+    match &setting.value {
+        Value::Flag(flag) => json!(flag),
+        Value::Whole(n) => json!(n),
+        Value::Text(text) | Value::Any(text) => json!(text),
+        Value::List(entries) => entries.iter().map(json).collect(),
+        Value::Map(members) => {
+            Json::Object(members.iter().map(|(name, s)| (name.clone(), json(s))).collect())
+        }
+    }
+}
+
+fn found(translation: &Translation, property: &str) -> (Verdict, String) {
+    let finding = translation.findings.iter().find(|f| f.property == property).unwrap();
+    let help = finding.help.as_deref().unwrap_or_default();
+    (finding.verdict, format!("{} ({help})", finding.text))
+}
+
+#[test]
+fn the_least_document_has_debeziums_defaults() {
+    let translation = with(&[]);
+    assert!(!translation.is_refused(), "{:?}", translation.findings);
+    let source = json!({ "postgres": {
+        "host": "db", "user": "u", "database": "shop", "topic_prefix": "p",
+        "port": 5432, "sslmode": "prefer", "slot": "debezium", "publication": "dbz_publication",
+    }});
+    assert_eq!(json(&translation.pipeline), json!({ "source": source }));
+}
+
+#[test]
+fn properties_become_settings() {
+    for (name, value, path, want) in [
+        ("database.port", " 6432 ", "source.postgres.port", json!(6432)),
+        ("database.password", " p,w ", "source.postgres.password", json!(" p,w ")),
+        ("database.sslmode", "VERIFY-FULL", "source.postgres.sslmode", json!("verify-full")),
+        ("slot.name", "s", "source.postgres.slot", json!("s")),
+        ("snapshot.mode", "no_data", "source.postgres.snapshot", json!("never")),
+        ("snapshot.mode", "schema_only", "source.postgres.snapshot", json!("never")),
+        ("snapshot.mode", "when_needed", "source.postgres.snapshot", json!("when_needed")),
+        ("status.update.interval.ms", "2500", "source.postgres.status_interval", json!("2500ms")),
+        ("tombstones.on.delete", "False", "source.postgres.tombstones_on_delete", json!(false)),
+        (
+            "wasmgate.source.postgres.read_ahead",
+            " 1MiB ",
+            "source.postgres.read_ahead",
+            json!("1MiB"),
+        ),
+        ("wasmgate.lanes", "2", "lanes", json!("2")),
+        ("max.batch.size", "4096", "batch.rows", json!(4096)),
+        ("database.server.name", "old", "source.postgres.topic_prefix", json!("old")),
+    ] {
+        let translation = match name {
+            "database.server.name" => with(&[("topic.prefix", ""), (name, value)]),
+            _ => with(&[(name, value)]),
+        };
+        assert_eq!(found(&translation, name).0, Verdict::Honoured, "{name}");
+        assert_eq!(json(translation.pipeline.get(path).unwrap()), want, "{name}={value}");
+        let (_, property) = translation.origins.iter().find(|(p, _)| p == path).unwrap();
+        assert_eq!(property, if name == "database.server.name" { "topic.prefix" } else { name });
+    }
+}
+
+const REFUSED: Verdict = Verdict::Unsupported { changes_data: true };
+const LACKING: Verdict = Verdict::Unsupported { changes_data: false };
+
+#[test]
+fn every_property_has_its_answer() {
+    for (name, value, verdict, want) in [
+        ("connector.class", "io.debezium.connector.mysql.MySqlConnector", REFUSED, "MySQL"),
+        ("connector.class", "org.example.Own", REFUSED, "is not known"),
+        ("connector.class", "PostgresConnector", Verdict::Honoured, "postgres"),
+        ("tasks.max", "4", Verdict::Ignored, "one task"),
+        ("plugin.name", "pgoutput", Verdict::Honoured, "pgoutput"),
+        ("plugin.name", "wal2json_rds", REFUSED, "only `pgoutput`"),
+        ("plugin.name", "mine", Verdict::Wrong, "found `mine`, expected `pgoutput`"),
+        ("database.port", "54x2", Verdict::Wrong, "found `54x2`, expected a whole number from 1"),
+        ("tombstones.on.delete", "yes", Verdict::Wrong, "expected `true` or `false`"),
+        ("snapshot.mode", "custom", REFUSED, "no such mode"),
+        ("snapshot.mode", "sometimes", Verdict::Wrong, "found `sometimes`"),
+        ("slot.nam", "x", Verdict::Unknown, "did you mean `slot.name`?"),
+        ("team", "blue", Verdict::Unknown, "nothing is done about it"),
+        ("whatever.*", "x", Verdict::Unknown, "nothing is done about it"),
+        ("topic.creation.default.partitions", "3", LACKING, "auto.create.topics.enable"),
+        ("producer.override.acks", "all", LACKING, "kafka.properties"),
+        ("exactly.once.support", "required", REFUSED, "at least once"),
+        ("exactly.once.support", "requested", Verdict::Honoured, "anyway"),
+        ("database.ApplicationName", "x", Verdict::Ignored, "JDBC"),
+        ("database.history.kafka.topic", "x", Verdict::Ignored, "`schema.history.internal.kafka"),
+        ("flush.lsn.source", "true", Verdict::Honoured, "now called `lsn.flush.mode`"),
+        ("flush.lsn.source", "false", REFUSED, "found `false`"),
+        ("converters", "isbn", REFUSED, "write a module"),
+        ("openlineage.integration.enabled", "true", LACKING, "lineage"),
+        ("skipped.operations", "x", Verdict::Wrong, "found `x`"),
+        ("key.converter", "StringConverter", REFUSED, "Java's notation"),
+        ("value.converter", "io.confluent.connect.avro.AvroConverter", REFUSED, "Avro"),
+        ("value.converter", "io.confluent.connect.protobuf.ProtobufConverter", REFUSED, "Protobuf"),
+        ("predicates.p.type", "x", Verdict::Ignored, "`predicates` does not name `p`"),
+        ("transforms.t.type", "x", Verdict::Ignored, "`transforms` does not name `t`"),
+    ] {
+        let translation = with(&[(name, value)]);
+        let (is, text) = found(&translation, name);
+        assert_eq!(is, verdict, "{name}={value}: {text}");
+        assert!(text.contains(want), "{name}={value}: {text}");
+        assert_eq!(translation.is_refused(), verdict.is_error(), "{name}={value}");
+    }
+}
+
+#[test]
+fn what_is_missing_is_named_and_what_is_older_gives_way() {
+    for name in ["database.hostname", "database.user", "database.dbname", "topic.prefix"] {
+        let translation = with(&[(name, "")]);
+        assert!(translation.is_refused(), "{name}");
+        assert!(found(&translation, name).1.contains("is missing (add"), "{name}");
+    }
+    assert!(translate(Vec::new(), &[]).is_refused());
+    let translation = with(&[("database.server.name", "old")]);
+    assert_eq!(found(&translation, "database.server.name").0, Verdict::Ignored);
+    let prefix = translation.pipeline.get("source.postgres.topic_prefix").unwrap();
+    assert_eq!(json(prefix), json!("p"));
+}
+
+#[test]
+fn messages_show_what_is_written_and_never_what_it_stands_for() {
+    let mut properties: Vec<Property> = LEAST.iter().map(property).collect();
+    for name in ["database.port", "tombstones.on.delete", "snapshot.mode", "skipped.operations"] {
+        let mut secret = property(&(name, "${env:X}"));
+        secret.resolved = Some("hunter2".to_owned());
+        properties.push(secret);
+    }
+    let translation = translate(properties, &[]);
+    assert!(translation.is_refused());
+    let all = format!("{:?}", translation.findings);
+    assert!(!all.contains("hunter2") && all.contains("${env:X}"), "{all}");
+    assert!(!format!("{:?}", translation.properties).contains("hunter2"));
+}
+
+#[test]
+fn defaults_count_as_a_workers_do() {
+    let json_class = "org.apache.kafka.connect.json.JsonConverter";
+    let defaults: Vec<Property> = [
+        ("value.converter", "io.confluent.connect.avro.AvroConverter"),
+        ("value.converter.schema.registry.url", "http://r"),
+        ("database.user", "default"),
+        ("topic.prefix", "default"),
+    ]
+    .iter()
+    .map(|pair| Property { origin: Origin::Defaults, ..property(pair) })
+    .collect();
+    let run = |more: &[(&str, &str)]| {
+        let all = LEAST.iter().chain(more).filter(|(name, _)| *name != "database.user");
+        translate(all.map(property).collect(), &defaults)
+    };
+    let refused = run(&[]);
+    assert_eq!(found(&refused, "value.converter").0, REFUSED);
+    let own = run(&[("value.converter", json_class), ("value.converter.schemas.enable", "false")]);
+    assert!(!own.is_refused(), "{:?}", own.findings);
+    assert!(own.findings.iter().all(|f| f.property != "value.converter.schema.registry.url"));
+    let source = own.pipeline.get("source.postgres").unwrap();
+    assert_eq!(json(source.get("user").unwrap()), json!("default"));
+    assert_eq!(json(source.get("topic_prefix").unwrap()), json!("p"));
+}
+
+#[test]
+fn names_are_known_or_nearly() {
+    assert_eq!(known("value.converter.schemas.enable"), Ok(()));
+    assert_eq!(known("database.server.name"), Ok(()));
+    assert_eq!(known("slot.nam"), Err(Some("slot.name")));
+    assert_eq!(known("blue"), Err(None));
+}
