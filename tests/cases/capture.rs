@@ -34,6 +34,9 @@ scenarios! {
     delete_not_null_columns
     envelope_transaction_message
     infinity_default
+    infinity_isostring
+    infinity_microseconds
+    infinity_nanoseconds
     keys_and_replica_identity
     message_key_columns_and_masks
     null_and_default_kept
@@ -44,6 +47,7 @@ scenarios! {
     replication_origin
     resume_after_kill
     schema_changes
+    skipped_operations
     snapshot_markers
     snapshot_select_override
     toast_default

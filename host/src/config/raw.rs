@@ -2,7 +2,7 @@
 //! bounds; `wasmgate schema` prints them.
 
 mod connectors;
-mod postgres;
+pub(crate) mod postgres;
 mod sink;
 mod source;
 mod token;

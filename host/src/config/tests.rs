@@ -190,3 +190,48 @@ fn every_key_is_documented() {
     }
     assert!(keys > 60, "{keys} keys");
 }
+
+#[test]
+fn what_records_look_like_is_read_and_checked() {
+    let with = |groups: &str| {
+        ORDERS.replace("tables: [public.orders]", &format!("tables: [public.orders]\n{groups}"))
+    };
+    let groups = r"
+        decimals: string
+        filters: { tables: { include: ['public\.o.*'] } }
+        values: { time_precision: isostring, binary: base64-url-safe, money_digits: 3, unavailable: 'hex:00ff' }
+        columns:
+          exclude: ['public\.orders\.secret']
+          masks: [ { columns: ['.*\.card'], hash: sha-256, salt: '${env:A}' }, { columns: [a], stars: 0 } ]
+          keys: [ { tables: 'public\.orders', columns: [b, a] } ]
+        records: { skipped_operations: [d], field_names: avro, topic_delimiter: _ }
+";
+    let config = read(&with(groups)).unwrap();
+    let Source::Postgres(source) = &config.pipelines[0].source else { panic!() };
+    let shape = &source.shape;
+    assert_eq!(shape.unavailable.as_deref(), Some(&[0, 255][..]));
+    assert_eq!((shape.values.money_digits, shape.columns.masks.len()), (3, 2));
+    assert!(shape.skipped.delete && !shape.skipped.truncate && shape.names.delimiter == "_");
+    assert!(!shape.columns.filter.wants("PUBLIC.orders.secret"));
+    assert!(source.filters.tables.wants("public.orders"));
+    assert!(!format!("{config:?}").contains("salt: \"x\""));
+    for (wrong, field, want) in [
+        ("columns: { include: [a], exclude: [b] }", "columns.exclude", "stands beside"),
+        ("columns: { include: ['('] }", "columns.include[0]", "a regular expression"),
+        ("columns: { masks: [ { columns: [a] } ] }", "columns.masks[0]", "names none"),
+        ("columns: { masks: [ { columns: [a], hash: crc, salt: s } ] }", ".hash", "SHA-512/256"),
+        ("columns: { masks: [ { columns: [a], hash: MD5 } ] }", ".salt", "is missing"),
+        ("columns: { masks: [ { columns: [], stars: 1 } ] }", ".columns", "names no column"),
+        ("columns: { masks: [ { columns: [a], truncate: 0 } ] }", ".truncate", "1 to"),
+        ("columns: { keys: [ { tables: a, columns: [] } ] }", "keys[0].columns", "names no column"),
+        ("values: { money_digits: 10 }", "values.money_digits", "0 to 9"),
+        ("values: { unavailable: 'hex:zz' }", "values.unavailable", "hexadecimal"),
+        ("values: { binary: utf8 }", "values.binary", "base64-url-safe"),
+        ("records: { topic_delimiter: '/' }", "records.topic_delimiter", "letters"),
+        ("skip_truncate: true\n        records: { skipped_operations: [] }", "records", "beside"),
+        ("filters: { schemas: { exclude: ['['] } }", "schemas.exclude[0]", "regular expression"),
+    ] {
+        let problem = read(&with(&format!("        {wrong}"))).unwrap_err();
+        assert!(problem.contains(field) && problem.contains(want), "{wrong}: {problem}");
+    }
+}

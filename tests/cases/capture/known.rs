@@ -6,14 +6,10 @@ use serde_json::{Value, json};
 /// Recordings that are not run, and the option that this version does not have.
 pub(super) const NOT_RUN: &[(&str, &str)] = &[
     ("heartbeat", "heartbeat topic and heartbeat.action.query"),
-    ("infinity_isostring", "time.precision.mode"),
-    ("infinity_microseconds", "time.precision.mode"),
-    ("infinity_nanoseconds", "time.precision.mode"),
     ("logical_table_router", "ByLogicalTableRouter changes the key"),
     ("null_and_default", "converter.replace.null.with.default: null stays null"),
     ("outbox_default", "the outbox EventRouter"),
     ("signals_incremental_and_blocking_snapshot", "signal.data.collection, notifications"),
-    ("skipped_operations", "skipped.operations other than truncate"),
 ];
 
 /// Options that this version lacks, of recordings that are run without them.
@@ -23,20 +19,6 @@ pub(super) fn lacking(recording: &str) -> &'static [&'static str] {
         | "transactions"
         | "truncate"
         | "unwrap_add_fields_headers_route" => &["provide.transaction.metadata"],
-        "message_key_columns_and_masks" => &[
-            "message.key.columns",
-            "column.mask.with.5.chars",
-            "column.truncate.to.3.chars",
-            "column.mask.hash.SHA-256.with.salt.CzQMA0cB5K",
-        ],
-        "types_connect" => &[
-            "time.precision.mode",
-            "binary.handling.mode",
-            "hstore.handling.mode",
-            "interval.handling.mode",
-            "include.unknown.datatypes",
-        ],
-        "types_isostring" => &["time.precision.mode", "binary.handling.mode"],
         _ => &[],
     }
 }
@@ -55,91 +37,10 @@ pub(super) struct Known {
 
 pub(super) const KNOWN: &[Known] = &[
     known(
-        "message_key_columns_and_masks",
-        "t",
-        &["key.a", "key.b", "key.id"],
-        "message.key.columns",
-    ),
-    known(
-        "message_key_columns_and_masks",
-        "t",
-        &["value.after.b", "value.after.c", "value.before.c"],
-        "column.mask",
-    ),
-    known("message_key_columns_and_masks", "nopk", &["key"], "message.key.columns"),
-    known(
-        "message_key_columns_and_masks",
-        "nopk",
-        &["value.after.b", "value.before.b"],
-        "column.truncate",
-    ),
-    known(
         "null_and_default_kept",
         "dn",
         &["value.source.snapshot"],
         "with replacement off Debezium leaves out its own default, \"false\", too",
-    ),
-    known("types_connect", "t_arr", &["value.after.tma", "value.after.tsa"], "time.precision.mode"),
-    known("types_connect", "t_arr", &["value.after.hsa"], "hstore.handling.mode"),
-    known("types_connect", "t_time", &["value.after.t", "value.after.ts"], "time.precision.mode"),
-    known("types_connect", "t_time", &["value.after.iv"], "interval.handling.mode"),
-    known(
-        "types_connect",
-        "t_geo",
-        &[
-            "value.after.l",
-            "value.after.ls",
-            "value.after.bx",
-            "value.after.po",
-            "value.after.pc",
-            "value.after.pg",
-            "value.after.ci",
-        ],
-        "include.unknown.datatypes",
-    ),
-    known(
-        "types_connect",
-        "t_misc",
-        &[
-            "value.after.tq",
-            "value.after.lsn",
-            "value.after.x",
-            "value.after.x8",
-            "value.after.td",
-            "value.after.rc",
-            "value.after.rt",
-            "value.after.jp",
-            "value.after.ps",
-        ],
-        "include.unknown.datatypes",
-    ),
-    known(
-        "types_connect",
-        "t_range",
-        &["value.after.i4m", "value.after.tzm"],
-        "include.unknown.datatypes",
-    ),
-    known("types_connect", "t_user", &["value.after.cp"], "include.unknown.datatypes"),
-    known("types_connect", "t_user", &["value.after.h"], "hstore.handling.mode"),
-    known(
-        "types_isostring",
-        "t_arr",
-        &["value.after.da", "value.after.tma", "value.after.tsa"],
-        "time.precision.mode",
-    ),
-    known(
-        "types_isostring",
-        "t_time",
-        &[
-            "value.after.d",
-            "value.after.t",
-            "value.after.t0",
-            "value.after.t3",
-            "value.after.ts",
-            "value.after.ts0",
-            "value.after.ts3",
-        ],
-        "time.precision.mode",
     ),
     known(
         "unwrap_add_fields_headers_route",

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use wasmgate_codec::encode::ValueWriter;
 use wasmgate_codec::pgoutput::{Message, TupleValue, decode};
-use wasmgate_codec::pgvalue::{ColumnType, DecimalMode, column_type, push_text};
+use wasmgate_codec::pgvalue::{ColumnType, ValueModes, column_type, push_text};
 use wasmgate_model::{
     Batch, Column, Field, Kind, Op, Payload, Plan, Position, Schema, Shape, SourcePart,
 };
@@ -117,7 +117,7 @@ fn median(mut step: impl FnMut() -> Result<(), String>) -> Result<f64, String> {
 fn main() -> Result<(), String> {
     let types: Option<Vec<_>> = COLUMNS
         .iter()
-        .map(|(_, oid, modifier, _)| column_type(*oid, *modifier, None, DecimalMode::Precise))
+        .map(|(_, oid, modifier, _)| column_type(*oid, *modifier, None, &ValueModes::default()))
         .collect();
     let types = types.ok_or("a type is unknown")?;
     let messages: Vec<_> = (0..ROWS).map(insert).collect();

@@ -129,6 +129,28 @@ pub fn write_base64(bytes: &[u8], out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
+/// Appends bytes as a string in base64 with the letters of RFC 4648 section 5 and padding.
+pub(crate) fn write_base64_url(bytes: &[u8], out: &mut Vec<u8>) {
+    let start = out.len();
+    write_base64(bytes, out);
+    for letter in out.iter_mut().skip(start) {
+        match letter {
+            b'+' => *letter = b'-',
+            b'/' => *letter = b'_',
+            _ => {}
+        }
+    }
+}
+
+/// Appends bytes as a string of hexadecimal digits.
+pub(crate) fn write_hex(bytes: &[u8], out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
+    out.push(b'"');
+    out.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
+    out.push(b'"');
+}
+
 /// Appends an integer.
 pub fn write_int(value: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());

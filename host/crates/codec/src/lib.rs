@@ -3,9 +3,11 @@
 //! [`encode`].
 //! Nothing here panics on any bytes.
 
+pub mod connect;
 pub mod document;
 pub mod encode;
 pub mod json;
+pub mod mask;
 pub mod pgoutput;
 pub mod pgvalue;
 mod project;

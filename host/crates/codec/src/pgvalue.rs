@@ -6,32 +6,24 @@
 //! Debezium writes them (infinite dates and timestamps are the numbers in [`instant`]).
 
 mod array;
+mod figure;
 pub mod instant;
+mod modes;
 mod number;
 mod project;
 mod push;
+mod span;
 mod types;
 
 use std::fmt;
 use std::sync::Arc;
 
-use wasmgate_model::{Kind, Logical};
+use wasmgate_model::{ConnectSchema, Kind, Logical, Style};
 
+pub use modes::{BinaryMode, DecimalMode, TimePrecision, ValueModes};
 pub use project::project_rows;
 pub use push::{push_text, push_zero};
-pub use types::column_type;
-
-/// How `numeric` and `money` are written: Debezium's `decimal.handling.mode`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum DecimalMode {
-    /// Connect's Decimal: bytes of the unscaled number.
-    #[default]
-    Precise,
-    /// The server's text.
-    String,
-    /// A double; digits may be lost.
-    Double,
-}
+pub use types::{column_type, is_built_in};
 
 /// What `pg_type` says about a type that is not built in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,9 +46,10 @@ pub enum PgTypeKind {
         base: u32,
         typmod: i32,
     },
-    /// `element` is built in. An array of an enum is passed with `text` (25) as its element.
+    /// An array; `inner` says what the element is where it is not built in.
     Array {
         element: u32,
+        inner: Option<Box<TypeInfo>>,
     },
     Other,
 }
@@ -66,6 +59,9 @@ pub enum PgTypeKind {
 pub struct ColumnType {
     pub kind: Kind,
     pub logical: Logical,
+    pub style: Style,
+    /// `None`: it follows from the others.
+    connect: Option<Arc<ConnectSchema>>,
     form: Form,
 }
 
@@ -81,12 +77,16 @@ enum Form {
     Numeric,
     /// `numeric` in decimal mode `string`: NaN and infinities are values.
     NumericText,
-    Money,
+    Money {
+        digits: u8,
+    },
     Date,
     Time,
     TimeTz,
     Timestamp,
     Interval,
+    /// `interval` as ISO 8601 text.
+    IntervalText,
     /// `bit(1)`
     Bit,
     Bits,
@@ -95,6 +95,25 @@ enum Form {
     /// `int2vector`, `oidvector`
     Vector,
     Array(Box<ColumnType>),
+    /// pgvector: `vector`.
+    DoubleVector,
+    /// pgvector: `halfvec`.
+    FloatVector,
+    /// pgvector: `sparsevec`.
+    SparseVector,
+    /// PostGIS
+    Geometry,
+    /// Geometric types but points, as bytes of text with every number as a double.
+    Figure,
+    /// Any type, as bytes of its text.
+    Raw,
+}
+
+impl Form {
+    fn is_spatial(&self) -> bool {
+        matches!(self, Self::Geometry | Self::SparseVector)
+            || matches!(self, Self::DoubleVector | Self::FloatVector)
+    }
 }
 
 /// A text that is not a value of its type.

@@ -454,7 +454,7 @@ fn stored_columns_are_not_copied() {
 fn timestamps_beyond_64_bits_read_as_the_largest() {
     let mut batch = reads(&[(FieldPath::Current("at".into()), Kind::TimestampUs)]);
     batch.ops = vec![Op::Create; 6];
-    let ty = wasmgate_codec::pgvalue::column_type(1184, 3, None, Default::default()).unwrap();
+    let ty = wasmgate_codec::pgvalue::column_type(1184, 3, None, &Default::default()).unwrap();
     let Payload::Rows(rows) = &mut batch.payload else { unreachable!() };
     rows.current[3].clear();
     for _ in 0..6 {

@@ -10,9 +10,9 @@ use serde_json::{Value, json};
 use wasmgate_codec::encode::ValueWriter;
 use wasmgate_codec::pgoutput::{Message, Relation, Tuple, TupleValue, decode};
 use wasmgate_codec::pgvalue::{
-    ColumnType, DecimalMode, PgTypeKind, TypeInfo, column_type, push_text, push_zero,
+    ColumnType, DecimalMode, PgTypeKind, TypeInfo, ValueModes, column_type, push_text, push_zero,
 };
-use wasmgate_model::{Batch, Column, Field, Kind, Op, Payload, Plan, Position, Schema};
+use wasmgate_model::{Batch, Column, Kind, Op, Payload, Plan, Position, Schema};
 
 /// Oids of the types in the tables below.
 #[rustfmt::skip]
@@ -50,14 +50,13 @@ fn type_of(text: &str, decimal: DecimalMode) -> Option<ColumnType> {
     };
     if name == "hstore" {
         let info = TypeInfo { name, kind: PgTypeKind::Base };
-        return column_type(99_999, -1, Some(&info), decimal);
+        return column_type(99_999, -1, Some(&info), &decimal.into());
     }
-    column_type(oid(&name), modifier, None, decimal)
+    column_type(oid(&name), modifier, None, &decimal.into())
 }
 
 fn schema(id: u64, columns: &[(&str, ColumnType)]) -> Arc<Schema> {
-    let field =
-        |(name, ty): &(&str, ColumnType)| Field::new(*name, ty.kind, ty.logical.clone(), true);
+    let field = |(name, ty): &(&str, ColumnType)| ty.field(name, true);
     let fields = columns.iter().map(field).collect();
     Arc::new(Schema { fields, open: false, ..Schema::open(id, "t".into(), false) })
 }
@@ -315,9 +314,9 @@ fn types_without_a_form_are_left_out() {
     }
     for kind in [PgTypeKind::Other, PgTypeKind::Base] {
         let info = TypeInfo { name: "comp".into(), kind };
-        assert_eq!(column_type(50_000, -1, Some(&info), DecimalMode::Precise), None);
+        assert_eq!(column_type(50_000, -1, Some(&info), &ValueModes::default()), None);
     }
-    assert_eq!(column_type(50_000, -1, None, DecimalMode::Precise), None);
+    assert_eq!(column_type(50_000, -1, None, &ValueModes::default()), None);
 }
 
 /// The user's types of the captured tables. For a domain the server names the base type.
@@ -327,7 +326,10 @@ fn user_type(name: &str) -> TypeInfo {
         "int4" => PgTypeKind::Domain { base: 23, typmod: -1 },
         "numeric" => PgTypeKind::Domain { base: 1700, typmod: (8 << 16 | 3) + 4 },
         "varchar" => PgTypeKind::Domain { base: 1043, typmod: 16 },
-        "_mood" | "_citext" | "_hstore" => PgTypeKind::Array { element: 25 },
+        "_mood" | "_citext" | "_hstore" => {
+            let inner = Some(Box::new(user_type(&name[1..])));
+            PgTypeKind::Array { element: 50_000, inner }
+        }
         "comp" => PgTypeKind::Other,
         _ => PgTypeKind::Base,
     };
@@ -344,7 +346,7 @@ fn captured_row(
     let (mut columns, mut values) = (Vec::new(), Vec::new());
     for (column, value) in relation.columns.iter().zip(tuple.iter()) {
         let (oid, info) = (column.type_oid, types.get(&column.type_oid));
-        if let Some(ty) = column_type(oid, column.type_modifier, info, DecimalMode::Precise) {
+        if let Some(ty) = column_type(oid, column.type_modifier, info, &ValueModes::default()) {
             columns.push((column.name, ty));
             values.push(value);
         }
@@ -432,7 +434,7 @@ proptest! {
     #[test]
     fn no_text_panics(n in 0..BUILT_IN.len(), text in proptest::collection::vec(any::<u8>(), 0..40)) {
         for mode in [DecimalMode::Precise, DecimalMode::Double] {
-            let Some(ty) = column_type(BUILT_IN[n].1, -1, None, mode) else { continue };
+            let Some(ty) = column_type(BUILT_IN[n].1, -1, None, &mode.into()) else { continue };
             let mut column = Column::new(ty.kind);
             let pushed = push_text(&mut column, &ty, &text);
             prop_assert_eq!(column.len(), usize::from(pushed.is_ok()));
@@ -444,7 +446,7 @@ proptest! {
         n in 0..BUILT_IN.len(),
         text in "[-+0-9:. {},\"\\\\()=>NULLinftyBC]{0,24}",
     ) {
-        let Some(ty) = column_type(BUILT_IN[n].1, -1, None, DecimalMode::Precise) else {
+        let Some(ty) = column_type(BUILT_IN[n].1, -1, None, &ValueModes::default()) else {
             return Ok(());
         };
         let mut column = Column::new(ty.kind);

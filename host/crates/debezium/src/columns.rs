@@ -1,10 +1,103 @@
-//! Properties whose names carry a number or an algorithm: masks and truncation of columns.
+//! Properties about columns: lists of patterns, keys, and those whose names carry a number or an
+//! algorithm: masks and truncation.
 
+use crate::filters::patterns;
+use crate::java;
+use crate::setting::{Setting, Value};
 use crate::table::Row;
 use crate::translate::Work;
+use crate::value;
 
-/// Masks and truncation are not in this version.
-pub(crate) fn refused(work: &mut Work, index: usize, _: &Row) {
-    let why = "columns are written as they are";
-    work.refuse(index, why, "leave it out, and mask in a module");
+/// A property whose value is a list of patterns, and the setting that takes it.
+const LISTS: &[(&str, &str)] = &[
+    ("table.exclude.list", "filters.tables.exclude"),
+    ("schema.include.list", "filters.schemas.include"),
+    ("schema.exclude.list", "filters.schemas.exclude"),
+    ("column.include.list", "columns.include"),
+    ("column.exclude.list", "columns.exclude"),
+    ("column.propagate.source.type", "columns.source_types"),
+    ("datatype.propagate.source.type", "columns.source_datatypes"),
+];
+
+/// A list of patterns.
+pub(crate) fn list(work: &mut Work, index: usize, row: &Row) {
+    let Some((_, path)) = LISTS.iter().find(|(name, _)| *name == row.name) else { return };
+    let Some(found) = patterns(work, index, row.name) else { return };
+    if !found.is_empty() {
+        work.put(path, Setting::texts(found, index), row.name);
+    }
+    work.honoured(index, format!("`source.postgres.{path}`"));
+}
+
+/// `message.key.columns`: `table:column,column;table:column`.
+pub(crate) fn keys(work: &mut Work, index: usize, row: &Row) {
+    let text = work.text_or(row.name, "").to_owned();
+    let mut keys = Setting { value: Value::List(Vec::new()), from: Some(index) };
+    for entry in text.split(';').map(str::trim).filter(|entry| !entry.is_empty()) {
+        let parts = entry.rsplit_once(':').filter(|(_, columns)| !columns.trim().is_empty());
+        let Some((table, columns)) = parts else {
+            let entry = work.shown(index, entry);
+            work.wrong(
+                index,
+                format!("`{entry}` names no columns, expected `table:column,column`"),
+            );
+            return;
+        };
+        if let Some(lacking) = java::lacking(table) {
+            let why = format!("{lacking} is not supported in patterns");
+            return work.refuse(index, why, "write the patterns without it");
+        }
+        let columns = columns.split(',').map(str::trim).filter(|column| !column.is_empty());
+        let mut key = Setting::map(Some(index));
+        key.set("tables", Setting::text(table.trim(), index));
+        key.set("columns", Setting::texts(columns, index));
+        keys.push(key);
+    }
+    work.put("columns.keys", keys, row.name);
+    work.honoured(index, "`source.postgres.columns.keys`");
+}
+
+/// `column.mask.with.N.chars`, `column.mask.hash[.v2].ALGORITHM.with.salt.SALT` and
+/// `column.truncate.to.N.chars`: the columns in the value.
+pub(crate) fn masked(work: &mut Work, index: usize, _: &Row) {
+    let Some(name) = work.properties.get(index).map(|property| property.name.clone()) else {
+        return;
+    };
+    let Some((kind, more)) = mask(&name) else {
+        let what = "expected `column.mask.with.N.chars`, `column.truncate.to.N.chars` or \
+                    `column.mask.hash.ALGORITHM.with.salt.SALT`";
+        return work.wrong(index, what);
+    };
+    let Some(found) = patterns(work, index, &name) else { return };
+    let mut mask = Setting::map(Some(index));
+    mask.set("columns", Setting::texts(found, index));
+    mask.set(kind, Setting { value: more.0, from: Some(index) });
+    for (member, value) in more.1 {
+        mask.set(member, Setting { value, from: Some(index) });
+    }
+    work.pipeline.push_at("source.postgres.columns.masks", mask);
+    work.stands_for("source.postgres.columns.masks".to_owned(), &name);
+    work.honoured(index, "`source.postgres.columns.masks`");
+}
+
+type Members = Vec<(&'static str, Value)>;
+
+/// What the name of such a property says: a member of a mask, its value and others.
+fn mask(name: &str) -> Option<(&'static str, (Value, Members))> {
+    let rest = name.strip_prefix("column.")?;
+    let count = |text: &str| text.strip_suffix(".chars")?.parse().ok().map(Value::Whole);
+    if let Some(number) = rest.strip_prefix("mask.with.") {
+        return Some(("stars", (count(number)?, Vec::new())));
+    }
+    if let Some(number) = rest.strip_prefix("truncate.to.") {
+        return Some(("truncate", (count(number)?, Vec::new())));
+    }
+    let rest = rest.strip_prefix("mask.hash.")?;
+    let (version, rest) = match rest.strip_prefix("v2.") {
+        Some(rest) => (2, rest),
+        None => (1, rest),
+    };
+    let (algorithm, salt) = rest.split_once(".with.salt.")?;
+    let more = vec![("salt", Value::Text(salt.to_owned())), ("version", Value::Whole(version))];
+    Some(("hash", (Value::Text(algorithm.to_owned()), more)))
 }

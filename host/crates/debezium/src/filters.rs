@@ -20,12 +20,7 @@ pub(crate) fn tables(work: &mut Work, index: usize, row: &Row) {
                 work.wrong(index, what);
                 return;
             }
-            None => {
-                let entry = work.shown(index, entry);
-                let why = format!("`{entry}` is a pattern; tables are given by name");
-                work.refuse(index, why, "write the tables' names, parted by commas");
-                return;
-            }
+            None => return tables_by_pattern(work, index, row),
         }
     }
     if names.is_empty() {
@@ -36,6 +31,14 @@ pub(crate) fn tables(work: &mut Work, index: usize, row: &Row) {
     work.honoured(index, "`source.postgres.tables`");
 }
 
+/// Patterns that are no names choose among the tables of the publication.
+fn tables_by_pattern(work: &mut Work, index: usize, row: &Row) {
+    if let Some(patterns) = patterns(work, index, row.name) {
+        work.put("filters.tables.include", Setting::texts(patterns, index), row.name);
+        work.honoured(index, "`source.postgres.filters.tables.include`");
+    }
+}
+
 /// `snapshot.include.collection.list`: patterns.
 pub(crate) fn snapshot(work: &mut Work, index: usize, row: &Row) {
     if let Some(patterns) = patterns(work, index, row.name) {
@@ -44,7 +47,7 @@ pub(crate) fn snapshot(work: &mut Work, index: usize, row: &Row) {
 }
 
 /// The patterns of a list, unless one of them cannot be understood.
-fn patterns(work: &mut Work, index: usize, name: &str) -> Option<Vec<String>> {
+pub(crate) fn patterns(work: &mut Work, index: usize, name: &str) -> Option<Vec<String>> {
     let patterns = value::list(work.text_or(name, ""));
     if let Some(lacking) = patterns.iter().find_map(|pattern| java::lacking(pattern)) {
         let why = format!("{lacking} is not supported in patterns");
@@ -63,13 +66,7 @@ pub(crate) fn operations(work: &mut Work, index: usize, row: &Row) {
         work.wrong(index, format!("found `{other}`, expected `c`, `u`, `d`, `t` or `none`"));
         return;
     }
-    if found.iter().any(|op| matches!(op.as_str(), "c" | "u" | "d")) {
-        let why = "only truncates can be skipped";
-        work.refuse(index, why, "write `t` or `none`; a publication's `publish` skips the others");
-        return;
-    }
-    let truncate = found.iter().any(|op| op == "t");
-    let setting = Setting { value: crate::Value::Flag(truncate), from: Some(index) };
-    work.put("skip_truncate", setting, row.name);
-    work.honoured(index, "`source.postgres.skip_truncate`");
+    let skipped = found.into_iter().filter(|op| op != "none");
+    work.put("records.skipped_operations", Setting::texts(skipped, index), row.name);
+    work.honoured(index, "`source.postgres.records.skipped_operations`");
 }

@@ -77,6 +77,14 @@ impl Setting {
         Some(at)
     }
 
+    /// Appends to the list at a dotted path, which is made when it is not there.
+    pub(crate) fn push_at(&mut self, path: &str, entry: Self) {
+        match path.split_once('.') {
+            Some((first, rest)) => self.at(first, |member| member.push_at(rest, entry)),
+            None => self.at(path, |member| member.push(entry)),
+        }
+    }
+
     pub(crate) fn push(&mut self, entry: Self) {
         match &mut self.value {
             Value::List(entries) => entries.push(entry),

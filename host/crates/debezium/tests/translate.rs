@@ -58,6 +58,7 @@ fn the_least_document_has_debeziums_defaults() {
     let source = json!({ "postgres": {
         "host": "db", "user": "u", "database": "shop", "topic_prefix": "p",
         "port": 5432, "sslmode": "prefer", "slot": "debezium", "publication": "dbz_publication",
+        "records": { "context_headers": true },
     }});
     assert_eq!(json(&translation.pipeline), json!({ "source": source }));
 }
@@ -73,6 +74,49 @@ fn properties_become_settings() {
         ("snapshot.mode", "schema_only", "source.postgres.snapshot", json!("never")),
         ("snapshot.mode", "when_needed", "source.postgres.snapshot", json!("when_needed")),
         ("status.update.interval.ms", "2500", "source.postgres.status_interval", json!("2500ms")),
+        (
+            "time.precision.mode",
+            "ISOSTRING",
+            "source.postgres.values.time_precision",
+            json!("isostring"),
+        ),
+        (
+            "skipped.operations",
+            "u,d",
+            "source.postgres.records.skipped_operations",
+            json!(["u", "d"]),
+        ),
+        ("skipped.operations", "none", "source.postgres.records.skipped_operations", json!([])),
+        (
+            "column.exclude.list",
+            "s.t.a, s.t.b",
+            "source.postgres.columns.exclude",
+            json!(["s.t.a", "s.t.b"]),
+        ),
+        (
+            "table.include.list",
+            "s.a_.*",
+            "source.postgres.filters.tables.include",
+            json!(["s.a_.*"]),
+        ),
+        (
+            "message.key.columns",
+            "s.t:b,a; s.u:c",
+            "source.postgres.columns.keys",
+            json!([{ "tables": "s.t", "columns": ["b", "a"] }, { "tables": "s.u", "columns": ["c"] }]),
+        ),
+        (
+            "column.mask.hash.v2.SHA-256.with.salt.Ab.c",
+            "s.t.a",
+            "source.postgres.columns.masks",
+            json!([{ "columns": ["s.t.a"], "hash": "SHA-256", "salt": "Ab.c", "version": 2 }]),
+        ),
+        (
+            "column.truncate.to.3.chars",
+            "s.t.a",
+            "source.postgres.columns.masks",
+            json!([{ "columns": ["s.t.a"], "truncate": 3 }]),
+        ),
         ("tombstones.on.delete", "False", "source.postgres.tombstones_on_delete", json!(false)),
         (
             "wasmgate.source.postgres.read_ahead",
@@ -126,6 +170,8 @@ fn every_property_has_its_answer() {
         ("converters", "isbn", REFUSED, "write a module"),
         ("openlineage.integration.enabled", "true", LACKING, "lineage"),
         ("skipped.operations", "x", Verdict::Wrong, "found `x`"),
+        ("message.key.columns", "s.t", Verdict::Wrong, "names no columns"),
+        ("column.mask.with.five.chars", "s.t.a", Verdict::Wrong, "column.mask.with.N.chars"),
         ("key.converter", "StringConverter", REFUSED, "Java's notation"),
         ("value.converter", "io.confluent.connect.avro.AvroConverter", REFUSED, "Avro"),
         ("value.converter", "io.confluent.connect.protobuf.ProtobufConverter", REFUSED, "Protobuf"),

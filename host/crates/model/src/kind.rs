@@ -107,10 +107,12 @@ pub enum Style {
     Connect,
     /// Microseconds, whatever the digits (times).
     Micros,
-    /// Nanoseconds (times). Timestamps that 64 bits do not hold are null.
+    /// Nanoseconds (times). What 64 bits do not hold becomes the nearest that they do.
     Nanos,
     /// ISO 8601 text in UTC (times, dates).
     Iso,
+    /// Base64, as text for schemas too (bytes).
+    Base64,
     /// Base64 with the letters of RFC 4648 section 5 (bytes).
     Base64Url,
     /// Hexadecimal digits in lower case (bytes).

@@ -16,8 +16,9 @@ use wasmgate_codec::project;
 use wasmgate_connector::SourceContext;
 use wasmgate_model::{Batch, Delivery, Fault, Partition, Plan, Position, Schema};
 
+use crate::source_block::source_columns;
 use crate::state::State;
-use crate::table::{Table, source_columns};
+use crate::table::Table;
 
 /// The one partition of a source: a slot is read by one reader, in commit order.
 pub(crate) fn partition() -> Partition {

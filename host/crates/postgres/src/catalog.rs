@@ -7,17 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postgres_protocol::escape::escape_literal;
-use wasmgate_codec::pgvalue::{PgTypeKind, TypeInfo};
+use wasmgate_codec::pgvalue::{PgTypeKind, TypeInfo, is_built_in};
 use wasmgate_model::Fault;
 
 use crate::connect::{Connector, Purpose};
-use crate::literal::constant;
+use crate::literal::{constant, is_call};
 use crate::session::{Row, Session, number, text};
 
 /// How long a commit may take to become visible.
 const VISIBLE_WAIT: Duration = Duration::from_secs(1);
-/// Types below are built in; the codec knows them by number.
-const FIRST_USER_OID: u32 = 16384;
 
 /// A table's name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -71,6 +69,12 @@ pub(crate) struct CatalogColumn {
     pub generated: bool,
     /// The default, where it is a constant, as text of the type.
     pub default: Option<String>,
+    /// The default is the call of a function.
+    pub computed: bool,
+    /// Dimensions that an array was declared with; 0 for other types.
+    pub dimensions: u8,
+    /// Name of the type, without its schema.
+    pub type_name: String,
 }
 
 /// A table as the catalog has it now. Empty where the table is gone.
@@ -135,7 +139,9 @@ impl Catalog {
         let doing = "cannot read the table's columns";
         let sql = format!(
             "SELECT attname, attnotnull, atttypid, atttypmod, attgenerated <> '', \
-             pg_catalog.pg_get_expr(adbin, adrelid) FROM pg_catalog.pg_attribute \
+             pg_catalog.pg_get_expr(adbin, adrelid), attndims, typname \
+             FROM pg_catalog.pg_attribute \
+             LEFT JOIN pg_catalog.pg_type t ON t.oid = atttypid \
              LEFT JOIN pg_catalog.pg_attrdef ON adrelid = attrelid AND adnum = attnum \
              WHERE attrelid = {oid} AND attnum > 0 AND NOT attisdropped ORDER BY attnum"
         );
@@ -144,7 +150,7 @@ impl Catalog {
         let (key, identity) = self.keys(oid).await?;
         let mut types = HashMap::new();
         for oid in columns.iter().map(|c| c.type_oid).chain(type_oids.iter().copied()) {
-            if oid >= FIRST_USER_OID && !types.contains_key(&oid) {
+            if !is_built_in(oid) && !types.contains_key(&oid) {
                 types.insert(oid, self.type_info(oid).await?);
             }
         }
@@ -177,9 +183,8 @@ impl Catalog {
                SELECT {oid}::oid, -1 UNION ALL \
                SELECT t.typbasetype, CASE t.typtypmod WHEN -1 THEN d.modifier ELSE t.typtypmod END \
                FROM d JOIN pg_catalog.pg_type t ON t.oid = d.oid WHERE t.typtype = 'd') \
-             SELECT t.oid, t.typname, t.typtype, t.typcategory, t.typelem, d.modifier, e.typtype \
-             FROM d JOIN pg_catalog.pg_type t ON t.oid = d.oid \
-             LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem WHERE t.typtype <> 'd'"
+             SELECT t.oid, t.typname, t.typtype, t.typcategory, t.typelem, d.modifier \
+             FROM d JOIN pg_catalog.pg_type t ON t.oid = d.oid WHERE t.typtype <> 'd'"
         );
         let rows = self.query(doing, &sql).await?;
         let Some(row) = rows.first() else {
@@ -188,15 +193,17 @@ impl Catalog {
         let (inner, name) = (number::<u32>(row, 0), text(row, 1).to_owned());
         let kind = match (text(row, 2), text(row, 3)) {
             ("e", _) => PgTypeKind::Enum(self.labels(inner).await?),
-            _ if inner != oid && inner < FIRST_USER_OID => {
+            _ if inner != oid && is_built_in(inner) => {
                 PgTypeKind::Domain { base: inner, typmod: number(row, 5) }
             }
-            ("b", "A") => match text(row, 6) {
-                // 25: text
-                "e" => PgTypeKind::Array { element: 25 },
-                "b" => PgTypeKind::Array { element: number(row, 4) },
-                _ => PgTypeKind::Other,
-            },
+            ("b", "A") => {
+                let element: u32 = number(row, 4);
+                let inner = match is_built_in(element) {
+                    true => None,
+                    false => Some(Box::new(Box::pin(self.type_info(element)).await?)),
+                };
+                PgTypeKind::Array { element, inner }
+            }
             ("b", _) => PgTypeKind::Base,
             _ => PgTypeKind::Other,
         };
@@ -250,5 +257,8 @@ fn column(row: &Row) -> CatalogColumn {
         type_modifier: number(row, 3),
         generated: text(row, 4) == "t",
         default: constant(text(row, 5)),
+        computed: is_call(text(row, 5)),
+        dimensions: number(row, 6),
+        type_name: text(row, 7).to_owned(),
     }
 }

@@ -92,7 +92,7 @@ impl Driver {
     async fn snapshot(&self, prepared: &mut Prepared, export: &Export) -> Result<Assembler, Fault> {
         self.status().phase("snapshot");
         self.status().snapshot_rows.store(0, Ordering::Relaxed);
-        let (settings, naming) = (&*self.settings, naming(&self.settings));
+        let (settings, naming) = (&*self.settings, Naming::new(&self.settings));
         let mut out = Assembler::new(self.context.clone(), prepared.state.clone(), export.start());
         let mut session = self.connector.connect(Purpose::Query).await?;
         snapshot::begin(&mut session, &export.name).await?;
@@ -145,17 +145,9 @@ impl Driver {
         let (sender, chunks) = mpsc::channel((settings.read_ahead / READ).max(1));
         tokio::spawn(Receiver::new(wire, connector.who, sender, confirmed, closing, pace).run());
         let wanted = wanted(&tables, &settings);
-        let naming = naming(&settings);
+        let naming = Naming::new(&settings);
         let stream = Stream::new(Arc::clone(&settings), naming, catalog, wanted, at, transactions);
         Pump { settings, status: context.status, events, chunks, stream, out }.run().await
-    }
-}
-
-fn naming(settings: &Settings) -> Naming {
-    Naming {
-        topic_prefix: settings.topic_prefix.clone(),
-        database: settings.database.clone(),
-        decimal: settings.decimal,
     }
 }
 

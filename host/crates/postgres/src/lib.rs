@@ -28,9 +28,12 @@ mod replication;
 mod rows;
 mod session;
 mod settings;
+mod shape;
 mod slot;
 mod snapshot;
 mod source;
+mod source_block;
+mod source_type;
 mod state;
 mod stream;
 mod streaming;
@@ -44,7 +47,11 @@ pub use connection::{
     ChannelBinding, Connection, KeepAlive, Method, Negotiation, Protocol, Target,
 };
 pub use notify::Notifications;
-pub use settings::{DecimalMode, Settings, Snapshot, SslMode};
+pub use settings::{Settings, Snapshot, SslMode};
+pub use shape::{
+    BinaryMode, ColumnRules, DecimalMode, Filter, Filters, NameAdjustment, Names, Shape, Skipped,
+    TimePrecision, ValueModes, pattern,
+};
 pub use snapshot::options::{Snapshots, Watermarks};
 pub use source::PostgresSource;
 pub use streaming::{InProgress, Messages, Origins, Streaming};

@@ -6,6 +6,7 @@ use wasmgate_model::{Fault, FaultKind};
 use crate::catalog::{Catalog, Published, TableName, quote};
 use crate::prepare::refused;
 use crate::settings::Settings;
+use crate::table::topic;
 
 /// The tables that the settings name, in their order.
 pub(crate) fn named_tables(settings: &Settings) -> Result<Vec<TableName>, Fault> {
@@ -60,7 +61,8 @@ pub(crate) async fn publication(
     }
     let place = |p: &Published| named.iter().position(|name| *name == p.name);
     let mut tables = published;
-    tables.retain(|p| named.is_empty() || place(p).is_some());
+    let wanted = |p: &Published| settings.filters.wants(&p.name);
+    tables.retain(|p| (named.is_empty() || place(p).is_some()) && wanted(p));
     tables.sort_by_key(place);
     warn_of_shared_topics(settings, &tables);
     Ok(tables)
@@ -68,9 +70,10 @@ pub(crate) async fn publication(
 
 /// Names that differ only in characters that topics cannot have lead to one topic, as in Debezium.
 fn warn_of_shared_topics(settings: &Settings, tables: &[Published]) {
+    let delimiter = &settings.shape.names.delimiter;
     let mut topics = std::collections::HashMap::new();
     for table in tables {
-        let topic = crate::table::topic(&settings.topic_prefix, &table.name);
+        let topic = topic(&settings.topic_prefix, &table.name, delimiter);
         if let Some(other) = topics.insert(topic.clone(), &table.name) {
             let (one, two) = (other.to_string(), table.name.to_string());
             tracing::warn!(topic, one, two, "two tables share a topic; their keys may collide");

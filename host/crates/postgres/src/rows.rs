@@ -5,13 +5,15 @@
 use std::sync::atomic::Ordering;
 
 use wasmgate_codec::encode::original;
+use wasmgate_codec::mask::Mask;
 use wasmgate_codec::pgoutput::{OldKind, Tuple, TupleValue};
 use wasmgate_codec::pgvalue::{ColumnType, ValueError, push_text, push_zero};
 use wasmgate_model::{
-    Batch, Column, DeadLetterCause, Op, Payload, Position, Reject, Rows, Verdict,
+    Batch, Column, DeadLetterCause, Kind, Op, Payload, Position, Reject, Rows, Verdict,
 };
 
-use crate::table::{Table, TableColumn, source_column};
+use crate::source_block::source_column;
+use crate::table::{ColumnMask, Table, TableColumn};
 
 /// What the source block and the position of a row say.
 #[derive(Debug, Clone, Copy)]
@@ -124,7 +126,7 @@ pub(crate) fn push_updated(
 ) {
     let full = old.filter(|(kind, _)| *kind == OldKind::Full).map(|(_, tuple)| tuple);
     match old {
-        Some((kind, tuple)) if key_differs(table, tuple, new) => {
+        Some((kind, tuple)) if key_differs(table, kind, tuple, new) => {
             let deleted = batch.len();
             push_delete(table, batch, at, origin, (kind, tuple), tombstone);
             let created = batch.len();
@@ -158,11 +160,21 @@ fn next(at: Position, by: u64) -> Position {
     Position::new(at.major, at.minor + by)
 }
 
-fn key_differs(table: &Table, old: Tuple<'_>, new: Tuple<'_>) -> bool {
+/// Whether an update moves its record to another key, as far as the old tuple tells.
+fn key_differs(table: &Table, kind: OldKind, old: Tuple<'_>, new: Tuple<'_>) -> bool {
     let values = old.iter().zip(new.iter()).zip(&table.columns);
-    values
-        .into_iter()
-        .any(|((old, new), column)| column.key && new != TupleValue::Unchanged && old != new)
+    values.into_iter().any(|((old, new), column)| {
+        let told = column.key && (column.identity || kind == OldKind::Full);
+        told && new != TupleValue::Unchanged && old != new
+    })
+}
+
+/// Whether an update changes none of the columns that the rows have.
+pub(crate) fn is_unchanged(table: &Table, old: Tuple<'_>, new: Tuple<'_>) -> bool {
+    let values = old.iter().zip(new.iter()).zip(&table.columns);
+    values.into_iter().all(|((old, new), column)| {
+        column.ty.is_none() || new == TupleValue::Unchanged || old == new
+    })
 }
 
 /// What does not convert: field and reason.
@@ -182,6 +194,7 @@ fn fill<'v>(
 }
 
 /// Appends one value to every column, whatever the tuple holds, so that columns stay aligned.
+/// `columns` are the fields of the rows; behind them may stand those of the key alone.
 fn fill_columns<'v>(
     table: &Table,
     columns: &mut [Column],
@@ -190,24 +203,58 @@ fn fill_columns<'v>(
     old: Option<Tuple<'_>>,
 ) -> Failed {
     let mut failed = None;
-    let mut fields = columns.iter_mut().enumerate();
+    let fields = columns.len().min(table.schema.fields.len());
+    let (fields, key_only) = columns.split_at_mut(fields);
+    let mut fields = fields.iter_mut().enumerate();
     let mut old = old.map(|t| t.iter());
     for column in &table.columns {
         let value = values.next();
         let before = old.as_mut().and_then(Iterator::next);
-        let Some(ty) = &column.ty else { continue };
-        let Some((number, field)) = fields.next() else { break };
         let value = match value {
             Some(TupleValue::Unchanged) => before.or(value),
             _ => value,
         };
+        let cell = Cell { table, image, column };
+        if let Some((place, ty)) = &column.key_only
+            && let Some(field) = key_only.get_mut(*place)
+            && let Err(error) = cell.push(field, ty, None, value)
+        {
+            failed.get_or_insert((table.schema.fields.len() + place, error));
+        }
+        let Some(ty) = &column.ty else { continue };
+        let Some((number, field)) = fields.next() else { break };
+        if let Err(error) = cell.push(field, ty, column.mask.as_ref(), value) {
+            failed.get_or_insert((number, error));
+        }
+    }
+    failed
+}
+
+/// A place that a value goes to.
+#[derive(Clone, Copy)]
+struct Cell<'a> {
+    table: &'a Table,
+    image: Image,
+    column: &'a TableColumn,
+}
+
+impl Cell<'_> {
+    /// Appends a value; null where it is none of its type.
+    fn push(
+        self,
+        field: &mut Column,
+        ty: &ColumnType,
+        mask: Option<&ColumnMask>,
+        value: Option<TupleValue<'_>>,
+    ) -> Result<(), ValueError> {
         let rows = field.len();
         let result = match value {
-            _ if image == Image::Key && !column.identity => {
-                push_unknown(field, column);
+            _ if mask.is_some() => self.masked(field, ty, mask, value),
+            _ if self.is_unknown() => {
+                push_unknown(field, self.column, ty);
                 Ok(())
             }
-            Some(TupleValue::Text(text)) => push_value(table, number, field, column, ty, text),
+            Some(TupleValue::Text(text)) => self.value(field, ty, text),
             Some(TupleValue::Unchanged) => {
                 field.push_absent();
                 Ok(())
@@ -219,50 +266,75 @@ fn fill_columns<'v>(
             Some(TupleValue::Binary(_)) => Err(ValueError { expected: "text" }),
             None => Err(ValueError { expected: "there" }),
         };
-        if let Err(error) = result {
-            if field.len() == rows {
-                field.push_null();
-            }
-            failed.get_or_insert((number, error));
+        if result.is_err() && field.len() == rows {
+            field.push_null();
         }
+        result
     }
-    failed
-}
 
-/// A value that the server sent. NaN and infinite `numeric`s have no form as Connect's Decimal:
-/// where the column may be null they are null, and the log says so once per version of a table.
-fn push_value(
-    table: &Table,
-    number: usize,
-    field: &mut Column,
-    column: &TableColumn,
-    ty: &ColumnType,
-    text: &[u8],
-) -> Result<(), ValueError> {
-    let row = field.len() as u32;
-    push_text(field, ty, text)?;
-    if field.nulls.last() != Some(&row) {
-        return Ok(());
+    /// Whether the server sends nothing for the column with this image.
+    fn is_unknown(self) -> bool {
+        self.image == Image::Key && !self.column.identity
     }
-    if !column.nullable {
-        let expected = "finite, as NOT NULL columns have to be in decimal mode `precise`";
-        return Err(ValueError { expected });
+
+    /// What stands for a value that is masked. Stars stand for anything, null too.
+    fn masked(
+        self,
+        field: &mut Column,
+        ty: &ColumnType,
+        mask: Option<&ColumnMask>,
+        value: Option<TupleValue<'_>>,
+    ) -> Result<(), ValueError> {
+        let Some(ColumnMask { mask, length }) = mask else { return Ok(()) };
+        let mut plain = Column::new(ty.kind);
+        self.push(&mut plain, ty, None, value)?;
+        match plain.bytes(0) {
+            _ if matches!(mask, Mask::Stars(_)) => {}
+            None => {
+                field.push_from(&plain, 0);
+                return Ok(());
+            }
+            Some(bytes) if ty.kind == Kind::Bytes => {
+                field.push_bytes(mask.bytes(bytes));
+                return Ok(());
+            }
+            Some(_) => {}
+        }
+        let mut text = Vec::new();
+        mask.text(plain.bytes(0).unwrap_or(&[]), *length, &mut text);
+        field.push_bytes(&text);
+        Ok(())
     }
-    if !table.not_finite.swap(true, Ordering::Relaxed) {
-        let name = table.schema.fields.get(number).map_or("?", |f| &f.name);
-        tracing::warn!(
-            table = %table.name, column = name,
-            "NaN and infinity are null in decimal mode `precise`; `string` and `double` keep them"
-        );
+
+    /// A value that the server sent. NaN and infinite `numeric`s have no form as Connect's
+    /// Decimal: where the column may be null they are null, and the log says so once per version
+    /// of a table.
+    fn value(self, field: &mut Column, ty: &ColumnType, text: &[u8]) -> Result<(), ValueError> {
+        let row = field.len() as u32;
+        push_text(field, ty, text)?;
+        if field.nulls.last() != Some(&row) {
+            return Ok(());
+        }
+        if !self.column.nullable {
+            let expected = "finite, as NOT NULL columns have to be in decimal mode `precise`";
+            return Err(ValueError { expected });
+        }
+        if !self.table.not_finite.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                table = %self.table.name,
+                "NaN and infinity are null in decimal mode `precise`; `string` and `double` keep \
+                 them"
+            );
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// A value that the server did not send with a delete.
-fn push_unknown(field: &mut Column, column: &TableColumn) {
-    let Some(ty) = column.ty.as_ref().filter(|_| !column.nullable) else {
+fn push_unknown(field: &mut Column, column: &TableColumn, ty: &ColumnType) {
+    if column.nullable {
         return field.push_null();
-    };
+    }
     let default = column.default.as_ref().map(|text| push_text(field, ty, text.as_bytes()));
     if !matches!(default, Some(Ok(()))) {
         push_zero(field, ty);
@@ -313,7 +385,9 @@ fn end_row(batch: &mut Batch, op: Op, at: Position, origin: &Origin<'_>, failed:
 /// A row with a value that does not convert becomes a dead letter.
 fn reject(batch: &mut Batch, row: u32, failed: Failed) {
     if let Some((field, error)) = failed {
-        let name = batch.schema.fields.get(field).map_or("?", |f| &f.name);
+        let schema = &batch.schema;
+        let name = schema.fields.iter().chain(&schema.key_only).nth(field);
+        let name = name.map_or("?", |f| &f.name);
         let message = format!("field {name} of {}: {error}", batch.schema.topic);
         let cause = DeadLetterCause {
             stage: "decode".into(),

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use secrecy::SecretString;
-pub use wasmgate_codec::pgvalue::DecimalMode;
+
+use crate::shape::{Filters, Shape};
 
 use crate::connection::Connection;
 use crate::notify::Notifications;
@@ -61,6 +62,8 @@ pub struct Settings {
     pub topic_prefix: String,
     /// `schema.table` each. Empty: the tables of the publication, which must exist then.
     pub tables: Vec<String>,
+    /// Which of the tables, of those named or those of the publication, take part.
+    pub filters: Filters,
     /// Replication slot; created when missing. One gateway per slot.
     pub slot: String,
     /// Publication; created `FOR TABLE` the `tables` when missing, never altered.
@@ -73,11 +76,10 @@ pub struct Settings {
     /// [`SslMode::VerifyFull`], else none.
     pub ssl_root_cert: Option<PathBuf>,
     pub connection: Connection,
-    pub decimal: DecimalMode,
+    /// What records look like.
+    pub shape: Shape,
     /// Every delete is followed by a record with the same key and no value.
     pub tombstones_on_delete: bool,
-    /// Truncates are counted, not delivered (Debezium's `skipped.operations: t`).
-    pub skip_truncate: bool,
     /// How often the server is asked how far its log is, so that an idle database's slot moves
     /// on. `None`: only when the server tells it by itself.
     pub heartbeat: Option<Duration>,
@@ -103,6 +105,7 @@ impl Default for Settings {
             password: None,
             topic_prefix: String::new(),
             tables: Vec::new(),
+            filters: Filters::default(),
             slot: "wasmgate".into(),
             publication: "wasmgate".into(),
             snapshot: Snapshot::default(),
@@ -111,9 +114,8 @@ impl Default for Settings {
             sslmode: SslMode::default(),
             ssl_root_cert: None,
             connection: Connection::default(),
-            decimal: DecimalMode::default(),
+            shape: Shape::default(),
             tombstones_on_delete: true,
-            skip_truncate: true,
             heartbeat: Some(Duration::from_secs(10)),
             connect_timeout: Duration::from_secs(10),
             status_interval: Duration::from_secs(10),

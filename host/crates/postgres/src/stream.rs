@@ -18,7 +18,7 @@ use wasmgate_model::{Fault, FaultKind, Op, Position};
 use crate::assemble::Assembler;
 use crate::catalog::{Catalog, Published, TableName};
 use crate::replication::number;
-use crate::rows::{Origin, push_delete, push_new, push_truncate, push_updated};
+use crate::rows::{Origin, is_unchanged, push_delete, push_new, push_truncate, push_updated};
 use crate::settings::Settings;
 use crate::streaming::Origins;
 use crate::table::{Naming, Table, described};
@@ -92,6 +92,15 @@ enum Change<'a> {
 }
 
 impl Change<'_> {
+    fn op(&self) -> Op {
+        match self {
+            Self::Insert(_) => Op::Create,
+            Self::Update(..) => Op::Update,
+            Self::Delete(..) => Op::Delete,
+            Self::Truncate => Op::Truncate,
+        }
+    }
+
     /// Numbers it takes.
     fn numbers(&self) -> u64 {
         match self {
@@ -289,7 +298,8 @@ impl Stream {
             name => name,
         };
         let name = TableName { schema: schema.into(), table: relation.name.into() };
-        if self.wanted.as_ref().is_some_and(|wanted| !wanted.contains(&name)) {
+        let named = self.wanted.as_ref().is_none_or(|wanted| wanted.contains(&name));
+        if !named || !self.settings.filters.wants(&name) {
             self.describe(relation.id, Known { table: None, number });
             return Ok(());
         }
@@ -335,11 +345,20 @@ impl Stream {
             out.reached(end);
             return Ok(());
         };
-        if matches!(change, Change::Truncate) && self.settings.skip_truncate {
-            self.truncates_skipped += 1;
-            let skipped = self.truncates_skipped;
-            let why = "truncate not delivered: skip_truncate is on";
-            tracing::warn!(table = %table.name, skipped, "{why}");
+        if self.settings.shape.skipped.has(change.op()) {
+            if matches!(change, Change::Truncate) {
+                self.truncates_skipped += 1;
+                let skipped = self.truncates_skipped;
+                let why = "truncate not delivered: skipped operations name it";
+                tracing::warn!(table = %table.name, skipped, "{why}");
+            }
+            out.reached(end);
+            return Ok(());
+        }
+        if let Change::Update(Some((OldKind::Full, old)), new) = change
+            && table.skip_unchanged
+            && is_unchanged(table, *old, *new)
+        {
             out.reached(end);
             return Ok(());
         }

@@ -4,39 +4,22 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use wasmgate_codec::json::write_string;
+use wasmgate_codec::mask::Mask;
 use wasmgate_codec::pgoutput::Relation;
-use wasmgate_codec::pgvalue::{ColumnType, DecimalMode, column_type};
-use wasmgate_model::{Column, Field, Kind, Schema, SourcePart, TransactionParts};
+use wasmgate_codec::pgvalue::{ColumnType, column_type};
+use wasmgate_model::{ConnectNames, ConnectSchema, Field, Kind, Schema, TransactionParts};
 
-use crate::catalog::{TableInfo, TableName};
-
-/// Columns of the envelope's source block; numbers of [`wasmgate_model::Rows::source`].
-pub(crate) mod source_column {
-    pub(crate) const TIME_US: usize = 0;
-    pub(crate) const SNAPSHOT: usize = 1;
-    pub(crate) const SEQUENCE: usize = 2;
-    pub(crate) const TRANSACTION: usize = 3;
-    pub(crate) const LSN: usize = 4;
-    pub(crate) const ORIGIN: usize = 5;
-    pub(crate) const ORIGIN_LSN: usize = 6;
-    pub(crate) const BLOCK_ID: usize = 7;
-    pub(crate) const BLOCK_ORDER: usize = 8;
-    pub(crate) const BLOCK_TABLE_ORDER: usize = 9;
-}
-
-/// Empty columns for the source block.
-pub(crate) fn source_columns() -> Vec<Column> {
-    use Kind::{Integer, Text};
-    [Integer, Text, Text, Integer, Integer, Text, Integer, Text, Integer, Integer]
-        .map(Column::new)
-        .into()
-}
+use crate::catalog::{CatalogColumn, TableInfo, TableName};
+use crate::literal::schema_default;
+use crate::settings::Settings;
+use crate::shape::Shape;
+use crate::source_block::{context_headers, source_column, source_parts, source_schema};
+use crate::source_type::SourceType;
 
 /// A column of the server's tuples.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct TableColumn {
-    /// `None`: the type is left out of the records.
+    /// `None`: the rows do not have it.
     pub ty: Option<ColumnType>,
     pub nullable: bool,
     /// Text of the constant that stands in the column by default.
@@ -45,6 +28,19 @@ pub(crate) struct TableColumn {
     pub identity: bool,
     /// Part of the record's key.
     pub key: bool,
+    /// What is done to its values in rows.
+    pub mask: Option<ColumnMask>,
+    /// Its number among the fields that only the key has, where the key has it as it is and the
+    /// rows have not.
+    pub key_only: Option<(usize, ColumnType)>,
+}
+
+/// A mask on a column.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct ColumnMask {
+    pub mask: Mask,
+    /// Length of the column in characters, where it is bounded.
+    pub length: Option<usize>,
 }
 
 /// A column as the stream, or for a snapshot the catalog, describes it.
@@ -63,6 +59,8 @@ pub(crate) struct Table {
     pub schema: Arc<Schema>,
     /// In the order of the tuples.
     pub columns: Vec<TableColumn>,
+    /// Updates that change none of the rows' columns give no record.
+    pub skip_unchanged: bool,
     /// Whether a number without a form in records was met; it is said once.
     pub not_finite: Arc<AtomicBool>,
 }
@@ -80,7 +78,9 @@ pub(crate) fn document_schema(topic: &str) -> Arc<Schema> {
 pub(crate) struct Naming {
     pub topic_prefix: String,
     pub database: String,
-    pub decimal: DecimalMode,
+    pub shape: Arc<Shape>,
+    /// Headers of every record.
+    headers: Arc<[(Arc<str>, Arc<str>)]>,
 }
 
 /// The stream's description of a table.
@@ -113,7 +113,28 @@ impl TableInfo {
     }
 }
 
+/// The fields of a table's version while they are put together.
+#[derive(Default)]
+struct Fields {
+    columns: Vec<TableColumn>,
+    rows: Vec<Field>,
+    key_only: Vec<Field>,
+    /// Names of the key's columns as fields have them.
+    key: Vec<Arc<str>>,
+}
+
 impl Naming {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        let shape = Arc::new(settings.shape.clone());
+        let headers = context_headers(&settings.topic_prefix);
+        Self {
+            topic_prefix: settings.topic_prefix.clone(),
+            database: settings.database.clone(),
+            headers: if shape.context_headers { headers } else { Arc::from([]) },
+            shape,
+        }
+    }
+
     /// A table's version; a new schema id, unless nothing differs from `before`.
     pub(crate) fn table(
         &self,
@@ -122,50 +143,136 @@ impl Naming {
         info: &TableInfo,
         before: Option<&Table>,
     ) -> Table {
-        let key = key_of(described, info);
-        let mut columns = Vec::with_capacity(described.len());
-        let mut fields = Vec::with_capacity(described.len());
+        let rules = &self.shape.columns;
+        let key = match rules.key(&name) {
+            Some(columns) => columns.to_vec(),
+            None => key_of(described, info),
+        };
+        let mut fields = Fields::default();
         for column in described {
-            let known = info.columns.iter().find(|c| c.name == column.name);
-            let nullable = known.is_none_or(|c| !c.not_null);
-            let types = info.types.get(&column.type_oid);
-            let ty = column_type(column.type_oid, column.type_modifier, types, self.decimal);
-            match &ty {
-                Some(ty) => {
-                    let (kind, logical) = (ty.kind, ty.logical.clone());
-                    fields.push(Field::new(column.name.as_str(), kind, logical, nullable));
-                }
-                None => tracing::warn!(
-                    table = %name, column = column.name, type_oid = column.type_oid,
-                    "the column's type has no form in records: the column is left out"
-                ),
-            }
-            let key = key.contains(&column.name);
-            let default = known.and_then(|c| c.default.clone());
-            columns.push(TableColumn { ty, nullable, default, identity: column.identity, key });
+            self.column(&name, column, info, key.contains(&column.name), &mut fields);
         }
-        let key = key.iter().map(|k| k.as_str().into());
-        let key = key.filter(|k: &Arc<str>| fields.iter().any(|f| f.name == *k)).collect();
-        let schema = self.schema(&name, fields, key, before);
-        Table { name, schema, columns, not_finite: Arc::default() }
+        let all = || fields.rows.iter().chain(&fields.key_only);
+        let key = key.iter().map(|k| self.shape.names.fields.field(k));
+        let key = key.filter(|k| all().any(|f| *f.name == **k)).map(Into::into).collect();
+        fields.key = key;
+        let columns = std::mem::take(&mut fields.columns);
+        let schema = self.schema(&name, fields, before);
+        let skip_unchanged = self.shape.skip_unchanged;
+        Table { name, schema, columns, skip_unchanged, not_finite: Arc::default() }
     }
 
-    fn schema(
+    /// Adds a column of the tuples, and what rows and key have of it.
+    fn column(
         &self,
-        name: &TableName,
-        fields: Vec<Field>,
-        key: Vec<Arc<str>>,
-        before: Option<&Table>,
-    ) -> Arc<Schema> {
+        table: &TableName,
+        column: &Described,
+        info: &TableInfo,
+        key: bool,
+        fields: &mut Fields,
+    ) {
+        let Shape { values, columns: rules, names, .. } = &*self.shape;
+        let known = info.columns.iter().find(|c| c.name == column.name);
+        let nullable = known.is_none_or(|c| !c.not_null);
+        let types = info.types.get(&column.type_oid);
+        let ty = column_type(column.type_oid, column.type_modifier, types, values);
+        let ty = ty.map(|ty| ty.with_dimensions(known.map_or(0, |c| c.dimensions)));
+        if ty.is_none() {
+            tracing::warn!(
+                table = %table, column = column.name, type_oid = column.type_oid,
+                "the column's type has no form in records: the column is left out"
+            );
+        }
+        let name = names.fields.field(&column.name);
+        let mask = ty.as_ref().and_then(|ty| self.mask(table, column, ty));
+        let in_rows = ty.clone().filter(|_| rules.has(table, &column.name));
+        let mut key_only = None;
+        if let Some(ty) = ty.filter(|_| key && (mask.is_some() || in_rows.is_none())) {
+            fields.key_only.push(ty.field(&name, nullable));
+            key_only = Some((fields.key_only.len() - 1, ty));
+        }
+        if let Some(ty) = &in_rows {
+            let mut field = ty.field(&name, nullable);
+            if let Some(said) = self.said(table, column, known, ty, mask.as_ref()) {
+                field.connect = Some(Arc::new(said));
+            }
+            fields.rows.push(field);
+        }
+        fields.columns.push(TableColumn {
+            ty: in_rows,
+            nullable,
+            default: known.and_then(|c| c.default.clone()),
+            identity: column.identity,
+            key,
+            mask,
+            key_only,
+        });
+    }
+
+    /// The mask of a column; where its type has no masked form the log says so.
+    fn mask(&self, table: &TableName, column: &Described, ty: &ColumnType) -> Option<ColumnMask> {
+        let mask = self.shape.columns.mask(table, &column.name)?;
+        let fits = match (ty.kind, mask) {
+            (Kind::Text, _) => true,
+            (Kind::Bytes, Mask::Truncate(_)) => true,
+            _ => false,
+        };
+        if !fits {
+            tracing::warn!(
+                table = %table, column = column.name,
+                "only text can be masked: the column goes out as it is; exclude it to keep it in"
+            );
+            return None;
+        }
+        // varchar, char: the modifier is the length and four
+        let bounded = matches!(column.type_oid, 1042 | 1043) && column.type_modifier > 4;
+        let length = bounded.then(|| usize::try_from(column.type_modifier - 4).ok()).flatten();
+        let whole = matches!((mask, length), (Mask::Truncate(n), Some(length)) if length <= *n);
+        (!whole).then(|| ColumnMask { mask: mask.clone(), length })
+    }
+
+    /// A column's schema, where more is known than follows from its type: a default, its type in
+    /// the database, its mask.
+    fn said(
+        &self,
+        table: &TableName,
+        column: &Described,
+        known: Option<&CatalogColumn>,
+        ty: &ColumnType,
+        mask: Option<&ColumnMask>,
+    ) -> Option<ConnectSchema> {
+        let mut schema = ty.schema();
+        let before = schema.clone();
+        match mask.map(|m| &m.mask) {
+            Some(Mask::Truncate(n)) => schema = schema.with("truncateLength", n.to_string()),
+            Some(_) => schema = schema.with("masked", "true"),
+            None => {
+                let default = known.and_then(|c| schema_default(c, ty));
+                schema.default = default.map(Into::into);
+            }
+        }
+        if let Some(known) = known
+            && self.shape.columns.says_type(table, &column.name, &known.type_name)
+        {
+            schema = SourceType::new(&known.type_name, column).said(schema);
+        }
+        (schema != before).then_some(schema)
+    }
+
+    fn schema(&self, name: &TableName, fields: Fields, before: Option<&Table>) -> Arc<Schema> {
+        let Fields { rows, key_only, key, .. } = fields;
         if let Some(before) = before.map(|t| &t.schema)
-            && (&before.fields, &before.key) == (&fields, &key)
+            && (&before.fields, &before.key_only, &before.key) == (&rows, &key_only, &key)
         {
             return Arc::clone(before);
         }
-        let (source, source_names) = self.source_parts(name);
+        let topic = topic(&self.topic_prefix, name, &self.shape.names.delimiter);
+        let base = self.shape.names.schemas.schema(&topic);
+        let (source, source_names) = source_parts(&self.topic_prefix, &self.database, name);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         Arc::new(Schema {
-            fields,
+            fields: rows,
+            key_only,
             key,
             open: false,
             source,
@@ -175,53 +282,11 @@ impl Naming {
                 total_order: source_column::BLOCK_ORDER,
                 data_collection_order: source_column::BLOCK_TABLE_ORDER,
             }),
-            ..Schema::open(id, topic(&self.topic_prefix, name).into(), true)
+            headers: Arc::clone(&self.headers),
+            connect: Some(Arc::new(ConnectNames { base: base.into(), source: source_schema() })),
+            unavailable: self.shape.unavailable.as_deref().map(Into::into),
+            ..Schema::open(id, topic.into(), true)
         })
-    }
-
-    /// The source block in Debezium's order, as literal text between the values that differ.
-    fn source_parts(&self, name: &TableName) -> (Vec<SourcePart>, Vec<(Arc<str>, SourcePart)>) {
-        use source_column::{LSN, ORIGIN, ORIGIN_LSN, SEQUENCE, SNAPSHOT, TIME_US, TRANSACTION};
-        let text = |value: &str| {
-            let mut quoted = Vec::new();
-            write_string(value, &mut quoted);
-            SourcePart::Literal(String::from_utf8_lossy(&quoted).into())
-        };
-        let members = [
-            ("version", text(concat!("wasmgate-", env!("CARGO_PKG_VERSION")))),
-            ("connector", text("postgresql")),
-            ("name", text(&self.topic_prefix)),
-            ("ts_ms", SourcePart::Millis(TIME_US)),
-            ("snapshot", SourcePart::Text(SNAPSHOT)),
-            ("db", text(&self.database)),
-            ("sequence", SourcePart::Text(SEQUENCE)),
-            ("ts_us", SourcePart::Int(TIME_US)),
-            ("ts_ns", SourcePart::Nanos(TIME_US)),
-            ("schema", text(&name.schema)),
-            ("table", text(&name.table)),
-            ("txId", SourcePart::Int(TRANSACTION)),
-            ("lsn", SourcePart::Int(LSN)),
-            ("xmin", SourcePart::Literal("null".into())),
-            ("origin", SourcePart::Text(ORIGIN)),
-            ("origin_lsn", SourcePart::Int(ORIGIN_LSN)),
-        ];
-        let mut parts = Vec::new();
-        let mut literal = String::from("{");
-        for (i, (name, part)) in members.iter().enumerate() {
-            let comma = if i == 0 { "" } else { "," };
-            literal.push_str(&format!("{comma}\"{name}\":"));
-            match part {
-                SourcePart::Literal(text) => literal.push_str(text),
-                value => {
-                    parts.push(SourcePart::Literal(std::mem::take(&mut literal).into()));
-                    parts.push(value.clone());
-                }
-            }
-        }
-        literal.push('}');
-        parts.push(SourcePart::Literal(literal.into()));
-        let names = members.into_iter().map(|(name, part)| (name.into(), part)).collect();
-        (parts, names)
     }
 }
 
@@ -240,11 +305,13 @@ fn key_of(described: &[Described], info: &TableInfo) -> Vec<String> {
     flagged.into_iter().cloned().collect()
 }
 
-/// `<prefix>.<schema>.<table>` with every character that Kafka refuses replaced by `_`.
-pub(crate) fn topic(prefix: &str, name: &TableName) -> String {
+/// `<prefix>.<schema>.<table>`, or with another `delimiter`; every character that Kafka refuses is
+/// replaced by `_`.
+pub(crate) fn topic(prefix: &str, name: &TableName, delimiter: &str) -> String {
     let plain = |c: char| match c {
         'A'..='Z' | 'a'..='z' | '0'..='9' | '.' | '_' | '-' => c,
         _ => '_',
     };
-    format!("{prefix}.{}.{}", name.schema, name.table).chars().map(plain).collect()
+    let topic = [prefix, &name.schema, &name.table].join(delimiter);
+    topic.chars().map(plain).collect()
 }

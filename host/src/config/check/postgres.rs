@@ -1,6 +1,7 @@
 //! The Postgres source: raw to the connector's settings.
 
 mod connection;
+mod shape;
 mod snapshots;
 mod stream;
 
@@ -36,6 +37,9 @@ impl Checks<'_> {
         let root = ssl_root_cert.as_deref().filter(|path| *path != Path::new("system"));
         self.there(&field.member("ssl_root_cert"), root);
         self.roots(field, raw.sslmode, ssl_root_cert.as_deref());
+        let filters = self.filters(&field.member("filters"), &raw.filters);
+        let groups = (raw.values, raw.columns, raw.records);
+        let shape = self.shape(field, raw.decimals, raw.skip_truncate, groups);
         let heartbeat = self.time_ms(&field.member("heartbeat"), raw.heartbeat, 100, 3_600_000);
         let connect = field.member("connect_timeout");
         let status = field.member("status_interval");
@@ -47,6 +51,7 @@ impl Checks<'_> {
             password: raw.password.map(|p| p.0),
             topic_prefix: raw.topic_prefix,
             tables: raw.tables,
+            filters,
             slot: raw.slot,
             publication: raw.publication,
             snapshot: snapshot(raw.snapshot),
@@ -55,9 +60,8 @@ impl Checks<'_> {
             sslmode: sslmode(raw.sslmode),
             ssl_root_cert,
             connection: self.connection(&field.member("connection"), raw.connection, raw.sslmode),
-            decimal: decimals(raw.decimals),
+            shape,
             tombstones_on_delete: raw.tombstones_on_delete,
-            skip_truncate: raw.skip_truncate,
             heartbeat: Some(heartbeat),
             connect_timeout: self.time_ms(&connect, raw.connect_timeout, 100, 300_000),
             status_interval: self.time_ms(&status, raw.status_interval, 100, 300_000),
@@ -120,13 +124,5 @@ fn sslmode(raw: raw::SslMode) -> postgres::SslMode {
         raw::SslMode::Require => postgres::SslMode::Require,
         raw::SslMode::VerifyCa => postgres::SslMode::VerifyCa,
         raw::SslMode::VerifyFull => postgres::SslMode::VerifyFull,
-    }
-}
-
-fn decimals(raw: raw::Decimals) -> postgres::DecimalMode {
-    match raw {
-        raw::Decimals::Precise => postgres::DecimalMode::Precise,
-        raw::Decimals::Double => postgres::DecimalMode::Double,
-        raw::Decimals::String => postgres::DecimalMode::String,
     }
 }

@@ -1,9 +1,13 @@
 //! The Postgres source, as it is written. Groups of options that belong together stand in files of
 //! their own beside this one.
 
+mod columns;
 mod connection;
+mod filters;
+mod records;
 mod snapshots;
 mod stream;
+mod values;
 
 use std::path::PathBuf;
 
@@ -16,6 +20,10 @@ pub(crate) use self::connection::{
 pub(crate) use self::snapshots::{Notifications, Snapshots};
 pub(crate) use self::stream::{InProgress, Origin, Stream};
 use crate::config::units::{Secret, Size, Time};
+pub(crate) use columns::{Columns, Mask};
+pub(crate) use filters::{Filter, Filters};
+pub(crate) use records::{Adjustment, Operation, Records};
+pub(crate) use values::{Binary, Hstore, Intervals, TimePrecision, Values};
 
 /// Changes of Postgres tables.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -42,6 +50,10 @@ pub(crate) struct Postgres {
     /// Tables as `schema.table`. Default: the tables of the publication, which must exist then.
     #[serde(default)]
     pub(crate) tables: Vec<String>,
+    /// Which of the tables take part, of those in `tables` or those of the publication, also of
+    /// tables that it gets later. Default: all.
+    #[serde(default)]
+    pub(crate) filters: Filters,
     /// Replication slot: lower-case letters, digits and `_`, at most 63; created when missing.
     /// One gateway per slot. Default `wasmgate`.
     #[serde(default = "own_name")]
@@ -72,12 +84,21 @@ pub(crate) struct Postgres {
     /// How `numeric` values are written. Default `precise`.
     #[serde(default)]
     pub(crate) decimals: Decimals,
+    /// How other values are written.
+    #[serde(default)]
+    pub(crate) values: Values,
+    /// Which columns records have, masks, keys.
+    #[serde(default)]
+    pub(crate) columns: Columns,
+    /// Which changes give records, and what they are called.
+    #[serde(default)]
+    pub(crate) records: Records,
     /// Every delete is followed by a record with the same key and no value. Default true.
     #[serde(default = "yes")]
     pub(crate) tombstones_on_delete: bool,
-    /// `TRUNCATE` is counted but gives no record. Default true.
-    #[serde(default = "yes")]
-    pub(crate) skip_truncate: bool,
+    /// `TRUNCATE` is counted but gives no record. Default true; older than
+    /// `records.skipped_operations`, which says more.
+    pub(crate) skip_truncate: Option<bool>,
     /// How often the server is asked where its log ends, so that the slot of an idle database
     /// moves on. Default `10s`, from `100ms` to `1h`.
     #[serde(default = "ten_seconds")]

@@ -1,8 +1,8 @@
 //! How one column's values are written as JSON: decided once per batch, then called per row.
 
-use wasmgate_model::{Block, Column, Kind, Logical, Values};
+use wasmgate_model::{Block, Column, Field, Kind, Logical, Style, Values};
 
-use super::clock::write_instant;
+use super::clock::{write_date, write_instant, write_stamp, write_time_of_day};
 use super::decimal::{DecimalError, write_free, write_scaled};
 use crate::json;
 use crate::pgvalue::instant::true_us;
@@ -25,6 +25,11 @@ pub(crate) enum Cell<'a> {
     Millis(&'a [i64]),
     /// Microseconds, written as nanoseconds.
     Nanos(&'a [i64]),
+    /// Timestamps, written as nanoseconds: the nearest number where 64 bits do not hold them.
+    NanoStamp(&'a [i64]),
+    IsoDate(&'a [i64]),
+    IsoTime(&'a [i64]),
+    IsoStamp(&'a [i64]),
     Instant(&'a [i64], u8),
     Float(&'a [f64]),
     Float32(&'a [f64]),
@@ -34,26 +39,32 @@ pub(crate) enum Cell<'a> {
     /// JSON that somebody else made.
     ForeignJson(&'a Block),
     Base64(&'a Block),
+    Base64Url(&'a Block),
+    Hex(&'a Block),
     DecimalText(&'a Block),
     Scaled(&'a Block, i16),
     VariableScale(&'a Block),
 }
 
 impl<'a> Cell<'a> {
-    pub(crate) fn new(column: &'a Column, kind: Kind, logical: &Logical) -> Self {
+    pub(crate) fn new(column: &'a Column, kind: Kind, logical: &Logical, style: Style) -> Self {
         match &column.values {
             Values::Booleans(v) => Self::Bool(v),
-            Values::Ints(v) => match (kind, logical) {
-                (Kind::TimestampUs, Logical::Timestamp { digits: 0..=3 }) => Self::Millis(v),
-                (Kind::TimestampUs, Logical::TimestampTz { digits }) => Self::Instant(v, *digits),
-                (Kind::TimestampUs, _) => Self::Micros(v),
-                (Kind::TimeUs, Logical::Time { digits: 0..=3 }) => Self::Millis(v),
+            Values::Ints(v) => match kind {
+                Kind::TimestampUs => Self::timestamp(v, logical, style),
+                Kind::TimeUs => Self::time(v, logical, style),
+                Kind::DateDays if style == Style::Iso => Self::IsoDate(v),
                 _ => Self::Int(v),
             },
             Values::Floats(v) if *logical == Logical::Float32 => Self::Float32(v),
             Values::Floats(v) => Self::Float(v),
-            Values::Blobs(b) => Self::Base64(b),
+            Values::Blobs(b) => match style {
+                Style::Base64Url => Self::Base64Url(b),
+                Style::Hex => Self::Hex(b),
+                _ => Self::Base64(b),
+            },
             Values::Texts(b) => match (kind, logical) {
+                (Kind::Json, Logical::TextMap) if style == Style::Object => Self::Json(b),
                 (Kind::Json, Logical::JsonValue | Logical::Array(_)) => Self::Json(b),
                 (Kind::Json, Logical::Plain) => Self::ForeignJson(b),
                 (Kind::Decimal, Logical::Decimal { precision: 0, .. }) => Self::VariableScale(b),
@@ -61,6 +72,27 @@ impl<'a> Cell<'a> {
                 (Kind::Decimal, _) => Self::DecimalText(b),
                 _ => Self::Text(b),
             },
+        }
+    }
+
+    fn timestamp(v: &'a [i64], logical: &Logical, style: Style) -> Self {
+        match (style, logical) {
+            (_, Logical::TimestampTz { digits }) => Self::Instant(v, *digits),
+            (Style::Connect, _) => Self::Millis(v),
+            (Style::Nanos, _) => Self::NanoStamp(v),
+            (Style::Iso, _) => Self::IsoStamp(v),
+            (Style::Plain, Logical::Timestamp { digits: 0..=3 }) => Self::Millis(v),
+            _ => Self::Micros(v),
+        }
+    }
+
+    fn time(v: &'a [i64], logical: &Logical, style: Style) -> Self {
+        match (style, logical) {
+            (Style::Connect, _) => Self::Millis(v),
+            (Style::Nanos, _) => Self::Nanos(v),
+            (Style::Iso, _) => Self::IsoTime(v),
+            (Style::Plain, Logical::Time { digits: 0..=3 }) => Self::Millis(v),
+            _ => Self::Int(v),
         }
     }
 
@@ -87,9 +119,15 @@ impl<'a> Cell<'a> {
             }
             Self::Millis(v) => json::write_int(true_us(at(v, i)).div_euclid(1000) as i64, out),
             Self::Nanos(v) => json::write_int(at(v, i).saturating_mul(1000), out),
+            Self::NanoStamp(v) => json::write_int(nanos(at(v, i)), out),
+            Self::IsoDate(v) => quoted(out, |out| write_date(at(v, i), out)),
+            Self::IsoTime(v) => quoted(out, |out| write_time_of_day(at(v, i), out)),
+            Self::IsoStamp(v) => quoted(out, |out| write_stamp(at(v, i), out)),
             Self::Float(v) => json::write_float(at(v, i), out),
             Self::Float32(v) => json::write_float32(at(v, i) as f32, out),
             Self::Base64(b) => json::write_base64(b.get(i), out),
+            Self::Base64Url(b) => json::write_base64_url(b.get(i), out),
+            Self::Hex(b) => json::write_hex(b.get(i), out),
             Self::DecimalText(b) => json::write_utf8(debezium_special(b.get(i)), out),
             Self::VariableScale(b) => write_free(b.get(i), out).map_err(CellError::Decimal)?,
             Self::Json(b) => out.extend_from_slice(b.get(i)),
@@ -103,6 +141,18 @@ impl<'a> Cell<'a> {
         }
         Ok(())
     }
+}
+
+fn quoted(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    out.push(b'"');
+    write(out);
+    out.push(b'"');
+}
+
+/// A stored timestamp in nanoseconds; infinities, and what 64 bits do not hold, are the ends.
+fn nanos(stored: i64) -> i64 {
+    let ns = true_us(stored) * 1000;
+    ns.clamp(i64::MIN.into(), i64::MAX.into()) as i64
 }
 
 fn at<T: Copy + Default>(values: &[T], i: usize) -> T {
@@ -156,16 +206,26 @@ fn placeholder(cell: &Cell<'_>, logical: &Logical) -> &'static [u8] {
 }
 
 impl<'a> Lane<'a> {
-    pub(crate) fn new(column: &'a Column, kind: Kind, logical: &Logical) -> Self {
-        let cell = Cell::new(column, kind, logical);
+    /// A column of a field.
+    pub(crate) fn of(column: &'a Column, field: &Field) -> Self {
+        Self::new(column, field.kind, &field.logical, field.style)
+    }
+
+    pub(crate) fn new(column: &'a Column, kind: Kind, logical: &Logical, style: Style) -> Self {
+        let cell = Cell::new(column, kind, logical, style);
         let placeholder = placeholder(&cell, logical);
         let bits = |marks: &[u32]| (!marks.is_empty()).then(|| Bits::new(marks));
         Self { cell, nulls: bits(&column.nulls), absent: bits(&column.absent), placeholder }
     }
 
+    /// A column of numbers or text without a meaning of its own.
+    pub(crate) fn plain(column: &'a Column) -> Self {
+        Self::new(column, Kind::Integer, &Logical::Plain, Style::Plain)
+    }
+
     /// The same column, written in another way.
     pub(crate) fn with(column: &'a Column, cell: Cell<'a>) -> Self {
-        Self { cell, ..Self::new(column, Kind::Integer, &Logical::Plain) }
+        Self { cell, ..Self::plain(column) }
     }
 
     /// Whether the value is the instant 1970-01-01.

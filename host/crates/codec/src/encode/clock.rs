@@ -15,8 +15,42 @@ pub(crate) fn write_instant(stored: i64, digits: u8, out: &mut Vec<u8>) {
         _ => {}
     }
     let us = true_us(stored);
-    let (year, month, day) = civil_from_days(us.div_euclid(DAY_US) as i64);
+    calendar(us.div_euclid(DAY_US) as i64, out);
+    out.push(b'T');
     let time = us.rem_euclid(DAY_US) as u64;
+    seconds(time / 1_000_000, out);
+    fraction(time % 1_000_000, digits, out);
+    out.push(b'Z');
+}
+
+/// Appends days since 1970 as `2024-02-29Z`.
+pub(crate) fn write_date(days: i64, out: &mut Vec<u8>) {
+    calendar(days, out);
+    out.push(b'Z');
+}
+
+/// Appends a stored timestamp as `2020-01-01T00:00:00.5Z`; infinities are the instants that stand
+/// for them.
+pub(crate) fn write_stamp(stored: i64, out: &mut Vec<u8>) {
+    let us = match stored {
+        TIMESTAMP_INFINITY | TIMESTAMP_MINUS_INFINITY => i128::from(stored),
+        _ => true_us(stored),
+    };
+    calendar(us.div_euclid(DAY_US) as i64, out);
+    out.push(b'T');
+    write_time(us.rem_euclid(DAY_US) as i64, out);
+    out.push(b'Z');
+}
+
+/// Appends microseconds since midnight as `13:14:15.12Z`; the end of a day is its start.
+pub(crate) fn write_time_of_day(us: i64, out: &mut Vec<u8>) {
+    write_time(us.rem_euclid(DAY_US as i64), out);
+    out.push(b'Z');
+}
+
+/// `2024-02-29`, with a sign where the year has not four digits.
+fn calendar(days: i64, out: &mut Vec<u8>) {
+    let (year, month, day) = civil_from_days(days);
     match year {
         0..=9999 => {}
         10_000.. => out.push(b'+'),
@@ -33,10 +67,6 @@ pub(crate) fn write_instant(stored: i64, digits: u8, out: &mut Vec<u8>) {
         out.push(mark);
         two(value as u64, out);
     }
-    out.push(b'T');
-    seconds(time / 1_000_000, out);
-    fraction(time % 1_000_000, digits, out);
-    out.push(b'Z');
 }
 
 /// Appends microseconds since midnight as `13:14:15.12`, without zeros at the end.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use wasmgate_model::{
-    Batch, Column, Edits, Field, Kind, Logical, Op, Rows, Schema, Shape, SourcePart, Values,
+    Batch, Column, Edits, Field, Logical, Op, Rows, Schema, Shape, SourcePart, Style, Values,
     WrittenColumn,
 };
 
@@ -64,8 +64,7 @@ impl<'a> RowWriter<'a> {
         edits: Option<&'a Edits>,
     ) -> Self {
         let schema = &*batch.schema;
-        let lane =
-            |(field, column): (&Field, &'a Column)| Lane::new(column, field.kind, &field.logical);
+        let lane = |(field, column): (&Field, &'a Column)| Lane::of(column, field);
         let flat = !schema.envelope || edits.is_some_and(|e| e.shape == Shape::Row);
         let key = layout
             .key
@@ -236,10 +235,7 @@ impl<'a> RowWriter<'a> {
 /// The lanes of the transaction block, where the source has one.
 fn transaction<'a>(schema: &Schema, rows: &'a Rows) -> Option<[Lane<'a>; 3]> {
     let parts = schema.transaction?;
-    let lane = |n: usize| {
-        let column = rows.source.get(n)?;
-        Some(Lane::new(column, Kind::Integer, &Logical::Plain))
-    };
+    let lane = |n: usize| Some(Lane::plain(rows.source.get(n)?));
     Some([lane(parts.id)?, lane(parts.total_order)?, lane(parts.data_collection_order)?])
 }
 
@@ -256,7 +252,7 @@ fn slots<'a>(
     let own = |((field, column), prefix): ((&'a Field, &'a Column), &'a [u8])| Slot {
         name: &field.name,
         prefix: Cow::Borrowed(prefix),
-        own: Some(Lane::new(column, field.kind, &field.logical)),
+        own: Some(Lane::of(column, field)),
         written: None,
         zero_filled: !field.nullable && matches!(field.logical, Logical::TimestampTz { .. }),
     };
@@ -292,7 +288,8 @@ fn add_written<'a>(
         None | Some(Logical::JsonValue | Logical::Array(_)) => &Logical::Plain,
         Some(logical) => logical,
     };
-    let lane = Some(Lane::new(&written.column, written.kind, logical));
+    let style = field.map_or(Style::Plain, |f| f.style);
+    let lane = Some(Lane::new(&written.column, written.kind, logical, style));
     match slots.iter_mut().find(|slot| slot.name == name) {
         Some(slot) => slot.written = lane,
         None => slots.push(Slot {
@@ -322,9 +319,7 @@ fn pieces<'a>(parts: &'a [SourcePart], rows: &'a Rows) -> Vec<Piece<'a>> {
         let column = |n: &usize| rows.source.get(*n);
         let made = match part {
             SourcePart::Literal(text) => return Piece::Literal(text.as_bytes()),
-            SourcePart::Int(n) | SourcePart::Text(n) => {
-                column(n).map(|c| Lane::new(c, Kind::Integer, &Logical::Plain))
-            }
+            SourcePart::Int(n) | SourcePart::Text(n) => column(n).map(Lane::plain),
             SourcePart::Millis(n) => column(n).and_then(|c| as_ints(c, Cell::Millis)),
             SourcePart::Nanos(n) => column(n).and_then(|c| as_ints(c, Cell::Nanos)),
         };

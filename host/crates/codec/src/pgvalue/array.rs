@@ -43,7 +43,7 @@ impl ElementWriter<'_> {
             out.extend_from_slice(b"null");
             return Ok(());
         }
-        let cell = Cell::new(&self.scratch, self.ty.kind, &self.ty.logical);
+        let cell = Cell::new(&self.scratch, self.ty.kind, &self.ty.logical, self.ty.style);
         cell.write(0, out).map_err(|_| BAD_ARRAY)
     }
 }

@@ -21,8 +21,8 @@ const FIRST_TIMESTAMP: i64 = -210_866_803_200_000_000;
 /// 294277-01-01, one past the last.
 const LAST_TIMESTAMP: i128 = 9_224_318_016_000_000_000;
 
-const DAY_S: i64 = 86_400;
-const SECOND_US: i64 = 1_000_000;
+pub(super) const DAY_S: i64 = 86_400;
+pub(super) const SECOND_US: i64 = 1_000_000;
 
 /// The microseconds that a stored timestamp stands for; see the module's text.
 #[must_use]
@@ -58,7 +58,7 @@ pub(crate) fn civil_from_days(days: i64) -> (i64, i64, i64) {
 }
 
 /// What is left of a text.
-struct Scan<'a>(&'a [u8]);
+pub(super) struct Scan<'a>(pub(super) &'a [u8]);
 
 impl Scan<'_> {
     fn eat(&mut self, byte: u8) -> Option<()> {
@@ -67,7 +67,7 @@ impl Scan<'_> {
     }
 
     /// Between `min` and `max` digits.
-    fn digits(&mut self, min: usize, max: usize) -> Option<i64> {
+    pub(super) fn digits(&mut self, min: usize, max: usize) -> Option<i64> {
         let count = self.0.iter().take(max).take_while(|b| b.is_ascii_digit()).count();
         if count < min {
             return None;
@@ -87,7 +87,7 @@ impl Scan<'_> {
     }
 
     /// `13:14:15.123456`, in microseconds. Hours beyond 24 are for intervals.
-    fn time(&mut self) -> Option<i64> {
+    pub(super) fn time(&mut self) -> Option<i64> {
         let hours = self.digits(2, 10)?;
         self.eat(b':')?;
         let minutes = self.digits(2, 2)?;
@@ -223,46 +223,6 @@ pub(super) fn parse_time_tz(text: &[u8]) -> Result<i64, ValueError> {
     let parsed = scan.time().and_then(|time| Some(time - scan.offset()? * SECOND_US));
     let us = parsed.filter(|_| scan.0.is_empty()).ok_or(not("a time of day with its offset"))?;
     Ok(us.rem_euclid(DAY_S * SECOND_US))
-}
-
-/// `1 year 2 mons -3 days +04:05:06.789`, in microseconds; a month is 365.25 / 12 days. What does
-/// not fit 64 bits becomes the nearest number that does, as in Debezium.
-pub(super) fn parse_interval(text: &[u8]) -> Result<i64, ValueError> {
-    match text {
-        b"infinity" => return Ok(i64::MAX),
-        b"-infinity" => return Ok(i64::MIN),
-        _ => {}
-    }
-    interval(text).ok_or(not("an interval in Postgres form"))
-}
-
-fn interval(text: &[u8]) -> Option<i64> {
-    let day = i128::from(DAY_S * SECOND_US);
-    let month = day * 487 / 16; // 30.4375 days
-    let mut us = 0_i128;
-    let mut words = text.split(|b| *b == b' ').filter(|w| !w.is_empty());
-    while let Some(word) = words.next() {
-        let (sign, digits) = match word.split_first()? {
-            (b'-', rest) => (-1, rest),
-            (b'+', rest) => (1, rest),
-            _ => (1, word),
-        };
-        if digits.contains(&b':') {
-            let mut scan = Scan(digits);
-            us += sign * i128::from(scan.time().filter(|_| scan.0.is_empty())?);
-            continue;
-        }
-        let mut scan = Scan(digits);
-        let count = i128::from(scan.digits(1, 10).filter(|_| scan.0.is_empty())?);
-        let unit = match words.next()? {
-            b"year" | b"years" => month * 12,
-            b"mon" | b"mons" => month,
-            b"day" | b"days" => day,
-            _ => return None,
-        };
-        us += sign * count * unit;
-    }
-    Some(us.clamp(i64::MIN.into(), i64::MAX.into()) as i64)
 }
 
 #[cfg(test)]

@@ -44,14 +44,46 @@ pub(super) fn is_decimal(text: &[u8]) -> bool {
         })
 }
 
-/// `-$1,234.50` as decimal text.
-pub(super) fn money(text: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
+/// `-$1,234.50` as decimal text with this many fraction digits, rounded half away from zero.
+pub(super) fn money(text: &[u8], digits: u8, out: &mut Vec<u8>) -> Result<(), ValueError> {
     let start = out.len();
     out.extend(text.iter().filter(|b| !matches!(b, b'$' | b',')));
-    if out.get(start..).is_some_and(is_decimal) {
-        return Ok(());
+    if !out.get(start..).is_some_and(is_decimal) {
+        return Err(not("an amount of money in the C locale"));
     }
-    Err(not("an amount of money in the C locale"))
+    let has = out.iter().rev().take_while(|b| **b != b'.').count();
+    match (usize::from(digits), out.get(start..).is_some_and(|t| t.contains(&b'.'))) {
+        (2, _) => {}
+        (wanted, true) if wanted > has => out.resize(out.len() + wanted - has, b'0'),
+        (wanted, true) if wanted < has => round(out, start, has - wanted),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// Takes `drop` digits off the end of a decimal at `start` of `out`, rounding half away from zero.
+fn round(out: &mut Vec<u8>, start: usize, drop: usize) {
+    let end = out.len() - drop;
+    let up = out.get(end).is_some_and(|b| *b >= b'5');
+    out.truncate(end);
+    if out.last() == Some(&b'.') {
+        out.pop();
+    }
+    let mut at = out.len();
+    let mut carry = up;
+    while carry && at > start {
+        at -= 1;
+        match out.get_mut(at) {
+            Some(digit @ b'0'..=b'8') => (*digit, carry) = (*digit + 1, false),
+            Some(digit @ b'9') => *digit = b'0',
+            Some(b'.') => {}
+            _ => break,
+        }
+    }
+    if carry {
+        let first = if out.get(start) == Some(&b'-') { start + 1 } else { start };
+        out.insert(first, b'1');
+    }
 }
 
 /// `\x00ff`.

@@ -3,7 +3,7 @@
 
 use wasmgate_model::{
     Batch, Column, Field, FieldPath, Kind, Logical, Op, Payload, PlanRead, ReadColumn, Rows,
-    Schema, SourcePart, Values,
+    Schema, SourcePart, Style, Values,
 };
 
 use super::instant::true_us;
@@ -106,7 +106,7 @@ impl<'a> View<'a> {
         if stored && !self.batch.ops.iter().any(|op| hidden(*op)) {
             return ReadColumn::Current(n);
         }
-        let from = Conversion::new(column, field.kind, &field.logical, wanted);
+        let from = Conversion::new(column, field, wanted);
         let mut scratch = Vec::new();
         ReadColumn::Own(self.each(wanted, |row, out| match hidden(self.op(row)) {
             true => out.push_null(),
@@ -119,7 +119,7 @@ impl<'a> View<'a> {
         let Some((n, field)) = self.batch.schema.field(name) else {
             return Column::all_absent(wanted, self.batch.len());
         };
-        let from = |column| Conversion::new(column, field.kind, &field.logical, wanted);
+        let from = |column| Conversion::new(column, field, wanted);
         let (current, old) = (self.rows.current.get(n).map(from), self.rows.old.get(n).map(from));
         let mut scratch = Vec::new();
         self.each(wanted, |row, out| match (self.op(row), self.rows.old_of(row)) {
@@ -249,10 +249,14 @@ fn converted(column: Column, kind: Kind, wanted: Kind) -> Column {
     if kind == wanted {
         return column;
     }
-    let from = Conversion::new(&column, kind, &Logical::Plain, wanted);
+    let from = Conversion { column: &column, kind, wanted, lane: lane(&column, kind) };
     let (mut out, mut scratch) = (Column::new(wanted), Vec::new());
     (0..column.len()).for_each(|row| from.push(row, &mut out, &mut scratch));
     out
+}
+
+fn lane(column: &Column, kind: Kind) -> Lane<'_> {
+    Lane::new(column, kind, &Logical::Plain, Style::Plain)
 }
 
 /// Whether a column holds timestamps beyond 64 bits; see [`super::instant`].
@@ -275,8 +279,8 @@ struct Conversion<'a> {
 }
 
 impl<'a> Conversion<'a> {
-    fn new(column: &'a Column, kind: Kind, logical: &Logical, wanted: Kind) -> Self {
-        Self { column, kind, wanted, lane: Lane::new(column, kind, logical) }
+    fn new(column: &'a Column, field: &Field, wanted: Kind) -> Self {
+        Self { column, kind: field.kind, wanted, lane: Lane::of(column, field) }
     }
 
     fn push(&self, row: usize, out: &mut Column, scratch: &mut Vec<u8>) {

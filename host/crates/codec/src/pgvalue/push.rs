@@ -1,10 +1,11 @@
 //! One text value into a column.
 
-use wasmgate_model::{Column, Kind, Values};
+use wasmgate_model::{Column, Kind, Style, Values};
 
-use super::instant::{parse_date, parse_interval, parse_time, parse_time_tz, parse_timestamp};
+use super::instant::{parse_date, parse_time, parse_time_tz, parse_timestamp};
 use super::number::{bits, hex, is_decimal, money, parse_float, parse_int};
-use super::{ColumnType, Form, ValueError, array, not};
+use super::span::{ZERO_INTERVAL, iso_interval, parse_interval};
+use super::{ColumnType, Form, ValueError, array, figure, not};
 use crate::encode::write_time;
 use crate::json;
 
@@ -36,15 +37,22 @@ pub fn push_text(column: &mut Column, ty: &ColumnType, text: &[u8]) -> Result<()
         }
         Form::Bytea => return build(column, |out| hex(text, out)),
         Form::Bits => return build(column, |out| bits(text, out)),
-        Form::Money if ty.kind == Kind::Float => {
+        Form::Money { digits } if ty.kind == Kind::Float => {
             let mut plain = Vec::new();
-            money(text, &mut plain)?;
+            money(text, *digits, &mut plain)?;
             column.push_float(parse_float(&plain)?);
         }
-        Form::Money => return build(column, |out| money(text, out)),
+        Form::Money { digits } => return build(column, |out| money(text, *digits, out)),
         Form::Hstore => return build(column, |out| array::hstore(text, out)),
-        Form::Point => return build(column, |out| point(text, out)),
+        Form::Point => return build(column, |out| figure::point(text, out)),
         Form::Vector => return build(column, |out| vector(text, out)),
+        Form::IntervalText => return build(column, |out| iso_interval(text, out)),
+        Form::DoubleVector => return build(column, |out| figure::vector(text, false, out)),
+        Form::FloatVector => return build(column, |out| figure::vector(text, true, out)),
+        Form::SparseVector => return build(column, |out| figure::sparse_vector(text, out)),
+        Form::Geometry => return build(column, |out| figure::geometry(text, out)),
+        Form::Figure => return build(column, |out| figure::figure(text, out)),
+        Form::Raw => column.push_bytes(text),
         Form::Array(element) => return build(column, |out| array::array(text, element, out)),
     }
     Ok(())
@@ -54,13 +62,19 @@ pub fn push_text(column: &mut Column, ty: &ColumnType, text: &[u8]) -> Result<()
 /// it: a delete under replica identity DEFAULT carries the key alone.
 pub fn push_zero(column: &mut Column, ty: &ColumnType) {
     match &ty.form {
-        Form::Numeric | Form::NumericText | Form::Money if ty.kind == Kind::Decimal => {
+        Form::Numeric | Form::NumericText | Form::Money { .. } if ty.kind == Kind::Decimal => {
             column.push_bytes(b"0");
         }
         Form::TimeTz => column.push_bytes(b"00:00:00Z"),
-        Form::Vector | Form::Array(_) => column.push_bytes(b"[]"),
+        Form::Vector | Form::Array(_) | Form::DoubleVector | Form::FloatVector => {
+            column.push_bytes(b"[]");
+        }
+        Form::SparseVector => column.push_bytes(b"{\"dimensions\":0,\"vector\":[]}"),
+        Form::Geometry => column.push_bytes(b"{\"wkb\":\"\",\"srid\":null}"),
+        Form::Hstore if ty.style == Style::Object => column.push_bytes(b"{}"),
+        Form::IntervalText => column.push_bytes(ZERO_INTERVAL),
         Form::Point => {
-            let zero = build(column, |out| point(b"(0,0)", out));
+            let zero = build(column, |out| figure::point(b"(0,0)", out));
             debug_assert!(zero.is_ok());
         }
         _ => column.values.push_empty(),
@@ -112,28 +126,6 @@ fn is_utf8(text: &[u8]) -> bool {
     } else {
         simdutf8::basic::from_utf8(text).is_ok()
     }
-}
-
-/// `(1.5,-2)` as Debezium's Point: coordinates and WKB (little-endian, type 1).
-fn point(text: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
-    const WRONG: ValueError = not("a point");
-    let inner = text.strip_prefix(b"(").and_then(|t| t.strip_suffix(b")")).ok_or(WRONG)?;
-    let mut parts = inner.split(|b| *b == b',');
-    let (Some(x), Some(y), None) = (parts.next(), parts.next(), parts.next()) else {
-        return Err(WRONG);
-    };
-    let (x, y): (f64, f64) = (parse_float(x)?, parse_float(y)?);
-    let mut wkb = vec![1, 1, 0, 0, 0];
-    wkb.extend_from_slice(&x.to_le_bytes());
-    wkb.extend_from_slice(&y.to_le_bytes());
-    out.extend_from_slice(b"{\"x\":");
-    json::write_float(x, out);
-    out.extend_from_slice(b",\"y\":");
-    json::write_float(y, out);
-    out.extend_from_slice(b",\"wkb\":");
-    json::write_base64(&wkb, out);
-    out.extend_from_slice(b",\"srid\":null}");
-    Ok(())
 }
 
 /// `1 2` as `[1,2]`.

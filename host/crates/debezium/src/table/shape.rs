@@ -1,11 +1,34 @@
 //! Which tables and columns, and what their records look like.
 
-use super::{Row, Rule, ignored, only, required, row};
+use super::{Row, Rule, always, ignored, only, required, row};
 use crate::columns;
 use crate::filters;
 
 const DECIMALS: &[(&str, &str)] =
     &[("precise", "precise"), ("double", "double"), ("string", "string")];
+
+const PRECISIONS: &[(&str, &str)] = &[
+    ("adaptive", "adaptive"),
+    ("adaptive_time_microseconds", "adaptive_time_microseconds"),
+    ("connect", "connect"),
+    ("isostring", "isostring"),
+    ("microseconds", "microseconds"),
+    ("nanoseconds", "nanoseconds"),
+];
+
+const BINARY: &[(&str, &str)] = &[
+    ("bytes", "bytes"),
+    ("base64", "base64"),
+    ("base64-url-safe", "base64-url-safe"),
+    ("hex", "hex"),
+];
+
+const HSTORE: &[(&str, &str)] = &[("json", "json"), ("map", "map")];
+
+const INTERVALS: &[(&str, &str)] = &[("numeric", "numeric"), ("string", "string")];
+
+const ADJUSTMENTS: &[(&str, &str)] =
+    &[("none", "none"), ("avro", "avro"), ("avro_unicode", "avro_unicode")];
 
 pub(super) const ROWS: &[Row] = &[
     required(
@@ -17,42 +40,43 @@ pub(super) const ROWS: &[Row] = &[
         "table.include.list",
         "",
         Rule::Own(filters::tables),
-        "`tables`: names; patterns are refused",
+        "`tables` where all are names, else `filters.tables.include`",
     ),
-    only("table.exclude.list", &[""], "tables cannot be left out by pattern"),
-    only("schema.include.list", &[""], "tables cannot be chosen by their schema"),
-    only("schema.exclude.list", &[""], "tables cannot be left out by their schema"),
+    row("table.exclude.list", "", Rule::Own(columns::list), "`filters.tables.exclude`"),
+    row("schema.include.list", "", Rule::Own(columns::list), "`filters.schemas.include`"),
+    row("schema.exclude.list", "", Rule::Own(columns::list), "`filters.schemas.exclude`"),
     ignored("table.ignore.builtin", "true", "the system's tables are never captured"),
-    only("column.include.list", &[""], "every column is captured"),
-    only("column.exclude.list", &[""], "every column is captured"),
-    only("message.key.columns", &[""], "keys are those of the tables"),
-    row("column.mask.*", "", Rule::Own(columns::refused), "refused: write a module"),
-    row("column.truncate.*", "", Rule::Own(columns::refused), "refused: write a module"),
-    ignored("column.propagate.source.type", "", "parameters of schemas, which JSON leaves out"),
-    ignored("datatype.propagate.source.type", "", "parameters of schemas, which JSON leaves out"),
-    row("decimal.handling.mode", "precise", Rule::Words("decimals", DECIMALS), ""),
-    only("time.precision.mode", &["adaptive"], "no other precision in this version"),
-    only("binary.handling.mode", &["bytes"], "no other form in this version"),
-    only("hstore.handling.mode", &["json"], "no other form in this version"),
-    only("interval.handling.mode", &["numeric"], "no other form in this version"),
-    only("money.fraction.digits", &["2"], "two digits"),
-    only("include.unknown.datatypes", &["false"], "columns of other types are left out"),
-    row("tombstones.on.delete", "true", Rule::Flag("tombstones_on_delete"), ""),
+    row("column.include.list", "", Rule::Own(columns::list), "`columns.include`"),
+    row("column.exclude.list", "", Rule::Own(columns::list), "`columns.exclude`"),
+    row("message.key.columns", "", Rule::Own(columns::keys), "`columns.keys`"),
+    row("column.mask.*", "", Rule::Own(columns::masked), "`columns.masks`"),
+    row("column.truncate.*", "", Rule::Own(columns::masked), "`columns.masks`"),
+    row("column.propagate.source.type", "", Rule::Own(columns::list), "`columns.source_types`"),
     row(
-        "skipped.operations",
-        "t",
-        Rule::Own(filters::operations),
-        "`skip_truncate`: `t` or `none`; others are refused",
+        "datatype.propagate.source.type",
+        "",
+        Rule::Own(columns::list),
+        "`columns.source_datatypes`",
     ),
-    only("skip.messages.without.change", &["false"], "every change gives a record"),
-    only(
+    row("decimal.handling.mode", "precise", Rule::Words("decimals", DECIMALS), ""),
+    row("time.precision.mode", "adaptive", Rule::Words("values.time_precision", PRECISIONS), ""),
+    row("binary.handling.mode", "bytes", Rule::Words("values.binary", BINARY), ""),
+    row("hstore.handling.mode", "json", Rule::Words("values.hstore", HSTORE), ""),
+    row("interval.handling.mode", "numeric", Rule::Words("values.intervals", INTERVALS), ""),
+    row("money.fraction.digits", "2", Rule::Whole("values.money_digits", 0, 9), ""),
+    row("include.unknown.datatypes", "false", Rule::Flag("values.unknown_types"), ""),
+    row("tombstones.on.delete", "true", Rule::Flag("tombstones_on_delete"), ""),
+    row("skipped.operations", "t", Rule::Own(filters::operations), "`records.skipped_operations`"),
+    row("skip.messages.without.change", "false", Rule::Flag("records.skip_unchanged"), ""),
+    row(
         "unavailable.value.placeholder",
-        &["__debezium_unavailable_value"],
-        "no other placeholder in this version",
+        "__debezium_unavailable_value",
+        Rule::Text("values.unavailable"),
+        "",
     ),
     only("provide.transaction.metadata", &["false"], "not supported by this version"),
     ignored("transaction.metadata.factory", "", "a class of Java"),
-    only("topic.delimiter", &["."], "parts of topics are parted by dots"),
+    row("topic.delimiter", ".", Rule::Text("records.topic_delimiter"), ""),
     ignored("topic.cache.size", "10000", "names of topics are made once per table"),
     only(
         "topic.naming.strategy",
@@ -62,9 +86,14 @@ pub(super) const ROWS: &[Row] = &[
     ignored("topic.heartbeat.prefix", "__debezium-heartbeat", "no heartbeat records"),
     ignored("topic.heartbeat.name", "", "no heartbeat records"),
     ignored("topic.transaction", "transaction", "no transaction records"),
-    only("schema.name.adjustment.mode", &["none", "avro", "avro_unicode"], "unknown mode"),
-    only("field.name.adjustment.mode", &["none"], "names of fields are those of the columns"),
-    only("extended.headers.enabled", &["true", "false"], "expected true or false"),
+    row(
+        "schema.name.adjustment.mode",
+        "none",
+        Rule::Words("records.schema_names", ADJUSTMENTS),
+        "",
+    ),
+    row("field.name.adjustment.mode", "none", Rule::Words("records.field_names", ADJUSTMENTS), ""),
+    always("extended.headers.enabled", "true", Rule::Flag("records.context_headers"), ""),
     ignored("sourceinfo.struct.maker", "", "a class of Java"),
     ignored("include.schema.changes", "true", "Postgres connectors write no schema changes"),
     ignored("include.schema.comments", "false", "Postgres connectors write no schema changes"),

@@ -9,7 +9,8 @@ use wasmgate_model::{Batch, Column, Fault, Kind, Payload, Position};
 use super::lines::Lines;
 use crate::assemble::now_us;
 use crate::rows::push_copied;
-use crate::table::{Table, source_column, source_columns};
+use crate::source_block::{source_column, source_columns};
+use crate::table::Table;
 
 /// What the source block says of every row of a copy.
 #[derive(Debug, Clone)]

@@ -96,7 +96,7 @@ async fn changes_become_the_recorded_events() {
             assert_eq!(sorted(got), sorted(want), "{sql}\n got {got}\nwant {want}");
         }
     }
-    settings.skip_truncate = false;
+    settings.shape.skipped.truncate = false;
     settings.tombstones_on_delete = false;
     run.acker.close().await;
     let checkpoint = run.checkpoint.clone();

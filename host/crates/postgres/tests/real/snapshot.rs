@@ -132,7 +132,7 @@ async fn snapshot_and_stream_give_the_same_values() {
     let db = Db::new("vals", setup);
     for decimal in [DecimalMode::Precise, DecimalMode::String, DecimalMode::Double] {
         let mut settings = db.settings(&["public.t"]);
-        settings.decimal = decimal;
+        settings.shape.values = decimal.into();
         settings.snapshot = Snapshot::Always;
         let mut run = Run::open(&settings, 10).await;
         let read = run.count(1).await.remove(0);
