@@ -185,7 +185,7 @@ pub enum NameAdjustment {
     None,
     /// `_` in their place.
     Avro,
-    /// `_uXXXX`, the character's number, in their place, and for `_` too.
+    /// `_u` and the number in hexadecimal digits in their place, and for `_` too.
     AvroUnicode,
 }
 

@@ -52,6 +52,6 @@ pub(crate) enum Adjustment {
     None,
     /// `_` in their place.
     Avro,
-    /// `_uXXXX` in their place, and for `_` itself.
+    /// `_u` and the number in hexadecimal digits in their place, and for `_` itself.
     AvroUnicode,
 }
