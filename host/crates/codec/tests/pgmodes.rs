@@ -1,6 +1,6 @@
 //! Postgres values in the modes that Debezium's `*.handling.mode` options ask for, the types that
 //! only some of them have, and what each is in Connect's terms.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use proptest::prelude::*;
 use serde_json::Value;

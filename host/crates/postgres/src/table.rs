@@ -212,11 +212,7 @@ impl Naming {
     /// The mask of a column; where its type has no masked form the log says so.
     fn mask(&self, table: &TableName, column: &Described, ty: &ColumnType) -> Option<ColumnMask> {
         let mask = self.shape.columns.mask(table, &column.name)?;
-        let fits = match (ty.kind, mask) {
-            (Kind::Text, _) => true,
-            (Kind::Bytes, Mask::Truncate(_)) => true,
-            _ => false,
-        };
+        let fits = matches!((ty.kind, mask), (Kind::Text, _) | (Kind::Bytes, Mask::Truncate(_)));
         if !fits {
             tracing::warn!(
                 table = %table, column = column.name,
