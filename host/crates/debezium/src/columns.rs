@@ -6,7 +6,6 @@ use crate::java;
 use crate::setting::{Setting, Value};
 use crate::table::Row;
 use crate::translate::Work;
-use crate::value;
 
 /// A property whose value is a list of patterns, and the setting that takes it.
 const LISTS: &[(&str, &str)] = &[
