@@ -181,7 +181,14 @@ impl Config for Value {
 
 impl<T: Config> Config for Option<T> {
     fn schema() -> Value {
-        T::schema()
+        let mut schema = T::schema();
+        if let Some(kind) = schema.get_mut("type").filter(|kind| kind.is_string()) {
+            *kind = json!([kind.take(), "null"]);
+        }
+        if let Some(words) = schema.get_mut("enum").and_then(Value::as_array_mut) {
+            words.push(Value::Null);
+        }
+        schema
     }
     fn parse(value: &Value, path: &str) -> Result<Self, String> {
         if value.is_null() { Ok(None) } else { T::parse(value, path).map(Some) }

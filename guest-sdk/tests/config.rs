@@ -124,7 +124,7 @@ fn the_schema_says_all_of_it() {
             "max.rows": { "type": "integer", "default": 10 },
             "strict": { "type": "boolean", "default": false },
             "region": { "type": "string", "default": "eu" },
-            "note": { "type": "string" },
+            "note": { "type": ["string", "null"] },
             "levels": {
                 "type": "array",
                 "items": { "type": "integer", "minimum": 0, "maximum": 4_294_967_295_u32 },

@@ -157,6 +157,13 @@ impl Modules {
         self
     }
 
+    /// Knows of modules that were deleted by force before this process began.
+    #[must_use]
+    pub(crate) fn with_deleted(self, names: BTreeSet<String>) -> Self {
+        lock(&self.deleted).extend(names);
+        self
+    }
+
     pub(crate) fn library(&self) -> &Library {
         &self.library
     }
@@ -294,12 +301,14 @@ impl Modules {
         if !users.is_empty() && !force {
             return Err(NotRemoved::Used(users));
         }
-        let removal = self.library.remove(name).map_err(NotRemoved::Fault)?;
-        self.library.accept(removal).map_err(NotRemoved::Fault)?;
-        lock(&self.refused).remove(name);
-        if !users.is_empty() {
+        if users.is_empty() {
+            let removal = self.library.remove(name).map_err(NotRemoved::Fault)?;
+            self.library.accept(removal).map_err(NotRemoved::Fault)?;
+        } else {
+            self.library.bury(name).map_err(NotRemoved::Fault)?;
             lock(&self.deleted).insert(name.to_owned());
         }
+        lock(&self.refused).remove(name);
         for user in self.users.iter().filter(|user| user.uses(name)) {
             user.pipeline.pause();
         }
@@ -390,7 +399,9 @@ fn refusal(message: &str) -> Fault {
 
 impl FindModule for Library {
     fn find(&self, name: &str) -> Result<Loaded, Problem> {
-        if let Some(module) = self.get(name) {
+        // Of a module that was deleted by force, pipelines keep the version that ran last; they
+        // start paused.
+        if let Some(module) = self.get(name).or_else(|| self.buried(name)) {
             return Ok(module);
         }
         let statuses = self.list();

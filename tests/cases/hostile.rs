@@ -47,10 +47,11 @@ guests! {
     trap_start => refused("(in instantiate");
     table_bomb => refused("table elements, the limit is 20000");
     memory_start => refused("the limit is 16777216 bytes");
-    handle_bomb => refused("resource");
+    handle_bomb => refused("holds more than 10000 handles");
     instance_bomb => refused("instance");
     config_schema_broken => refused("JSON");
-    config_required => refused("threshold");
+    config_required => refused("threshold: not given");
+    config_ignored => refused("limits: not given, and there is no default");
 
     // One record lost.
     trap_process => loses_one("module-trap", "(in process, at ");

@@ -1,6 +1,7 @@
 //! `wasmgate run`: lock, load, start; then wait for the end of the sources or a signal; then
 //! drain. A configuration that is wrong ends the process before any port is bound.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,12 +54,17 @@ pub(crate) fn run(files: Files<'_>, until_complete: bool) -> Result<(), Failure>
     refuse_misfits(&config, &library);
     let chains = assemble::chains(&config, &document, &library)
         .map_err(|problems| Failure::Config(document.report(problems)))?;
+    let deleted = deleted(&config, &library);
+    if let Some(name) = deleted.first().filter(|_| until_complete) {
+        let what = "was deleted by force, so the pipelines that use it cannot complete";
+        return Err(Failure::Config(format!("module `{name}` {what}; put a file back")));
+    }
     let store: Arc<dyn CheckpointStore> = Arc::new(RedbStore::open(&dir)?);
     let tokio = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|error| Failure::Runtime(format!("cannot start: {error}")))?;
-    let parts = Parts { config, chains, library: Arc::new(library), store };
+    let parts = Parts { config, chains, deleted, library: Arc::new(library), store };
     let result = tokio.block_on(Box::pin(serve(parts, until_complete)));
     tokio.shutdown_timeout(Duration::from_secs(1));
     result
@@ -111,6 +117,19 @@ fn misfit(config: &checked::Config, library: &Library, name: &str) -> Option<Str
     })
 }
 
+/// Names of the modules that a pipeline uses.
+fn modules_of(pipeline: &checked::Pipeline) -> impl Iterator<Item = &str> {
+    let stages = pipeline.transforms.iter().map(|stage| stage.module.as_str());
+    stages.chain(pipeline.policy.iter().map(|policy| policy.module.as_str()))
+}
+
+/// Modules in use that are not there any more: without a version in the store their chains would
+/// not have been made.
+fn deleted(config: &checked::Config, library: &Library) -> BTreeSet<String> {
+    let used = config.pipelines.iter().flat_map(modules_of);
+    used.filter(|name| library.get(name).is_none()).map(str::to_owned).collect()
+}
+
 fn other_world() -> Fault {
     Fault::new(FaultKind::ModuleRefused, "it is of another world than the version before")
 }
@@ -119,6 +138,8 @@ fn other_world() -> Fault {
 struct Parts {
     config: checked::Config,
     chains: Vec<Chain>,
+    /// Modules that pipelines use, and that were deleted by force.
+    deleted: BTreeSet<String>,
     library: Arc<Library>,
     store: Arc<dyn CheckpointStore>,
 }
@@ -141,7 +162,8 @@ async fn serve(parts: Parts, until_complete: bool) -> Result<(), Failure> {
     });
     let users = users.collect();
     let modules = Modules::new(Arc::clone(&parts.library), users, Arc::clone(&telemetry))
-        .with_cases(parts.config.modules.dir.clone());
+        .with_cases(parts.config.modules.dir.clone())
+        .with_deleted(parts.deleted.clone());
     let modules = Arc::new(modules);
     let process =
         Process { pipelines: pipelines.clone(), modules: Arc::clone(&modules), telemetry };
@@ -172,11 +194,22 @@ fn start(parts: &Parts, telemetry: &Telemetry) -> Result<Vec<Arc<Pipeline>>, Fai
     let mut pipelines = Vec::new();
     for (settings, chain) in parts.config.pipelines.iter().zip(&parts.chains) {
         let spec = assemble::spec(settings, chain, &shared);
-        let started = spec.and_then(Pipeline::start);
+        let held = modules_of(settings).find(|name| parts.deleted.contains(*name));
+        let started = spec.and_then(match held {
+            Some(_) => Pipeline::start_paused,
+            None => Pipeline::start,
+        });
         pipelines.push(started.map_err(|fault| {
             Failure::Config(format!("pipelines.{}: {}", settings.name, fault.chain()))
         })?);
-        tracing::info!(pipeline = settings.name, "pipeline started");
+        match held {
+            Some(module) => tracing::warn!(
+                pipeline = settings.name,
+                module,
+                "paused: its module was deleted by force; upload one, then resume the pipeline"
+            ),
+            None => tracing::info!(pipeline = settings.name, "pipeline started"),
+        }
     }
     Ok(pipelines)
 }

@@ -77,7 +77,7 @@ impl FindModule for Folder {
             return Ok(module.clone());
         }
         let path = self.dir.join(format!("{name}.wasm"));
-        let bytes = match std::fs::read(&path) {
+        let bytes = match wasmgate_wasm::read_module(&path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let names = self.names();
@@ -85,7 +85,8 @@ impl FindModule for Folder {
                 return Err(modules::missing(name, &names));
             }
             Err(error) => {
-                let message = format!("`{}` cannot be read: {error}", path.display());
+                let message =
+                    format!("module `{name}` cannot be loaded: `{}`: {error}", path.display());
                 return Err(Problem::new(message));
             }
         };

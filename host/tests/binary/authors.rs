@@ -141,7 +141,7 @@ fn files_that_never_end_are_not_read() {
     let large = dir.path().join("large.wasm");
     std::fs::File::create(&large).unwrap().set_len(33 << 20).unwrap();
     for (file, part) in [
-        (fifo.to_str().unwrap(), "is no regular file"),
+        (fifo.to_str().unwrap(), "is no regular file but a pipe"),
         ("/dev/zero", "is no regular file"),
         ("/dev/stdin", "is no regular file"),
         (".", "is no regular file"),

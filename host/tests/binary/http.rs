@@ -154,7 +154,7 @@ fn a_module_deleted_by_force_pauses_its_pipelines_and_loses_nothing() {
     let mut place =
         Workplace::new("{ module: rule }", &[("rule", &identity), ("spare", &identity)]);
     let mut gateway = Gateway::start(place.path(), &[]);
-    let address = gateway.address();
+    let mut address = gateway.address();
     ask_until(&address, "GET /readyz", "200");
     assert_eq!(status(&ask(&address, "DELETE /api/v1/modules/spare")), 204);
     place.write();
@@ -171,10 +171,32 @@ fn a_module_deleted_by_force_pauses_its_pipelines_and_loses_nothing() {
     assert!(copy["reason"].as_str().unwrap().contains("module `rule` was deleted"), "{copy}");
     assert!(ask(&address, "GET /readyz").1.contains("was deleted"));
     place.write();
-    for action in ["resume", "restart"] {
-        let answer = ask(&address, &format!("POST /api/v1/pipelines/copy/{action}"));
-        assert!(status(&answer) == 409 && answer.1.contains("module-deleted"), "{answer:?}");
+    let stays_paused = |address: &str| {
+        for action in ["resume", "restart"] {
+            let answer = ask(address, &format!("POST /api/v1/pipelines/copy/{action}"));
+            assert!(status(&answer) == 409 && answer.1.contains("module-deleted"), "{answer:?}");
+        }
+        ask_until(address, PIPELINE, r#""state":"paused""#);
+        let copy = json(&ask(address, PIPELINE));
+        assert_eq!(copy["records_in"], 0, "{copy}");
+        assert_eq!(status(&ask(address, RULE)), 404);
+    };
+    // What is no module under the name does not bring the deleted one back either.
+    for bytes in [None, Some("nope")] {
+        gateway.signal("KILL");
+        gateway.child.wait().unwrap();
+        if let Some(bytes) = bytes {
+            std::fs::write(place.path().join("modules/rule.wasm"), bytes).unwrap();
+        }
+        gateway = Gateway::start(place.path(), &[]);
+        address = gateway.address();
+        ask_until(&address, "GET /readyz", "was deleted");
+        if bytes.is_none() {
+            stays_paused(&address);
+        }
     }
+    let rule = json(&ask(&address, RULE));
+    assert_eq!((&rule["state"], &rule["previous"]), (&"rejected".into(), &serde_json::json!([])));
 
     assert_eq!(status(&send(&address, PUT, &route)), 201);
     assert_eq!(status(&ask(&address, "POST /api/v1/pipelines/copy/resume")), 200);
@@ -182,6 +204,27 @@ fn a_module_deleted_by_force_pauses_its_pipelines_and_loses_nothing() {
     place.write();
     place.check();
     assert!(json(&ask(&address, PIPELINE))["reason"].is_null());
+    // It began anew: nothing leads back to what was deleted.
+    let rule = json(&ask(&address, RULE));
+    assert_eq!(rule["previous"], serde_json::json!([]), "{rule}");
+}
+
+#[test]
+fn a_module_may_be_called_reload() {
+    let (Some(identity), Some(route)) = (component("identity"), component("route")) else {
+        return;
+    };
+    let mut place = Workplace::new("{ module: reload }", &[("reload", &identity)]);
+    let mut gateway = Gateway::start(place.path(), &[]);
+    let address = gateway.address();
+    ask_until(&address, "GET /readyz", "200");
+    const ROUTE: &str = "/api/v1/modules/reload";
+    assert_eq!(json(&ask(&address, &format!("GET {ROUTE}")))["name"], "reload");
+    assert_eq!(status(&send(&address, &format!("PUT {ROUTE}"), &route)), 201);
+    assert_eq!(status(&ask(&address, &format!("POST {ROUTE}"))), 200);
+    assert_eq!(status(&ask(&address, &format!("POST {ROUTE}/rollback"))), 200);
+    place.write();
+    place.check();
 }
 
 #[test]

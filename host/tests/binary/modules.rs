@@ -3,6 +3,7 @@
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::gateway::{Gateway, ask, ask_until, send, until};
 
@@ -160,6 +161,22 @@ fn files_are_taken_in_and_bad_ones_noted() {
     ask_until(&address, "GET /api/v1/modules/rule", "its file is gone");
     place.write();
     place.check();
+}
+
+/// Looking at a configuration never waits: not for whoever writes to a pipe either.
+#[test]
+fn validate_refuses_a_pipe_in_place_of_a_module() {
+    let place = Workplace::new("{ module: rule }", &[]);
+    let pipe = place.path().join("modules/rule.wasm");
+    assert!(Command::new("mkfifo").arg(pipe).status().unwrap().success());
+    let found = Command::new(env!("CARGO_BIN_EXE_wasmgate"))
+        .args(["validate", "-c", "w.yaml"])
+        .current_dir(place.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&found.stderr);
+    assert_eq!(found.status.code(), Some(78), "{said}");
+    assert!(said.contains("module `rule` cannot be loaded") && said.contains("a pipe"), "{said}");
 }
 
 #[test]

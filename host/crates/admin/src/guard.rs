@@ -25,7 +25,7 @@ pub(crate) const BODY_BYTES_MAX: u64 = 1 << 20;
 /// Bound on a whole request. Receiving a component has bounds of its own; with the wait before it
 /// and compiling after it an upload may take longer.
 const REQUEST_TIME_MAX: Duration = Duration::from_secs(60);
-const UPLOAD_TIME_MAX: Duration = Duration::from_secs(150);
+const UPLOAD_TIME_MAX: Duration = Duration::from_secs(210);
 /// Characters of a request's target in the audit log.
 const TARGET_SHOWN: usize = 200;
 

@@ -7,41 +7,56 @@ use serde::{Deserialize, Deserializer};
 
 use crate::answer::ApiError;
 
-/// The variable parts of a path.
-pub(crate) struct InPath<T>(pub(crate) T);
+/// Makes an extractor of axum's whose refusals have our shape.
+macro_rules! extractor {
+    ($(#[$about:meta])* $name:ident of $inner:ident, refused as $code:literal) => {
+        $(#[$about])*
+        pub(crate) struct $name<T>(pub(crate) T);
 
-impl<T, S> FromRequestParts<S> for InPath<T>
-where
-    T: DeserializeOwned + Send,
-    S: Send + Sync,
-{
+        impl<T, S> FromRequestParts<S> for $name<T>
+        where
+            T: DeserializeOwned + Send,
+            S: Send + Sync,
+        {
+            type Rejection = ApiError;
+
+            async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+                match $inner::from_request_parts(parts, state).await {
+                    Ok($inner(value)) => Ok(Self(value)),
+                    Err(why) => Err(ApiError::new(400, $code, why.body_text())),
+                }
+            }
+        }
+    };
+}
+
+extractor! {
+    /// The variable parts of a path.
+    InPath of Path, refused as "path-refused"
+}
+
+extractor! {
+    /// The flags of a query. What is not known is refused: `?dryrun=true` would deploy.
+    InQuery of Query, refused as "query-refused"
+}
+
+/// The module that a path names. `POST /api/v1/modules/reload` has a route of its own, which is no
+/// reason why a module should not have that name.
+pub(crate) struct InModule(pub(crate) String);
+
+impl<S: Send + Sync> FromRequestParts<S> for InModule {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        match Path::from_request_parts(parts, state).await {
-            Ok(Path(value)) => Ok(Self(value)),
-            Err(why) => Err(ApiError::new(400, "path-refused", why.body_text())),
+        if parts.uri.path() == RELOAD {
+            return Ok(Self("reload".to_owned()));
         }
+        InPath::from_request_parts(parts, state).await.map(|InPath(module)| Self(module))
     }
 }
 
-/// The flags of a query. What is not known is refused: `?dryrun=true` would deploy.
-pub(crate) struct InQuery<T>(pub(crate) T);
-
-impl<T, S> FromRequestParts<S> for InQuery<T>
-where
-    T: DeserializeOwned + Send,
-    S: Send + Sync,
-{
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
-        match Query::from_request_parts(parts, state).await {
-            Ok(Query(value)) => Ok(Self(value)),
-            Err(why) => Err(ApiError::new(400, "query-refused", why.body_text())),
-        }
-    }
-}
+/// The route that reads the modules' directory again.
+pub(crate) const RELOAD: &str = "/api/v1/modules/reload";
 
 /// How an upload is meant.
 #[derive(Deserialize)]

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 
 use crate::answer::ApiError;
 use crate::gateway::{Deletion, Gateway, ModuleView, ReloadView, Upload, UploadState};
-use crate::input::{DeleteFlags, InPath, InQuery, PutFlags, RollbackFlags};
+use crate::input::{DeleteFlags, InModule, InQuery, PutFlags, RollbackFlags};
 use crate::upload::Uploads;
 
 /// Every module.
@@ -28,7 +28,7 @@ pub(crate) async fn list(State(gateway): State<Arc<dyn Gateway>>) -> Json<Vec<Mo
     (status = 404, description = "There is no such module.", body = ApiError)))]
 pub(crate) async fn show(
     State(gateway): State<Arc<dyn Gateway>>,
-    InPath(module): InPath<String>,
+    InModule(module): InModule,
 ) -> Result<Json<ModuleView>, ApiError> {
     let found = gateway.modules().into_iter().find(|m| m.name == module);
     found.map(Json).ok_or_else(|| ApiError::module_unknown(&module))
@@ -59,7 +59,7 @@ pub(crate) async fn show(
 pub(crate) async fn put(
     State(gateway): State<Arc<dyn Gateway>>,
     State(uploads): State<Uploads>,
-    InPath(module): InPath<String>,
+    InModule(module): InModule,
     InQuery(flags): InQuery<PutFlags>,
     request: Request,
 ) -> Result<(StatusCode, Json<Upload>), ApiError> {
@@ -95,7 +95,7 @@ struct Component(Vec<u8>);
     (status = 409, description = "A pipeline uses it.", body = ApiError)))]
 pub(crate) async fn delete(
     State(gateway): State<Arc<dyn Gateway>>,
-    InPath(module): InPath<String>,
+    InModule(module): InModule,
     InQuery(flags): InQuery<DeleteFlags>,
 ) -> Result<Response, ApiError> {
     let deletion = gateway.delete_module(&module, flags.force).await?;
@@ -120,7 +120,7 @@ pub(crate) async fn delete(
     (status = 422, description = "Refused; the present version goes on.", body = ApiError)))]
 pub(crate) async fn roll_back(
     State(gateway): State<Arc<dyn Gateway>>,
-    InPath(module): InPath<String>,
+    InModule(module): InModule,
     InQuery(flags): InQuery<RollbackFlags>,
 ) -> Result<Json<ModuleView>, ApiError> {
     let digest = |text: &str| {

@@ -12,6 +12,7 @@ use crate::access::Access;
 use crate::answer::ApiError;
 use crate::gateway::Gateway;
 use crate::guard::{Rules, guard};
+use crate::input::RELOAD;
 use crate::upload::Uploads;
 use crate::{health, modules, openapi, pipelines, signals};
 
@@ -44,7 +45,7 @@ impl FromRef<Shared> for Uploads {
 pub fn router(gateway: Arc<dyn Gateway>, access: Access, uploads: Uploads) -> Router {
     let rules = Rules { access: access.clone(), upload_max: uploads.bytes_max() };
     let shared = Shared { gateway, access, uploads };
-    let module = get(modules::show).put(modules::put).delete(modules::delete);
+    let module = || get(modules::show).put(modules::put).delete(modules::delete);
     Router::new()
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
@@ -55,9 +56,9 @@ pub fn router(gateway: Arc<dyn Gateway>, access: Access, uploads: Uploads) -> Ro
         .route("/api/v1/pipelines/{pipeline}/signals", post(signals::send))
         .route("/api/v1/pipelines/{pipeline}/{action}", post(pipelines::act))
         .route("/api/v1/modules", get(modules::list))
-        .route("/api/v1/modules/reload", post(modules::reload))
+        .route(RELOAD, module().post(modules::reload))
         .route("/api/v1/modules/{module}/rollback", post(modules::roll_back))
-        .route("/api/v1/modules/{module}", module)
+        .route("/api/v1/modules/{module}", module())
         .method_not_allowed_fallback(wrong_method)
         .fallback(unknown_route)
         .with_state(shared)

@@ -14,7 +14,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes, HttpBody as _};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::answer::ApiError;
 
@@ -28,8 +28,9 @@ const QUEUE: usize = 4;
 pub struct UploadLimits {
     /// Bytes of a component.
     pub bytes: u64,
-    /// Longest pause within a body.
-    pub idle: Duration,
+    /// Bytes that a body has to bring in each `pace_time`, its last one excepted.
+    pub pace_bytes: u64,
+    pub pace_time: Duration,
     /// Time for a whole body.
     pub total: Duration,
     /// How long an upload waits for the one before it.
@@ -40,7 +41,8 @@ impl Default for UploadLimits {
     fn default() -> Self {
         Self {
             bytes: MODULE_BYTES_MAX,
-            idle: Duration::from_secs(10),
+            pace_bytes: 64 << 10,
+            pace_time: Duration::from_secs(5),
             total: Duration::from_secs(60),
             turn: Duration::from_secs(10),
         }
@@ -127,13 +129,22 @@ impl Uploads {
         Ok(Component { file, bytes, sha256, _turn: turn })
     }
 
-    /// Hands the pieces of a body on. Stops early where nobody takes them any more.
+    /// Hands the pieces of a body on. Stops early where nobody takes them any more. Who drips would
+    /// keep everybody else waiting, so a body has to keep up a pace.
     async fn forward(&self, mut body: Body, pieces: mpsc::Sender<Bytes>) -> Result<(), ApiError> {
-        let mut bytes = 0_u64;
+        let UploadLimits { pace_bytes, pace_time, .. } = self.limits;
+        let (mut bytes, mut bytes_due) = (0_u64, pace_bytes);
+        let mut due = Instant::now() + pace_time;
         loop {
+            if Instant::now() >= due {
+                if bytes < bytes_due {
+                    return Err(too_slow(pace_time));
+                }
+                (due, bytes_due) = (Instant::now() + pace_time, bytes + pace_bytes);
+            }
             let frame = std::future::poll_fn(|cx| Pin::new(&mut body).poll_frame(cx));
-            let frame = match timeout(self.limits.idle, frame).await {
-                Err(_) => return Err(too_slow(self.limits.idle)),
+            let frame = match timeout_at(due, frame).await {
+                Err(_) => continue,
                 Ok(None) => return Ok(()),
                 Ok(Some(Err(_))) => {
                     return Err(ApiError::new(400, "body-cut-off", "the body was cut off"));
@@ -153,7 +164,7 @@ impl Uploads {
 }
 
 fn too_slow(most: Duration) -> ApiError {
-    let message = format!("the body came too slowly: nothing or not all of it within {most:?}");
+    let message = format!("the body came too slowly: too little or not all of it within {most:?}");
     ApiError::new(408, "body-too-slow", message)
 }
 

@@ -40,6 +40,18 @@ impl Pipeline {
     /// # Errors
     /// A module refuses its configuration.
     pub fn start(spec: PipelineSpec) -> Result<Arc<Self>, Fault> {
+        Self::start_with(spec, Command::Run)
+    }
+
+    /// As [`Pipeline::start`], paused: nothing is read before somebody resumes it.
+    ///
+    /// # Errors
+    /// A module refuses its configuration.
+    pub fn start_paused(spec: PipelineSpec) -> Result<Arc<Self>, Fault> {
+        Self::start_with(spec, Command::Pause)
+    }
+
+    fn start_with(spec: PipelineSpec, command: Command) -> Result<Arc<Self>, Fault> {
         let chain = Arc::new(Chain::guarded(spec.stages.clone(), &spec.guards)?);
         for stage in chain.stages() {
             spec.metrics.version(&stage.name, &stage.version);
@@ -48,7 +60,7 @@ impl Pipeline {
             drop(policy.module.open(&policy.config)?);
         }
         let shared = Arc::new(Shared::new(Arc::clone(&spec.metrics)));
-        let (command, commands) = watch::channel(Command::Run);
+        let (command, commands) = watch::channel(command);
         let restart = Arc::new(Notify::new());
         let pipeline = Arc::new(Self {
             name: Arc::clone(&spec.name),

@@ -9,10 +9,12 @@ use std::time::Instant;
 
 use wasmgate_connector::ModuleIdentity;
 use wasmgate_model::{Fault, FaultKind};
+use wasmtime::component::Component;
 use wasmtime::{Engine, Store, Trap};
 
+use crate::config_schema::ConfigSchema;
 use crate::host::GuestContext;
-use crate::host::log::LogBudget;
+use crate::host::log::{LogBudget, one_line};
 use crate::host::metrics::ModuleMetrics;
 use crate::limits::{HANDLES_MAX, LimitReached, Limits, MemoryGuard};
 use crate::stats::Counters;
@@ -27,14 +29,33 @@ const HANDLES_EXHAUSTED: &str = "store handle limit exceeded";
 /// What all instances of one version of a module share.
 pub(crate) struct Guests {
     pub(crate) engine: Engine,
+    /// Held for others that load the same bytes.
+    pub(crate) code: Arc<Component>,
     pub(crate) limits: Limits,
     pub(crate) identity: Arc<ModuleIdentity>,
+    /// What it says of its configuration; `None`: nothing.
+    pub(crate) config_schema: Option<ConfigSchema>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) metrics: Arc<ModuleMetrics>,
     pub(crate) log: Arc<LogBudget>,
 }
 
 impl Guests {
+    /// Whether a configuration is one that the module says it takes. Asked before the module is.
+    pub(crate) fn check_config(&self, config: &str) -> Result<(), Fault> {
+        let Some(schema) = &self.config_schema else {
+            return Ok(());
+        };
+        schema.check(config).map_err(|wrong| self.refused_config(&wrong))
+    }
+
+    /// A configuration is not taken, for a reason that the host or the module gives.
+    pub(crate) fn refused_config(&self, reason: &str) -> Fault {
+        let (name, reason) = (&self.identity.name, one_line(reason));
+        let message = format!("module {name} refuses its configuration: {reason}");
+        Fault::new(FaultKind::ModuleRefused, message)
+    }
+
     /// A store for one instance, which is made in it by [`Guests::call`]: that runs guest code too.
     pub(crate) fn store(&self) -> Store<GuestContext> {
         let memory = MemoryGuard::new(&self.limits, Arc::clone(&self.counters));

@@ -28,7 +28,7 @@ const LIMITS: [(Resource, u64); 5] = [
     (Resource::Core, 0),
 ];
 pub(crate) const MEMORY_BYTES_MAX: u64 = 1 << 30;
-pub(crate) const CPU_SECONDS_MAX: u64 = 20;
+pub(crate) const CPU_SECONDS_MAX: u64 = 40;
 pub(crate) const CODE_BYTES_MAX: u64 = 256 << 20;
 
 /// Compiles the component in `input` to `output` (mode 0600, must not exist). The reason of a

@@ -4,6 +4,7 @@
 //! What is refused leaves the old version running and a note beside the file.
 
 mod back;
+mod buried;
 mod code_cache;
 mod drafts;
 mod folder;
@@ -26,6 +27,7 @@ use shelf::{Rejection, Shelf, Version};
 use versions::{Standing, Versions};
 
 pub use shelf::{ModuleState, ModuleStatus};
+pub use sight::read_module;
 
 /// Versions kept behind the current one, and as many that were rolled away from.
 const VERSIONS_MAX: usize = 3;
@@ -268,6 +270,9 @@ impl Library {
             return Ok(());
         }
         let mut folder = lock(&self.folder);
+        // What was deleted once is not what is taken in now.
+        let buried = self.versions.as_ref().filter(|versions| versions.is_buried(&name));
+        log_trouble(&name, buried.map_or(Ok(()), |versions| versions.forget(&name)));
         let version = module.map(|module| {
             let bytes = (!self.keep(&module, &bytes)).then(|| Arc::clone(&bytes));
             Version::new(module, bytes)

@@ -10,7 +10,6 @@ use crate::bindings::policy::exports::wasmgate::transform::policy as wit;
 use crate::bindings::policy::{DeadLetterPolicy, DeadLetterPolicyPre};
 use crate::call::{Guests, INSTANTIATE};
 use crate::host::GuestContext;
-use crate::host::log::one_line;
 use crate::lower;
 use crate::stats::ModuleStats;
 
@@ -37,7 +36,7 @@ impl PolicyComponent {
     }
 
     pub(crate) fn component(&self) -> &wasmtime::component::Component {
-        self.shared.pre.instance_pre().component()
+        &self.shared.guests.code
     }
 }
 
@@ -47,6 +46,7 @@ impl PolicyModule for PolicyComponent {
     }
 
     fn open(&self, config: &str) -> Result<Box<dyn Policy>, Fault> {
+        self.shared.guests.check_config(config)?;
         let instance = fresh(&self.shared, config)?;
         let shared = Arc::clone(&self.shared);
         Ok(Box::new(ComponentPolicy {
@@ -76,14 +76,8 @@ fn fresh(shared: &Shared, config: &str) -> Result<Instance, Fault> {
     let guest = guests.call(&mut store, INSTANTIATE, |s| pre.instantiate(s))?;
     let policy = guest.wasmgate_transform_policy();
     let opened = guests.call(&mut store, "open", |s| policy.call_open(s, config))?;
-    match opened {
-        Ok(()) => Ok(Instance { store, guest }),
-        Err(reason) => {
-            let (name, reason) = (&guests.identity.name, one_line(&reason));
-            let message = format!("module {name} refuses its configuration: {reason}");
-            Err(Fault::new(FaultKind::ModuleRefused, message))
-        }
-    }
+    opened.map_err(|reason| guests.refused_config(&reason))?;
+    Ok(Instance { store, guest })
 }
 
 impl Policy for ComponentPolicy {

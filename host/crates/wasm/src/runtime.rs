@@ -2,9 +2,9 @@
 
 mod description;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use sha2::{Digest as _, Sha256};
 use wasmgate_connector::{ModuleIdentity, ModuleKind};
@@ -39,6 +39,8 @@ pub struct Runtime {
     transforms: Linker<GuestContext>,
     policies: Linker<GuestContext>,
     metrics: Mutex<BTreeMap<String, Arc<ModuleMetrics>>>,
+    /// Code in use by digest: the same file under many names is mapped once.
+    codes: Mutex<HashMap<String, Weak<Component>>>,
 }
 
 impl Runtime {
@@ -62,8 +64,8 @@ impl Runtime {
             StandIns::add_to_linker::<_, HasSelf<GuestContext>>(linker, |c| c).map_err(broken)?;
         }
         let workshop = Workshop::new(engine.clone(), Compiler::InProcess, cache_dir)?;
-        let metrics = Mutex::default();
-        Ok(Self { engine, limits, workshop, transforms, policies, metrics })
+        let (metrics, codes) = Default::default();
+        Ok(Self { engine, limits, workshop, transforms, policies, metrics, codes })
     }
 
     /// Has `compiler` compile. Modules that nobody vouches for go to a child.
@@ -90,30 +92,43 @@ impl Runtime {
             return Err(refused("world raw-transform is not supported yet by this version".into()));
         }
         let sha256 = sha256(bytes);
-        let code = match self.workshop.cached(&sha256) {
-            Some(code) => code,
-            None => {
-                structure::validate(&component)?;
-                self.workshop.compile(&sha256, &component)?
-            }
-        };
+        let code = self.code(&sha256, &component)?;
         match kind {
-            ModuleKind::Policy => self.load_policy(name, sha256, &code),
+            ModuleKind::Policy => self.load_policy(name, sha256, code),
             ModuleKind::Transform | ModuleKind::RawTransform => {
-                self.load_transform(name, sha256, &code)
+                self.load_transform(name, sha256, code)
             }
         }
+    }
+
+    /// The code of a component: in use already, kept from an earlier time, or compiled now.
+    fn code(&self, sha256: &str, component: &[u8]) -> Result<Arc<Component>, Fault> {
+        let codes = || self.codes.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(code) = codes().get(sha256).and_then(Weak::upgrade) {
+            return Ok(code);
+        }
+        let code = Arc::new(match self.workshop.cached(sha256) {
+            Some(code) => code,
+            None => {
+                structure::validate(component)?;
+                self.workshop.compile(sha256, component)?
+            }
+        });
+        let mut codes = codes();
+        codes.retain(|_, code| code.strong_count() > 0);
+        codes.insert(sha256.to_owned(), Arc::downgrade(&code));
+        Ok(code)
     }
 
     fn load_transform(
         &self,
         name: Option<&str>,
         sha256: String,
-        code: &Component,
+        code: Arc<Component>,
     ) -> Result<Loaded, Fault> {
-        let pre = self.transforms.instantiate_pre(code).and_then(TransformPre::new);
+        let pre = self.transforms.instantiate_pre(&code).and_then(TransformPre::new);
         let pre = pre.map_err(|e| mismatch(&e))?;
-        let mut guests = self.guests(name.unwrap_or_default(), sha256);
+        let mut guests = self.guests(name.unwrap_or_default(), sha256, code);
         let mut store = guests.store();
         let guest = guests.call(&mut store, INSTANTIATE, |s| pre.instantiate(s))?;
         let stage = guest.wasmgate_transform_stage();
@@ -128,11 +143,11 @@ impl Runtime {
         &self,
         name: Option<&str>,
         sha256: String,
-        code: &Component,
+        code: Arc<Component>,
     ) -> Result<Loaded, Fault> {
-        let pre = self.policies.instantiate_pre(code).and_then(DeadLetterPolicyPre::new);
+        let pre = self.policies.instantiate_pre(&code).and_then(DeadLetterPolicyPre::new);
         let pre = pre.map_err(|e| mismatch(&e))?;
-        let mut guests = self.guests(name.unwrap_or_default(), sha256);
+        let mut guests = self.guests(name.unwrap_or_default(), sha256, code);
         let mut store = guests.store();
         let guest = guests.call(&mut store, INSTANTIATE, |s| pre.instantiate(s))?;
         let policy = guest.wasmgate_transform_policy();
@@ -185,7 +200,7 @@ impl Runtime {
         self.limits
     }
 
-    fn guests(&self, name: &str, sha256: String) -> Guests {
+    fn guests(&self, name: &str, sha256: String, code: Arc<Component>) -> Guests {
         let metrics = match name {
             "" => Arc::default(),
             name => {
@@ -202,8 +217,10 @@ impl Runtime {
         };
         Guests {
             engine: self.engine.clone(),
+            code,
             limits: self.limits,
             identity: Arc::new(identity),
+            config_schema: None,
             counters: Arc::new(Counters::default()),
             metrics,
             log: Arc::default(),

@@ -41,7 +41,7 @@ impl TransformComponent {
     }
 
     pub(crate) fn component(&self) -> &wasmtime::component::Component {
-        self.shared.pre.instance_pre().component()
+        &self.shared.guests.code
     }
 }
 
@@ -51,6 +51,7 @@ impl Module for TransformComponent {
     }
 
     fn open(&self, config: &str) -> Result<Box<dyn Stage>, Fault> {
+        self.shared.guests.check_config(config)?;
         let mut stage = ComponentStage {
             shared: Arc::clone(&self.shared),
             config: config.to_owned(),
@@ -110,10 +111,7 @@ impl ComponentStage {
         let guest = guests.call(&mut store, INSTANTIATE, |s| pre.instantiate(s))?;
         let stage = guest.wasmgate_transform_stage();
         let opened = guests.call(&mut store, "open", |s| stage.call_open(s, &self.config))?;
-        opened.map_err(|reason| {
-            let what = format!("refuses its configuration: {}", one_line(&reason));
-            self.fault(FaultKind::ModuleRefused, &what)
-        })?;
+        opened.map_err(|reason| guests.refused_config(&reason))?;
         let mut instance = Instance { store, guest };
         for bound in self.bound.values() {
             if self.terms(&mut instance, &bound.schema)? != bound.terms {

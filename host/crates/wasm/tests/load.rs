@@ -146,3 +146,23 @@ fn code_is_compiled_once_and_only_our_own_is_loaded() {
     assert!(std::fs::metadata(file).unwrap().len() > 1000);
     assert_eq!(kept(&cache).len(), 1);
 }
+
+/// The same bytes under two names are in memory once.
+#[test]
+fn the_same_code_is_mapped_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = runtime(Some(dir.path()));
+    let mapped = || {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let place = dir.path().to_string_lossy().into_owned();
+        maps.lines().filter(|l| l.contains(&place) && l.contains(" 00000000 ")).count()
+    };
+    let probe = guests::component("probe");
+    let first = runtime.load("one", &probe).unwrap();
+    assert_eq!(mapped(), 1);
+    let second = runtime.load("two", &probe).unwrap();
+    assert_eq!((mapped(), second.identity().name.as_str()), (1, "two"));
+    drop((first, second));
+    assert_eq!(mapped(), 0, "code that nobody uses stays mapped");
+    runtime.load("three", &probe).unwrap();
+}

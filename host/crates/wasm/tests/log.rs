@@ -23,7 +23,7 @@ fn probe(limits: Limits) -> Arc<TransformComponent> {
 
 /// One call of one row, of an instance of its own.
 fn call(module: &TransformComponent, mode: &str, amount: i64) -> Result<(), Fault> {
-    let mut stage = module.open(mode)?;
+    let mut stage = module.open(&format!("{mode:?}"))?;
     stage.bind(&Schema::open(1, Arc::from("orders"), true))?;
     let (mut amounts, mut names) = (Column::new(Kind::Integer), Column::new(Kind::Text));
     amounts.push_int(amount);

@@ -32,8 +32,13 @@ fn schema(id: u64) -> Schema {
     Schema::open(id, Arc::from("shop.public.orders"), true)
 }
 
+/// A mode as the configuration that the probe takes: a JSON text.
+fn text(mode: &str) -> String {
+    format!("{mode:?}")
+}
+
 fn bound(mode: &str) -> (Box<dyn Stage>, Projection) {
-    let mut stage = probe().open(mode).unwrap();
+    let mut stage = probe().open(&text(mode)).unwrap();
     let projection = stage.bind(&schema(1)).unwrap().expect("a projection");
     (stage, projection)
 }
@@ -121,7 +126,7 @@ fn operations_cross_where_they_are_asked_for() {
 fn an_empty_batch_and_one_without_projection_are_well() {
     let (mut stage, _) = bound("");
     assert!(call(&mut *stage, &[]).unwrap().columns[1].is_empty());
-    let mut untouched = probe().open("untouched").unwrap();
+    let mut untouched = probe().open(&text("untouched")).unwrap();
     assert_eq!(untouched.bind(&schema(1)).unwrap(), None);
     assert_eq!(call(&mut *untouched, &[1]).unwrap_err().kind, FaultKind::Internal);
 }
@@ -211,8 +216,23 @@ fn a_deadline_is_kept() {
 }
 
 #[test]
+fn a_configuration_that_does_not_fit_the_schema_never_reaches_the_module() {
+    let opened = probe().stats().instances;
+    for (config, says) in [
+        ("7", "module probe refuses its configuration: the configuration: found 7, expected text"),
+        ("", "the configuration: found an object, expected text"),
+        ("loop", "the configuration is not JSON"),
+    ] {
+        let fault = probe().open(config).err().unwrap();
+        assert_eq!(fault.kind, FaultKind::ModuleRefused);
+        assert!(fault.chain().contains(says), "{}", fault.chain());
+    }
+    assert_eq!(probe().stats().instances, opened);
+}
+
+#[test]
 fn refusals_of_open_and_bind_say_why() {
-    let fault = |mode: &str| match probe().open(mode) {
+    let fault = |mode: &str| match probe().open(&text(mode)) {
         Err(fault) => fault,
         Ok(mut stage) => stage.bind(&schema(1)).unwrap_err(),
     };
@@ -261,7 +281,7 @@ fn what_a_module_measures_can_be_read_and_is_bounded() {
     let module = RUNTIME.load("measured", &guests::guest("probe")).unwrap();
     let Loaded::Transform(module) = module else { panic!("a transform") };
     let run = |mode: &str| {
-        let mut stage = module.open(mode).unwrap();
+        let mut stage = module.open(&text(mode)).unwrap();
         stage.bind(&schema(1)).unwrap();
         call(&mut *stage, &[1, 2, 3]).unwrap();
     };
@@ -283,7 +303,7 @@ fn what_a_module_measures_can_be_read_and_is_bounded() {
 fn calls_are_counted() {
     let module = RUNTIME.load("counted", &guests::guest("probe")).unwrap();
     let Loaded::Transform(component) = &module else { panic!("a transform") };
-    let mut stage = component.open("trap-13 loop-not").unwrap();
+    let mut stage = component.open(&text("trap-13 loop-not")).unwrap();
     stage.bind(&schema(1)).unwrap();
     call(&mut *stage, &[1, 2]).unwrap();
     call(&mut *stage, &[13]).unwrap_err();

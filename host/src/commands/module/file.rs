@@ -1,8 +1,7 @@
 //! A module's file, read within bounds: what is given on a command line may be a pipe that never
 //! ends, or a device.
 
-use std::fs::{self, File};
-use std::io::Read as _;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -19,14 +18,10 @@ use crate::exit::Failure;
 /// It cannot be read, is no regular file, or is larger than a module may be.
 pub(crate) fn read(file: &Path) -> Result<Vec<u8>, Failure> {
     let wrong = |what: String| Failure::Runtime(format!("{}: {what}", file.display()));
-    let cannot = |error| wrong(format!("cannot be read: {error}"));
-    // Looked at before it is opened: opening a pipe waits for whoever writes to it.
-    if !fs::metadata(file).map_err(cannot)?.is_file() {
-        return Err(wrong("is no regular file, expected a module (*.wasm)".to_owned()));
-    }
-    let mut bytes = Vec::new();
-    let limit = MODULE_BYTES_MAX as u64 + 1;
-    File::open(file).map_err(cannot)?.take(limit).read_to_end(&mut bytes).map_err(cannot)?;
+    let bytes = wasmgate_wasm::read_module(file).map_err(|error| match error.kind() {
+        ErrorKind::InvalidInput => wrong(error.to_string()),
+        _ => wrong(format!("cannot be read: {error}")),
+    })?;
     if bytes.len() > MODULE_BYTES_MAX {
         let limit = MODULE_BYTES_MAX >> 20;
         return Err(wrong(format!("larger than a module may be ({limit} MiB)")));

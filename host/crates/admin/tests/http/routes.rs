@@ -32,6 +32,9 @@ async fn every_route_answers() {
             r#""sha256":"ab""#,
         ),
         ("POST /api/v1/modules/reload", 200, r#""accepted":["unwrap"]"#),
+        // A module may have the name of a route.
+        ("DELETE /api/v1/modules/reload?force", 200, r#""name":"reload""#),
+        ("POST /api/v1/modules/reload/rollback", 200, r#""sha256":"ab""#),
     ] {
         let (found, body) = place.ask(line, &[], Body::empty()).await;
         assert_eq!(found, status, "{line}: {body}");
@@ -39,7 +42,8 @@ async fn every_route_answers() {
     }
     let asked = place.asked().join(", ");
     let want = "Pause orders, Resume orders, Restart orders, delete unwrap, delete unwrap, \
-                delete unwrap by force, rollback unwrap, rollback unwrap by digest, reload";
+                delete unwrap by force, rollback unwrap, rollback unwrap by digest, reload, \
+                delete reload by force, rollback reload";
     assert_eq!(asked, want);
 }
 
@@ -51,6 +55,8 @@ async fn errors_have_one_shape() {
         ("POST /api/v1/pipelines/nope/pause", 404, "pipeline-unknown"),
         ("POST /api/v1/pipelines/orders/explode", 404, "action-unknown"),
         ("GET /api/v1/modules/nope", 404, "module-unknown"),
+        ("GET /api/v1/modules/reload", 404, "module-unknown"),
+        ("PUT /api/v1/modules/reload?dryrun=true", 400, "query-refused"),
         ("GET /api/v1/dead-letters", 404, "route-unknown"),
         ("GET /nope", 404, "route-unknown"),
         ("POST /api/v1/pipelines", 405, "method-refused"),

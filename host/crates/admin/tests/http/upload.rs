@@ -68,7 +68,7 @@ fn a_chunked_body_is_counted_as_it_comes() {
 
 #[test]
 fn a_body_that_stops_is_given_up() {
-    let limits = UploadLimits { idle: Duration::from_millis(20), ..limits() };
+    let limits = UploadLimits { pace_time: Duration::from_millis(20), ..limits() };
     let server = Server::start(limits);
     let mut client = server.connect();
     client.head(PUT, "Content-Length: 100");
@@ -78,8 +78,46 @@ fn a_body_that_stops_is_given_up() {
     server.nothing_is_received();
 }
 
+/// Bytes come all the time, and too few: whoever waits for the turn does not wait for the whole of
+/// the time that a body may take.
 #[test]
-fn a_body_that_drips_is_given_up() {
+fn a_body_that_drips_does_not_keep_its_turn() {
+    let pace_time = Duration::from_millis(300);
+    let turn = Duration::from_secs(30);
+    let server = Server::start(UploadLimits { pace_time, turn, bytes: 1 << 30, ..limits() });
+    let mut dripping = server.connect();
+    dripping.head(PUT, "Content-Length: 1000000000");
+    dripping.stream.write_all(b"w").unwrap();
+    server.something_is_received();
+    let mut second = server.connect();
+    second.head(PUT, "Content-Length: 2");
+    second.stream.write_all(b"w2").unwrap();
+    while !dripping.answered() && dripping.stream.write_all(b"w").is_ok() {
+        std::thread::park_timeout(Duration::from_millis(1));
+    }
+    let answer = dripping.answer();
+    assert!(answer.starts_with("HTTP/1.1 408 ") && answer.contains("300ms"), "{answer}");
+    assert!(second.answer().starts_with("HTTP/1.1 201 "));
+}
+
+/// One that is slow and keeps the pace is taken.
+#[test]
+fn a_body_that_is_slow_and_steady_is_taken() {
+    let pace_time = Duration::from_secs(2);
+    let server = Server::start(UploadLimits { pace_time, pace_bytes: 8, ..limits() });
+    let mut client = server.connect();
+    client.head(PUT, "Content-Length: 30");
+    let begun = std::time::Instant::now();
+    for _ in 0..30 {
+        client.stream.write_all(b"w").unwrap();
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
+    assert!(client.answer().starts_with("HTTP/1.1 201 "));
+    assert!(begun.elapsed() > pace_time);
+}
+
+#[test]
+fn a_body_that_takes_too_long_is_given_up() {
     let total = Duration::from_millis(50);
     let limits = UploadLimits { total, bytes: 1 << 30, ..limits() };
     let server = Server::start(limits);

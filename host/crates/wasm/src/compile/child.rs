@@ -149,7 +149,7 @@ pub(super) mod tests {
             ("echo no space >&2; exit 11", FaultKind::Disk, "no space"),
             ("echo no limits >&2; exit 12", FaultKind::Internal, "no limits"),
             ("exit 10", FaultKind::ModuleRefused, "did not finish (exit status: 10)"),
-            ("kill -XCPU $$", FaultKind::ModuleRefused, "more than 20 s of processor time"),
+            ("kill -XCPU $$", FaultKind::ModuleRefused, "more than 40 s of processor time"),
             ("kill -XFSZ $$", FaultKind::ModuleRefused, "code has more than 268435456 bytes"),
             ("kill -ABRT $$", FaultKind::ModuleRefused, "more than 1073741824 bytes of memory"),
         ] {

@@ -85,6 +85,9 @@ impl Library {
         let Some(versions) = self.versions.as_ref().filter(|_| check_name(name).is_ok()) else {
             return;
         };
+        if versions.is_buried(name) {
+            return;
+        }
         let records = versions.recall(name);
         let Some(last) = records.iter().find(|record| record.standing == Standing::Active) else {
             return;

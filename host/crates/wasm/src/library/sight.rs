@@ -86,9 +86,7 @@ fn kind(of: FileType) -> &'static str {
 /// The content of a file if it is still the one with this stamp, before and after; `None` if it is
 /// not. A file over the size limit is read a byte past it, which is enough to refuse it.
 pub(super) fn read(path: &Path, expected: Stamp) -> io::Result<Option<Vec<u8>>> {
-    let unblocked = OFlags::NONBLOCK | OFlags::NOCTTY;
-    let flags = i32::try_from(unblocked.bits()).unwrap_or_default();
-    let file = match fs::OpenOptions::new().read(true).custom_flags(flags).open(path) {
+    let file = match open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened?,
     };
@@ -105,13 +103,37 @@ pub(super) fn read(path: &Path, expected: Stamp) -> io::Result<Option<Vec<u8>>> 
     Ok(as_expected(&file)?.then_some(bytes))
 }
 
+/// Opens without waiting for whoever writes to a pipe.
+fn open(path: &Path) -> io::Result<fs::File> {
+    let unblocked = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let flags = i32::try_from(unblocked.bits()).unwrap_or_default();
+    fs::OpenOptions::new().read(true).custom_flags(flags).open(path)
+}
+
+/// Reads a module's file, as a command does that somebody gave a path: never more than a byte past
+/// the limit on modules, which is enough to refuse it, and never waiting for a pipe or a device.
+///
+/// # Errors
+/// It cannot be read, or is no regular file.
+pub fn read_module(path: &Path) -> io::Result<Vec<u8>> {
+    let file = open(path)?;
+    let found = file.metadata()?.file_type();
+    if !found.is_file() {
+        let message = format!("is no regular file but {}, expected a module (*.wasm)", kind(found));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
+    }
+    let mut bytes = Vec::new();
+    file.take(MODULE_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use std::fs;
 
-    use super::{Sight, Stamp, look, read};
+    use super::{Sight, Stamp, look, read, read_module};
 
     fn stamp(path: &std::path::Path) -> Stamp {
         match look(path) {
@@ -135,5 +157,9 @@ mod tests {
         // Opening a pipe waits for a writer, unless told not to.
         rustix::fs::mkfifoat(rustix::fs::CWD, &path, 0o600.into()).unwrap();
         assert!(read(&path, before).unwrap().is_none());
+        for (path, what) in [(path.as_path(), "a pipe"), (dir.path(), "a directory")] {
+            let error = read_module(path).unwrap_err().to_string();
+            assert!(error.contains(&format!("no regular file but {what}")), "{error}");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! The store of versions: what a rollback goes back to, also after a restart. Module NAME has a
 //! directory with a file `SHA256.wasm` for each version that is kept, and a file `order`: a line
-//! for each, latest first within its standing, `active|previous|aside SHA256 VERSION`.
+//! for each, latest first within its standing, `active|previous|aside SHA256 VERSION`. A file
+//! `deleted` says that the module was deleted while pipelines ran it.
 //!
 //! The drop directory says what runs; this is a copy. So nothing here keeps a module from being
 //! taken in: what is damaged or foreign is ignored, and trouble is logged.
@@ -16,6 +17,8 @@ use super::{check_name, drafts};
 use crate::runtime::sha256;
 
 const ORDER: &str = "order";
+/// Says that the module was deleted while it was in use.
+const BURIED: &str = "deleted";
 const SUFFIX: &str = ".wasm";
 /// Nobody else reads modules here: they were handed to the gateway.
 const FILE_MODE: u32 = 0o600;
@@ -173,6 +176,16 @@ impl Versions {
         }
         let message = format!("the kept version {shown} is damaged: its digest is another");
         Err(Fault::new(FaultKind::Disk, message))
+    }
+
+    /// Marks a module as deleted; what is kept of it stays.
+    pub(super) fn bury(&self, name: &str) -> io::Result<()> {
+        let dir = self.dir.join(name);
+        if dir.is_dir() { drafts::place(&dir, BURIED, b"", FILE_MODE) } else { Ok(()) }
+    }
+
+    pub(super) fn is_buried(&self, name: &str) -> bool {
+        self.dir.join(name).join(BURIED).exists()
     }
 
     /// Forgets every version of a module.

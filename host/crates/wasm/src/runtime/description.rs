@@ -8,6 +8,7 @@ use wasmgate_model::Fault;
 use super::refused;
 use crate::bindings::types::Description;
 use crate::call::Guests;
+use crate::config_schema::ConfigSchema;
 use crate::host::log::{clip, one_line};
 
 /// Bytes of the texts in a description.
@@ -22,7 +23,7 @@ pub(super) fn complete(
     name: Option<&str>,
     description: Description,
 ) -> Result<(), Fault> {
-    check(&description)?;
+    guests.config_schema = check(&description)?;
     let Description { version, summary, config_schema, name: own_name } = description;
     guests.identity = Arc::new(ModuleIdentity {
         name: name.map_or(own_name, str::to_owned),
@@ -34,7 +35,8 @@ pub(super) fn complete(
     Ok(())
 }
 
-fn check(description: &Description) -> Result<(), Fault> {
+/// Checks a description, and answers what it says of the configuration.
+fn check(description: &Description) -> Result<Option<ConfigSchema>, Fault> {
     let Description { name, version, summary, config_schema } = description;
     if name.is_empty() || clip(name, NAME_BYTES_MAX) != *name {
         return Err(refused(format!(
@@ -53,17 +55,20 @@ fn check(description: &Description) -> Result<(), Fault> {
     bounded("summary", summary, SUMMARY_BYTES_MAX)?;
     bounded("config-schema", config_schema, CONFIG_SCHEMA_BYTES_MAX)?;
     if config_schema.is_empty() {
-        return Ok(());
+        return Ok(None);
     }
     let schema = serde_json::from_str::<serde_json::Value>(config_schema).map_err(|e| {
         refused("describe answered a config-schema that is not JSON".into()).because(e)
     })?;
-    if schema.is_object() {
-        return Ok(());
+    if !schema.is_object() {
+        return Err(refused(
+            "describe answered a config-schema that is no JSON Schema: expected an object".into(),
+        ));
     }
-    Err(refused(
-        "describe answered a config-schema that is no JSON Schema: expected an object".into(),
-    ))
+    ConfigSchema::read(schema).map(Some).map_err(|wrong| {
+        let wrong = one_line(&wrong);
+        refused(format!("describe answered a config-schema that cannot be used: {wrong}"))
+    })
 }
 
 fn bounded(what: &str, text: &str, most: usize) -> Result<(), Fault> {
@@ -156,6 +161,10 @@ mod tests {
             ),
             (Description { config_schema: "{".into(), ..description() }, "is not JSON"),
             (Description { config_schema: "[]".into(), ..description() }, "expected an object"),
+            (
+                Description { config_schema: r#"{"type":"map"}"#.into(), ..description() },
+                "cannot be used: #/type: expected one or a list of null, boolean",
+            ),
         ] {
             let message = check(&wrong).expect_err(says).chain();
             assert!(message.contains(says), "{message}");

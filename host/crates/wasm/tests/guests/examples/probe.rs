@@ -35,6 +35,8 @@ impl Guest for Probe {
     }
 
     fn open(config: String) -> Result<(), String> {
+        // A JSON text, as the schema says.
+        let config = config.trim_matches('"').to_owned();
         if config == "refuse" {
             return Err("the threshold is missing".into());
         }
