@@ -1,5 +1,6 @@
-//! Checks a schema before it is used: every keyword has a value of its form, every reference leads
-//! somewhere, every pattern can be matched in linear time, and nothing asks for what is not applied.
+//! Checks a schema before it is used: every keyword has a value of its form, every reference
+//! leads somewhere, every pattern can be matched in linear time, and nothing asks for what is not
+//! applied.
 
 use std::collections::{BTreeMap, BTreeSet};
 
