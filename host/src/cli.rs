@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands;
 use crate::commands::module::new::Kind;
-use crate::config::Files;
+use crate::config::{ConnectorFile, Files};
 use crate::exit::Failure;
 
 /// Captures changes, passes every record through WebAssembly modules, writes to Kafka or files.
@@ -60,9 +60,9 @@ struct FileArgs {
     #[arg(short, long, value_name = "FILE", required_unless_present = "connector")]
     config: Option<PathBuf>,
     /// A Debezium connector as it is posted to Kafka Connect, {"name", "config"}: one more
-    /// pipeline. May be given several times
-    #[arg(long, value_name = "FILE.json")]
-    connector: Vec<PathBuf>,
+    /// pipeline. NAME= before it where the file does not say the name. May be given several times
+    #[arg(long, value_name = "[NAME=]FILE.json")]
+    connector: Vec<ConnectorFile>,
 }
 
 impl FileArgs {

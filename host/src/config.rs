@@ -55,13 +55,33 @@ impl Field {
 pub(crate) struct Files<'f> {
     /// The configuration.
     pub(crate) base: Option<&'f Path>,
-    pub(crate) connectors: &'f [PathBuf],
+    pub(crate) connectors: &'f [ConnectorFile],
+}
+
+/// A file with connectors.
+#[derive(Debug, Clone)]
+pub(crate) struct ConnectorFile {
+    /// Name of the connector where the file does not say it.
+    pub(crate) name: Option<String>,
+    pub(crate) path: PathBuf,
+}
+
+impl From<String> for ConnectorFile {
+    /// `FILE`, or `NAME=FILE`.
+    fn from(text: String) -> Self {
+        match text.split_once('=') {
+            Some((name, path)) if !name.contains('/') => {
+                Self { name: Some(name.to_owned()), path: path.into() }
+            }
+            _ => Self { name: None, path: text.into() },
+        }
+    }
 }
 
 impl Files<'_> {
     /// Their names, for people.
     pub(crate) fn names(&self) -> String {
-        let names = self.base.into_iter().chain(self.connectors.iter().map(PathBuf::as_path));
+        let names = self.base.into_iter().chain(self.connectors.iter().map(|c| c.path.as_path()));
         names.map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
     }
 }

@@ -3,7 +3,6 @@
 //! later is reported under the name of the property.
 
 use std::io;
-use std::path::PathBuf;
 
 use wasmgate_debezium as debezium;
 use wasmgate_debezium::{Finding, Origin, Property, Provider, Setting, Translation, Value};
@@ -11,7 +10,7 @@ use wasmgate_debezium::{Finding, Origin, Property, Provider, Setting, Translatio
 use super::problem::{Place, Problem};
 use super::reference::Surroundings;
 use super::tree::{Body, Key, Node, Text};
-use super::{Document, Named};
+use super::{ConnectorFile, Document, Named};
 
 /// Where records of connectors go when nobody says: files that keep them, since the slot moves on.
 const SINK_DIR: &str = "./out";
@@ -45,16 +44,16 @@ impl Provider for Beside<'_> {
 /// The report of everything that is wrong with them; what was found of each is in `reported`.
 pub(super) fn add(
     document: &mut Document,
-    files: &[PathBuf],
+    files: &[ConnectorFile],
     from: &dyn Surroundings,
     reported: &mut Vec<Reported>,
 ) -> Result<(), String> {
     let mut problems = Vec::new();
-    for path in files {
+    for ConnectorFile { name, path } in files {
         let file = path.display().to_string();
         let text = std::fs::read_to_string(path)
             .map_err(|error| format!("{file}: the connector cannot be read: {error}"))?;
-        let documents = debezium::read(&text);
+        let documents = debezium::read(&text, name.as_deref());
         let number = document.add_file(file.clone(), text);
         match documents {
             Ok(all) => {

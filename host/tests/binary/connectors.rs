@@ -80,9 +80,18 @@ fn every_property_of_a_connector_is_answered() {
 fn without_a_configuration_records_are_kept_in_files() {
     let dir = workplace();
     write(dir.path(), "c.json", &connector("shop", ""));
-    let (code, out, err) = validate(dir.path(), &["--connector", "c.json"]);
-    assert_eq!(code, Some(0), "{err}");
-    assert!(out.contains("below ./out/shop; for Kafka give -c FILE with"), "{out}");
+    let unnamed = connector("shop", "").replace("\"name\": \"shop\",", "");
+    let bare = unnamed.trim_start_matches("{\n  \n  \"config\":").trim_end_matches('}');
+    write(dir.path(), "bare.json", bare);
+    let (code, _, err) = validate(dir.path(), &["--connector", "bare.json"]);
+    assert_eq!(code, Some(78));
+    assert!(err.contains("has no name") && err.contains("NAME=FILE"), "{err}");
+    for given in ["c.json", "shop=bare.json"] {
+        let (code, out, err) = validate(dir.path(), &["--connector", given]);
+        assert_eq!(code, Some(0), "{err}");
+        let want = "below ./out/shop; for Kafka give -c FILE with";
+        assert!(out.contains(want), "{out}");
+    }
 }
 
 #[test]
@@ -166,6 +175,7 @@ fn names_and_slots_are_not_shared() {
             &["--connector", "a.json", "--connector", "c.json"],
             "a.json:11:18: slot.name: is the same slot of the same server",
         ),
+        (&["--connector", "b=a.json"], "a.json:2:11: the connector is `shop`, but is given as `b`"),
         (&["--connector", "d.json"], "d.json:2:11: name: `my shop` cannot be the name"),
         (&["--connector", "nope.json"], "nope.json: the connector cannot be read"),
     ] {

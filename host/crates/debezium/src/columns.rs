@@ -1,4 +1,4 @@
-//! Properties about columns: lists of patterns, keys, and those whose names carry a number or an
+//! Properties about columns: keys, and those whose names carry a number or an
 //! algorithm: masks and truncation.
 
 use crate::filters::patterns;
@@ -6,27 +6,6 @@ use crate::java;
 use crate::setting::{Setting, Value};
 use crate::table::Row;
 use crate::translate::Work;
-
-/// A property whose value is a list of patterns, and the setting that takes it.
-const LISTS: &[(&str, &str)] = &[
-    ("table.exclude.list", "filters.tables.exclude"),
-    ("schema.include.list", "filters.schemas.include"),
-    ("schema.exclude.list", "filters.schemas.exclude"),
-    ("column.include.list", "columns.include"),
-    ("column.exclude.list", "columns.exclude"),
-    ("column.propagate.source.type", "columns.source_types"),
-    ("datatype.propagate.source.type", "columns.source_datatypes"),
-];
-
-/// A list of patterns.
-pub(crate) fn list(work: &mut Work, index: usize, row: &Row) {
-    let Some((_, path)) = LISTS.iter().find(|(name, _)| *name == row.name) else { return };
-    let Some(found) = patterns(work, index, row.name) else { return };
-    if !found.is_empty() {
-        work.put(path, Setting::texts(found, index), row.name);
-    }
-    work.honoured(index, format!("`source.postgres.{path}`"));
-}
 
 /// `message.key.columns`: `table:column,column;table:column`.
 pub(crate) fn keys(work: &mut Work, index: usize, row: &Row) {

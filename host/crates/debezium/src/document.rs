@@ -58,11 +58,13 @@ impl Refusal {
 /// What a document looks like, for those who have something else.
 const SHAPE: &str = "write {\"name\": \"…\", \"config\": { … }}, as for POST /connectors";
 
-/// The documents of a file, at least one.
+/// The documents of a file, at least one. `name` is that of a document that does not say it, as
+/// the address of `PUT /connectors/NAME/config` has it.
 ///
 /// # Errors
-/// It is not JSON, not a connector's document, or a property is no text, number or boolean.
-pub fn read(text: &str) -> Result<Vec<Document>, Refusal> {
+/// It is not JSON, not a connector's document, or a property is no text, number or boolean; a
+/// document has another name than `name`.
+pub fn read(text: &str, name: Option<&str>) -> Result<Vec<Document>, Refusal> {
     if let Err(error) = serde_json::from_str::<Value>(text) {
         let number = |n: usize| u32::try_from(n).unwrap_or(u32::MAX).max(1);
         let place = Place { line: number(error.line()), column: number(error.column()), width: 1 };
@@ -72,12 +74,14 @@ pub fn read(text: &str) -> Result<Vec<Document>, Refusal> {
     }
     let root = scan::scan(text);
     let documents = match &root.body {
-        Body::List(entries) => entries.iter().map(one).collect::<Result<Vec<_>, _>>()?,
+        Body::List(entries) => {
+            entries.iter().map(|entry| one(entry, name)).collect::<Result<Vec<_>, _>>()?
+        }
         Body::Map(members) if exported(members) => {
             let infos = members.iter().filter_map(|(_, _, node)| node.member("info"));
-            infos.map(one).collect::<Result<Vec<_>, _>>()?
+            infos.map(|info| one(info, name)).collect::<Result<Vec<_>, _>>()?
         }
-        _ => vec![one(&root)?],
+        _ => vec![one(&root, name)?],
     };
     if documents.is_empty() {
         return Err(Refusal::new(root.place, "holds no connector", SHAPE));
@@ -92,15 +96,42 @@ fn exported(members: &[(String, Place, Node)]) -> bool {
     !members.is_empty() && members.iter().all(|(_, _, node)| info(node))
 }
 
-fn one(node: &Node) -> Result<Document, Refusal> {
+fn one(node: &Node, name: Option<&str>) -> Result<Document, Refusal> {
     let Body::Map(members) = &node.body else {
         return Err(Refusal::new(node.place, "is not a connector's document", SHAPE));
     };
     twice(members)?;
     match node.member("config") {
-        Some(config) if matches!(config.body, Body::Map(_)) => wrapped(node, members, config),
-        _ => bare(node),
+        Some(config) if matches!(config.body, Body::Map(_)) => wrapped(node, members, config, name),
+        _ => {
+            let (name, place) = named(node, node.member("name"), name)?;
+            document(name, place, node)
+        }
     }
+}
+
+/// The name that is written, or else that which was given.
+fn named(
+    node: &Node,
+    written: Option<&Node>,
+    given: Option<&str>,
+) -> Result<(String, Place), Refusal> {
+    let (name, place) = match (written, given) {
+        (Some(written), _) => text(written, "name")?,
+        (None, Some(given)) => (given, node.place),
+        (None, None) => ("", node.place),
+    };
+    let name = name.trim();
+    if name.is_empty() {
+        let help = "add \"name\": \"…\", or say `--connector NAME=FILE`: Kafka Connect takes it from \
+                    the address of PUT /connectors/NAME/config";
+        return Err(Refusal::new(place, "the connector has no name", help));
+    }
+    if let Some(given) = given.filter(|given| *given != name) {
+        let message = format!("the connector is `{name}`, but is given as `{given}`");
+        return Err(Refusal::new(place, message, "leave one of them out"));
+    }
+    Ok((name.to_owned(), place))
 }
 
 /// `{"name", "config"}`, with what else a worker takes or answers.
@@ -108,6 +139,7 @@ fn wrapped(
     node: &Node,
     members: &[(String, Place, Node)],
     config: &Node,
+    given: Option<&str>,
 ) -> Result<Document, Refusal> {
     for (name, place, value) in members {
         match name.as_str() {
@@ -123,11 +155,7 @@ fn wrapped(
         }
     }
     let own = config.member("name");
-    let (name, name_place) = match node.member("name").or(own) {
-        Some(name) => text(name, "name")?,
-        None => return Err(nameless(node.place)),
-    };
-    let name = name.trim().to_owned();
+    let (name, name_place) = named(node, node.member("name").or(own), given)?;
     if let Some(own) = own {
         let (inner, place) = text(own, "config.name")?;
         if inner.trim() != name {
@@ -136,23 +164,6 @@ fn wrapped(
         }
     }
     document(name, name_place, config)
-}
-
-/// The configuration alone, as for `PUT /connectors/NAME/config`, with its name in it.
-fn bare(node: &Node) -> Result<Document, Refusal> {
-    match node.member("name") {
-        Some(name) => {
-            let (name, place) = text(name, "name")?;
-            document(name.trim().to_owned(), place, node)
-        }
-        None => Err(nameless(node.place)),
-    }
-}
-
-fn nameless(place: Place) -> Refusal {
-    let help = "add \"name\": \"…\": Kafka Connect takes it from the address of \
-                PUT /connectors/NAME/config, a file has to say it";
-    Refusal::new(place, "the connector has no name", help)
 }
 
 /// A pipeline starts running; other states are for the REST interface to set.
@@ -170,9 +181,6 @@ fn document(name: String, name_place: Place, config: &Node) -> Result<Document, 
         return Err(Refusal::new(config.place, "`config` is not an object", SHAPE));
     };
     twice(members)?;
-    if name.is_empty() {
-        return Err(nameless(name_place));
-    }
     let mut config = Vec::new();
     for (name, _, value) in members {
         match &value.body {

@@ -20,7 +20,7 @@ pub(crate) fn tables(work: &mut Work, index: usize, row: &Row) {
                 work.wrong(index, what);
                 return;
             }
-            None => return tables_by_pattern(work, index, row),
+            None => return work.patterns("filters.tables.include", row, index),
         }
     }
     if names.is_empty() {
@@ -29,21 +29,6 @@ pub(crate) fn tables(work: &mut Work, index: usize, row: &Row) {
     }
     work.put("tables", Setting::texts(names, index), row.name);
     work.honoured(index, "`source.postgres.tables`");
-}
-
-/// Patterns that are no names choose among the tables of the publication.
-fn tables_by_pattern(work: &mut Work, index: usize, row: &Row) {
-    if let Some(patterns) = patterns(work, index, row.name) {
-        work.put("filters.tables.include", Setting::texts(patterns, index), row.name);
-        work.honoured(index, "`source.postgres.filters.tables.include`");
-    }
-}
-
-/// `snapshot.include.collection.list`: patterns.
-pub(crate) fn snapshot(work: &mut Work, index: usize, row: &Row) {
-    if let Some(patterns) = patterns(work, index, row.name) {
-        work.put("snapshots.include", Setting::texts(patterns, index), row.name);
-    }
 }
 
 /// The patterns of a list, unless one of them cannot be understood.

@@ -48,7 +48,7 @@ fn fate(row: &Row) -> String {
         Rule::Text(path)
         | Rule::Secret(path)
         | Rule::Flag(path)
-        | Rule::List(path)
+        | Rule::Patterns(path)
         | Rule::Millis(path, ..)
         | Rule::Whole(path, ..) => {
             let text = format!("`{}`", path.trim_start_matches('/'));

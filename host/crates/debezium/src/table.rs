@@ -38,9 +38,8 @@ pub(crate) enum Rule {
     /// Milliseconds as a duration: path, least, most.
     Millis(&'static str, i64, i64),
     Flag(&'static str),
-    /// Words parted by commas.
-    #[expect(dead_code, reason = "for options that take lists")]
-    List(&'static str),
+    /// Regular expressions parted by commas.
+    Patterns(&'static str),
     /// Their word, our word.
     Words(&'static str, &'static [(&'static str, &'static str)]),
     /// No meaning here; the records are the same.
@@ -173,7 +172,7 @@ pub(crate) fn connector(work: &mut Work) -> Option<Connector> {
     }
     let shown = work.shown(index, &found);
     let text = match OTHERS.iter().find(|(class, _)| names(class)) {
-        Some((_, what)) => format!("`{shown}`: this version does not capture {what}"),
+        Some((_, what)) => format!("`{shown}`: this version has no connector for {what}"),
         None => format!("`{shown}` is not known"),
     };
     let help = format!("expected `{POSTGRES}`");

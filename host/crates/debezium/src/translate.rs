@@ -8,7 +8,7 @@ use crate::property::{Origin, Property};
 use crate::setting::{Setting, Value};
 use crate::spelling::{alternatives, closest};
 use crate::table::{self, Connector, Row, Rule};
-use crate::{converters, transforms, value};
+use crate::{converters, filters, transforms, value};
 
 /// What a connector comes to.
 #[derive(Debug, Clone)]
@@ -260,7 +260,8 @@ impl Work {
                     self.answer_with(index, verdict, text, Some(help));
                 }
             }
-            rule => match setting(rule, &property, index) {
+            Rule::Patterns(path) => self.patterns(path, row, index),
+            rule => match setting(rule, &property) {
                 Ok((path, value)) => {
                     let how = format!("`{}`", self.path(path));
                     self.put(path, Setting { value, from: Some(index) }, row.name);
@@ -274,6 +275,16 @@ impl Work {
                 Err(what) => self.wrong(index, what),
             },
         }
+    }
+
+    /// Regular expressions, unless one of them cannot be understood. An empty list is none.
+    pub(crate) fn patterns(&mut self, path: &str, row: &Row, index: usize) {
+        let Some(patterns) = filters::patterns(self, index, row.name) else { return };
+        let how = format!("`{}`", self.path(path));
+        if !patterns.is_empty() {
+            self.put(path, Setting::texts(patterns, index), row.name);
+        }
+        self.honoured(index, how);
     }
 
     fn unknown(&mut self, index: usize, name: &str) {
@@ -319,11 +330,7 @@ impl Work {
 }
 
 /// The setting that a simple rule makes of a property: its path and its value.
-fn setting<'r>(
-    rule: &'r Rule,
-    property: &Property,
-    index: usize,
-) -> Result<(&'r str, Value), String> {
+fn setting<'r>(rule: &'r Rule, property: &Property) -> Result<(&'r str, Value), String> {
     Ok(match rule {
         Rule::Text(path) => {
             let text = property.value().trim();
@@ -340,14 +347,13 @@ fn setting<'r>(
             (path, Value::Text(format!("{}ms", value::whole(property, *least, *most)?)))
         }
         Rule::Flag(path) => (path, Value::Flag(value::flag(property)?)),
-        Rule::List(path) => (path, Setting::texts(value::list(property.value()), index).value),
         Rule::Words(path, words) => {
             let theirs: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
             let at = value::word(property, &theirs)?;
             let ours = words.get(at).map_or("", |(_, ours)| ours);
             (path, Value::Text(ours.to_owned()))
         }
-        Rule::Own(_) | Rule::Ignored | Rule::Lacking | Rule::Only { .. } => {
+        Rule::Own(_) | Rule::Patterns(_) | Rule::Ignored | Rule::Lacking | Rule::Only { .. } => {
             return Err("cannot be set".to_owned());
         }
     })

@@ -15,7 +15,7 @@ fn every_shape_of_a_document_is_read() {
         format!("\t{{\"name\":\t\"c\",\r\n\t\"config\":{config}}}"),
     ];
     for shape in shapes {
-        let documents = read(&shape).unwrap();
+        let documents = read(&shape, None).unwrap();
         assert_eq!(documents.len(), 1, "{shape}");
         assert_eq!(documents[0].name, "c", "{shape}");
         let config: Vec<(&str, &str)> =
@@ -27,7 +27,7 @@ fn every_shape_of_a_document_is_read() {
 #[test]
 fn values_know_their_places() {
     let text = "{\n  \"name\": \"c\",\n  \"config\": {\n    \"ü\": \"a\\\"b\\u00e9\",\n  \"n\": -1.5e3 }\n}";
-    let document = read(text).unwrap().remove(0);
+    let document = read(text, None).unwrap().remove(0);
     assert_eq!(document.name_place, Place { line: 2, column: 11, width: 3 });
     let places: Vec<_> = document.config.iter().map(|m| (m.written.as_str(), m.place)).collect();
     assert_eq!(
@@ -55,9 +55,19 @@ fn what_is_no_document_is_refused_with_the_place() {
         ("{\"name\": \"c\", \"config\": {}, \"connection\": 1}", 1, "`connection` is no member"),
         ("{\"name\": \"c\", \"config\": {}, \"initial_state\": \"PAUSED\"}", 1, "`PAUSED`"),
     ] {
-        let refusal = read(text).unwrap_err();
+        let refusal = read(text, None).unwrap_err();
         assert!(refusal.message.contains(want), "{text}: {refusal:?}");
         assert_eq!(refusal.place.line, line, "{text}");
         assert!(!refusal.help.is_empty(), "{text}");
     }
+}
+
+#[test]
+fn a_name_may_be_given_beside_the_document() {
+    let bare = "{\"connector.class\": \"x\"}";
+    assert_eq!(read(bare, Some("c")).unwrap()[0].name, "c");
+    let named = "{\"name\": \"c\", \"config\": {}}";
+    assert_eq!(read(named, Some("c")).unwrap()[0].name, "c");
+    let refusal = read(named, Some("d")).unwrap_err();
+    assert!(refusal.message.contains("is `c`, but is given as `d`"), "{refusal:?}");
 }

@@ -42,8 +42,18 @@ pub(super) const ROWS: &[Row] = &[
     row("status.update.interval.ms", "10000", Rule::Millis("status_interval", 100, 300_000), ""),
     only("xmin.fetch.interval.ms", &["0"], "`source.xmin` stays null"),
     ignored("schema.refresh.mode", "columns_diff", "the stream brings every schema with it"),
-    ignored("message.prefix.include.list", "", "logical messages are not captured"),
-    ignored("message.prefix.exclude.list", "", "logical messages are not captured"),
+    row(
+        "message.prefix.include.list",
+        "",
+        Rule::Patterns("stream.messages.include"),
+        "regular expressions for the whole prefix",
+    ),
+    row(
+        "message.prefix.exclude.list",
+        "",
+        Rule::Patterns("stream.messages.exclude"),
+        "regular expressions for the whole prefix",
+    ),
 ];
 
 /// Absent means pgoutput here, as nobody installs Debezium's own default any more.

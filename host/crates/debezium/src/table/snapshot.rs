@@ -1,7 +1,6 @@
 //! Snapshots, signals and notifications.
 
 use super::{Row, Rule, ignored, only, prefers, row};
-use crate::filters;
 use crate::finding::Verdict;
 use crate::setting::{Setting, Value};
 use crate::translate::Work;
@@ -43,8 +42,8 @@ pub(super) const ROWS: &[Row] = &[
     row(
         "snapshot.include.collection.list",
         "",
-        Rule::Own(filters::snapshot),
-        "`snapshots.include`: regular expressions for the whole `schema.table`",
+        Rule::Patterns("snapshots.include"),
+        "regular expressions for the whole `schema.table`",
     ),
     row(OVERRIDES, "", Rule::Own(overridden), "the tables that have a statement"),
     row(
