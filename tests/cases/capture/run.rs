@@ -27,7 +27,7 @@ pub(super) fn run(server: &Postgres, golden: &Golden) -> Vec<Value> {
     database.publish(golden);
     let dir = tempfile::tempdir().unwrap();
     copy_modules(golden, &dir.path().join("modules"));
-    let connector = connector(server, golden, &database.tables(golden));
+    let connector = connector(server, golden);
     let file = dir.path().join("connector.json");
     fs::write(&file, format!("{connector:#}")).unwrap();
     let file = file.to_str().unwrap();
@@ -163,7 +163,7 @@ const BASE: &str = "data_dir: {dir}/data\nhttp: { listen: 127.0.0.1:0 }\n\
 
 /// The scenario's connector as it would be posted to Kafka Connect: its options, and those that
 /// are ours to choose.
-fn connector(server: &Postgres, golden: &Golden, tables: &[String]) -> Value {
+fn connector(server: &Postgres, golden: &Golden) -> Value {
     let json = "org.apache.kafka.connect.json.JsonConverter";
     let database = &golden.database;
     let mut config = json!({
@@ -190,9 +190,6 @@ fn connector(server: &Postgres, golden: &Golden, tables: &[String]) -> Value {
             Some(option) => config[format!("value.converter.{option}")] = value.clone(),
             None => config[name] = value.clone(),
         }
-    }
-    if !tables.is_empty() {
-        config["table.include.list"] = tables.join(",").into();
     }
     json!({ "name": PIPELINE, "config": config })
 }

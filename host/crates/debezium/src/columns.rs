@@ -53,8 +53,10 @@ pub(crate) fn masked(work: &mut Work, index: usize, _: &Row) {
     for (member, value) in more.1 {
         mask.set(member, Setting { value, from: Some(index) });
     }
-    work.pipeline.push_at("source.postgres.columns.masks", mask);
-    work.stands_for("source.postgres.columns.masks".to_owned(), &name);
+    let path = "source.postgres.columns.masks";
+    let number = work.pipeline.get(path).map_or(0, Setting::entries);
+    work.pipeline.push_at(path, mask);
+    work.stands_for(format!("{path}[{number}]"), &name);
     work.honoured(index, "`source.postgres.columns.masks`");
 }
 

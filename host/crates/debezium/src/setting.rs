@@ -77,6 +77,14 @@ impl Setting {
         Some(at)
     }
 
+    /// Entries of a list.
+    pub(crate) fn entries(&self) -> usize {
+        match &self.value {
+            Value::List(entries) => entries.len(),
+            _ => 0,
+        }
+    }
+
     /// Appends to the list at a dotted path, which is made when it is not there.
     pub(crate) fn push_at(&mut self, path: &str, entry: Self) {
         match path.split_once('.') {

@@ -212,11 +212,8 @@ fn stage(work: &mut Work, transform: &Transform, module: &str, config: Setting, 
         stage.put("when.topics", topics.clone());
     }
     stage.put("config", Setting { from: Some(transform.class), ..config });
-    let number = match work.pipeline.get("transforms").map(|t| &t.value) {
-        Some(Value::List(stages)) => stages.len(),
-        _ => 0,
-    };
-    work.pipeline.at("transforms", |stages| stages.push(stage));
+    let number = work.pipeline.get("transforms").map_or(0, Setting::entries);
+    work.pipeline.push_at("transforms", stage);
     let at = format!("transforms[{number}]");
     work.stands_for(at.clone(), &transform.prefix);
     work.stands_for(format!("{at}.module"), &format!("{}.type", transform.prefix));

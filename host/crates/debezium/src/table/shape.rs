@@ -52,12 +52,7 @@ pub(super) const ROWS: &[Row] = &[
     row("column.mask.*", "", Rule::Own(columns::masked), "`columns.masks`"),
     row("column.truncate.*", "", Rule::Own(columns::masked), "`columns.masks`"),
     row("column.propagate.source.type", "", Rule::Patterns("columns.source_types"), ""),
-    row(
-        "datatype.propagate.source.type",
-        "",
-        Rule::Patterns("columns.source_datatypes"),
-        "",
-    ),
+    row("datatype.propagate.source.type", "", Rule::Patterns("columns.source_datatypes"), ""),
     row("decimal.handling.mode", "precise", Rule::Words("decimals", DECIMALS), ""),
     row("time.precision.mode", "adaptive", Rule::Words("values.time_precision", PRECISIONS), ""),
     row("binary.handling.mode", "bytes", Rule::Words("values.binary", BINARY), ""),
