@@ -10,6 +10,7 @@ use wasmgate_file::{
 };
 use wasmgate_kafka::{KafkaDeadLetters, KafkaSink, KafkaSource};
 use wasmgate_model::Fault;
+use wasmgate_mysql::MySqlSource;
 use wasmgate_postgres::PostgresSource;
 
 use crate::config::checked;
@@ -21,6 +22,11 @@ pub(crate) fn source(settings: &checked::Source, dir: &Path) -> Result<Arc<dyn S
             let mut settings = (**settings).clone();
             settings.stream.dir = Some(dir.join("transactions"));
             Arc::new(PostgresSource::new(settings))
+        }
+        checked::Source::MySql(settings) => {
+            let mut settings = (**settings).clone();
+            settings.history_dir = dir.join("schemas");
+            Arc::new(MySqlSource::new(settings))
         }
         checked::Source::Kafka(settings) => Arc::new(KafkaSource::new(settings.clone())?),
         checked::Source::File(settings) => Arc::new(FileSource::new(settings.clone())),

@@ -27,6 +27,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("host/crates/connector", &["model"]),
     ("host/crates/wasm", &["model", "connector"]),
     ("host/crates/postgres", &["model", "codec", "connector"]),
+    ("host/crates/mysql", &["model", "codec", "connector"]),
     ("host/crates/kafka", &["model", "codec", "connector"]),
     ("host/crates/file", &["model", "codec", "connector"]),
     ("host/crates/store", &["model", "connector"]),

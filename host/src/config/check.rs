@@ -2,6 +2,7 @@
 //! Every problem is collected, so that one run shows them all.
 
 mod conflict;
+mod mysql;
 mod postgres;
 mod sink;
 mod source;

@@ -59,6 +59,7 @@ pub(crate) struct Pipeline {
 #[derive(Debug)]
 pub(crate) enum Source {
     Postgres(Box<wasmgate_postgres::Settings>),
+    MySql(Box<wasmgate_mysql::Settings>),
     Kafka(wasmgate_kafka::SourceSettings),
     File(wasmgate_file::FileSourceSettings),
     Sample(wasmgate_file::SampleSettings),

@@ -3,6 +3,7 @@
 
 mod connectors;
 pub(crate) mod postgres;
+mod mysql;
 mod sink;
 mod source;
 mod token;
@@ -14,6 +15,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(crate) use connectors::Connectors;
+pub(crate) use mysql::{
+    BigintUnsigned, Binaries, MySql, MySqlSnapshot, MySqlSslMode, MySqlStart, Times,
+};
 pub(crate) use postgres::{
     ChannelBinding, Connection, Decimals, Method, Negotiation, Postgres, Protocol, Snapshot,
     SslMode, Target,

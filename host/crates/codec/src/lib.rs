@@ -1,6 +1,6 @@
-//! F1: bytes to columns and back, without I/O. Sources fill batches through [`document`] (JSON) or
-//! [`pgoutput`] and [`pgvalue`] (Postgres), then call [`project`]; sinks write rows through
-//! [`encode`].
+//! F1: bytes to columns and back, without I/O. Sources fill batches through [`document`] (JSON),
+//! [`pgoutput`] and [`pgvalue`] (Postgres) or [`mysqlvalue`], then call [`project`]; sinks write
+//! rows through [`encode`].
 //! Nothing here panics on any bytes.
 
 pub mod connect;
@@ -8,6 +8,7 @@ pub mod document;
 pub mod encode;
 pub mod json;
 pub mod mask;
+pub mod mysqlvalue;
 pub mod pgoutput;
 pub mod pgvalue;
 mod project;

@@ -16,6 +16,7 @@ impl Checks<'_> {
     pub(super) fn source(&mut self, field: &Field, raw: raw::Source) -> Option<checked::Source> {
         let kinds = [
             ("postgres", raw.postgres.is_some()),
+            ("mysql", raw.mysql.is_some()),
             ("kafka", raw.kafka.is_some()),
             ("file", raw.file.is_some()),
             ("sample", raw.sample.is_some()),
@@ -23,9 +24,10 @@ impl Checks<'_> {
         if !self.one_of(field, "the kinds of source", &kinds) {
             return None;
         }
-        let raw::Source { postgres, kafka, file, sample } = raw;
+        let raw::Source { postgres, mysql, kafka, file, sample } = raw;
         postgres
             .map(|raw| self.postgres(&field.member("postgres"), raw))
+            .or_else(|| mysql.map(|raw| self.mysql(&field.member("mysql"), raw)))
             .or_else(|| kafka.map(|raw| self.kafka_source(&field.member("kafka"), raw)))
             .or_else(|| file.map(|raw| self.file_source(&field.member("file"), raw)))
             .or_else(|| sample.map(|raw| self.sample(&field.member("sample"), raw)))

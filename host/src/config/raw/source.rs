@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::config::raw::Postgres;
+use crate::config::raw::{MySql, Postgres};
 use crate::config::units::{Secret, Size, Time};
 
 /// Where records come from: exactly one of these.
@@ -15,6 +15,8 @@ use crate::config::units::{Secret, Size, Time};
 pub(crate) struct Source {
     /// Changes of Postgres tables, through logical replication (`pgoutput`).
     pub(crate) postgres: Option<Postgres>,
+    /// Changes of MySQL or MariaDB tables, through the binary log.
+    pub(crate) mysql: Option<MySql>,
     /// Records of Kafka topics.
     pub(crate) kafka: Option<KafkaSource>,
     /// Lines of a file.

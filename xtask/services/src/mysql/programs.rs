@@ -113,7 +113,8 @@ impl Programs {
     pub(super) fn initialise(&self, data: &Path, dir: &Path) -> Result<(), String> {
         if self.flavor == Flavor::MariaDb {
             let mut install = Command::new("mariadb-install-db");
-            install.arg("--no-defaults");
+            // Several at a time would stumble over each other's files.
+            install.env("TMPDIR", dir.join("tmp")).arg("--no-defaults");
             if is_root() {
                 install.arg("--user=nobody");
             }

@@ -1,0 +1,120 @@
+//! The server's log as a stream of events: where it starts, and the first event, which tells
+//! whether the server still has that place.
+
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use mysql_async::{BinlogStream, BinlogStreamRequest};
+use mysql_common::binlog::events::Event;
+use wasmgate_model::{Fault, FaultKind};
+
+use crate::connect::{Connector, literal};
+use crate::event::kind;
+use crate::fault::{Who, protocol};
+use crate::gtid::GtidSet;
+use crate::state::State;
+use crate::stream::Raw;
+
+/// The server speaks at least so often.
+const HEARTBEAT: Duration = Duration::from_secs(5);
+/// A server that is silent for so many heartbeats is gone.
+const SILENCE: u32 = 4;
+
+/// The stream of events.
+pub(crate) struct Dump {
+    stream: BinlogStream,
+    /// The first event, until it is taken.
+    first: Option<Event>,
+    who: Who,
+}
+
+impl Dump {
+    /// Asks for the log after a state.
+    ///
+    /// # Errors
+    /// [`FaultKind::SourceLost`]: the server has not that place any more.
+    pub(crate) async fn start(connector: &Connector, state: &State) -> Result<Self, Fault> {
+        let doing = "cannot read the server's log";
+        let mut session = connector.connect().await?;
+        let period = HEARTBEAT.as_nanos();
+        let set =
+            format!("SET @master_heartbeat_period = {period}, @source_heartbeat_period = {period}");
+        session.run(doing, &set).await?;
+        let who = connector.who.clone();
+        let request = BinlogStreamRequest::new(who.server_id);
+        let from = state.prepared.iter().min_by_key(|p| &p.place);
+        let place = from.map_or(&state.place, |p| &p.place);
+        let request = match &state.executed {
+            GtidSet::MySql(_) => {
+                let sids = state.executed.sids();
+                let sids = sids.ok_or_else(|| protocol("a set of transactions with a bad tag"))?;
+                request.with_gtid().with_gtid_set(sids)
+            }
+            GtidSet::MariaDb(_) => {
+                let before = from.map_or(&state.executed, |p| &p.before);
+                let set = format!(
+                    "SET @mariadb_slave_capability = 4, @slave_gtid_strict_mode = 1, \
+                     @slave_connect_state = {}",
+                    literal(&before.to_string())
+                );
+                session.run(doing, &set).await?;
+                request
+            }
+            GtidSet::None => request.with_filename(place.file.as_bytes()).with_pos(place.offset),
+        };
+        let stream = session.conn.get_binlog_stream(request).await;
+        let stream = stream.map_err(|e| who.fault(doing, e))?;
+        let mut dump = Self { stream, first: None, who };
+        dump.first = Some(dump.next().await?);
+        Ok(dump)
+    }
+
+    /// The next event. Cancel safe.
+    pub(crate) async fn next(&mut self) -> Result<Event, Fault> {
+        if let Some(event) = self.first.take() {
+            return Ok(event);
+        }
+        match tokio::time::timeout(HEARTBEAT * SILENCE, self.stream.next()).await {
+            Ok(Some(Ok(event))) => Ok(event),
+            Ok(Some(Err(error))) => Err(self.who.fault("cannot read the server's log", error)),
+            Ok(None) => Err(gone("the server ended the stream of its log")),
+            Err(_) => Err(gone("the server is silent")),
+        }
+    }
+}
+
+fn gone(what: &str) -> Fault {
+    Fault::new(FaultKind::SourceUnavailable, what)
+}
+
+/// An event for the decoder.
+pub(crate) fn raw(event: &Event) -> Raw<'_> {
+    let header = event.header();
+    Raw {
+        kind: header.event_type_raw(),
+        server_id: header.server_id(),
+        timestamp: header.timestamp(),
+        size: header.event_size(),
+        end: header.log_pos(),
+        body: without_checksum(event),
+    }
+}
+
+/// MariaDB ends its first rotation with a checksum before it has told that it does, so that the
+/// library leaves it there. It is one if it is right.
+fn without_checksum(event: &Event) -> &[u8] {
+    let (header, data) = (event.header(), event.data());
+    let Some((body, sum)) = data.split_last_chunk::<4>() else { return data };
+    if header.event_type_raw() != kind::ROTATE {
+        return data;
+    }
+    let mut crc = flate2::Crc::new();
+    crc.update(&header.timestamp().to_le_bytes());
+    crc.update(&[header.event_type_raw()]);
+    crc.update(&header.server_id().to_le_bytes());
+    crc.update(&header.event_size().to_le_bytes());
+    crc.update(&header.log_pos().to_le_bytes());
+    crc.update(&header.flags_raw().to_le_bytes());
+    crc.update(body);
+    if crc.sum() == u32::from_le_bytes(*sum) { body } else { data }
+}

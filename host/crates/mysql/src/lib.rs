@@ -1,0 +1,33 @@
+//! F3: MySQL and MariaDB change capture. The client library connects and brings the binary log's
+//! events; values, transactions, definitions and positions are read here. Snapshot and stream
+//! meet at a set of transactions, without a gap and without a lock.
+//!
+//! From the server up: `connect` (sessions) and `dump` (the log) → `event`, `stream` (transactions,
+//! rows) with `history`, `ddl` and `fit` (which definition is in force) → `snapshot` → `driver` →
+//! [`MySqlSource`].
+
+mod assemble;
+mod catalog;
+mod check;
+mod connect;
+mod ddl;
+mod definition;
+mod driver;
+mod dump;
+mod event;
+mod fault;
+mod fit;
+mod gtid;
+mod history;
+mod prepare;
+mod rows;
+mod settings;
+mod snapshot;
+mod source;
+mod state;
+mod stream;
+mod table;
+mod transaction;
+
+pub use settings::{BigintMode, DecimalMode, Modes, Settings, Snapshot, SslMode, Start, TimeMode};
+pub use source::MySqlSource;

@@ -1,0 +1,153 @@
+//! What a MySQL source can be told. Plain fields: the host maps its configuration onto them.
+//! Defaults are those of Debezium's MySQL connector where it has the option.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use secrecy::SecretString;
+pub use wasmgate_codec::mysqlvalue::{BigintMode, DecimalMode, Modes, TimeMode};
+
+/// When the existing rows of the tables are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Snapshot {
+    /// On the first start, then the stream.
+    #[default]
+    Initial,
+    /// Not at all: the stream from where [`Settings::start`] says.
+    Never,
+    /// On the first start, then the source is completed.
+    InitialOnly,
+    /// On every start, then the stream.
+    Always,
+    /// On the first start, and again when our place in the log is lost.
+    WhenNeeded,
+}
+
+/// Where the stream begins that has no snapshot before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Start {
+    /// At the end of the server's log.
+    #[default]
+    Latest,
+    /// At the oldest change that the server still has.
+    Earliest,
+}
+
+/// How the connection is protected; the names of the `mysql` client's `--ssl-mode`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum SslMode {
+    /// Plain text.
+    Disabled,
+    /// TLS where the server offers it, without looking at its certificate.
+    #[default]
+    Preferred,
+    /// TLS or nothing; the certificate is not looked at.
+    Required,
+    /// TLS, and the certificate descends from a trusted root.
+    VerifyCa,
+    /// As [`SslMode::VerifyCa`], and the certificate names the host.
+    VerifyIdentity,
+}
+
+/// Settings of one MySQL or MariaDB source.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Host name or address.
+    pub host: String,
+    pub port: u16,
+    pub user: String,
+    /// `None`: the server must not ask for one.
+    pub password: Option<SecretString>,
+    /// First part of topic names; `source.name` of the envelope.
+    pub topic_prefix: String,
+    /// Databases whose tables are captured. Empty: those of `tables`, else all but the server's
+    /// own.
+    pub databases: Vec<String>,
+    /// `database.table` each. Empty: all tables of `databases`.
+    pub tables: Vec<String>,
+    /// Number of this reader among the server's replicas, from 1. Two readers with one number
+    /// throw each other out. `None`: made of host, port and topic prefix.
+    pub server_id: Option<u32>,
+    pub snapshot: Snapshot,
+    pub start: Start,
+    pub ssl_mode: SslMode,
+    /// PEM file with trusted roots; `None`: those that are built in.
+    pub ssl_root_cert: Option<PathBuf>,
+    /// PEM files with the client's certificate and its key.
+    pub ssl_client: Option<(PathBuf, PathBuf)>,
+    pub modes: Modes,
+    /// Every delete is followed by a record with the same key and no value.
+    pub tombstones_on_delete: bool,
+    /// Truncates are counted, not delivered (Debezium's `skipped.operations: t`).
+    pub skip_truncate: bool,
+    /// Rows carry their place in the transaction (Debezium's `provide.transaction.metadata`).
+    pub transaction_metadata: bool,
+    /// `source.query` holds the statement, where the server logs it.
+    pub include_query: bool,
+    /// How often an idle log is noted as read.
+    pub heartbeat: Duration,
+    /// Bound on connecting, TLS and authentication together.
+    pub connect_timeout: Duration,
+    /// Folder for the history of the tables' definitions; made when missing.
+    pub history_dir: PathBuf,
+}
+
+impl Default for Settings {
+    /// Everything that has a sensible default; `user`, `topic_prefix` and `history_dir` are empty
+    /// and must be given.
+    fn default() -> Self {
+        Self {
+            host: "127.0.0.1".into(),
+            port: 3306,
+            user: String::new(),
+            password: None,
+            topic_prefix: String::new(),
+            databases: Vec::new(),
+            tables: Vec::new(),
+            server_id: None,
+            snapshot: Snapshot::default(),
+            start: Start::default(),
+            ssl_mode: SslMode::default(),
+            ssl_root_cert: None,
+            ssl_client: None,
+            modes: Modes::default(),
+            tombstones_on_delete: true,
+            skip_truncate: true,
+            transaction_metadata: false,
+            include_query: false,
+            heartbeat: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(10),
+            history_dir: PathBuf::new(),
+        }
+    }
+}
+
+/// Databases that belong to the server.
+const OWN: [&str; 4] = ["mysql", "information_schema", "performance_schema", "sys"];
+
+impl Settings {
+    /// Whether a table is captured.
+    pub(crate) fn wants(&self, database: &str, table: &str) -> bool {
+        if OWN.contains(&database) {
+            return false;
+        }
+        let named = |t: &String| {
+            t.split_once('.').is_some_and(|(db, name)| (db, name) == (database, table))
+        };
+        let database_fits =
+            self.databases.is_empty() || self.databases.iter().any(|d| d == database);
+        database_fits && (self.tables.is_empty() || self.tables.iter().any(named))
+    }
+
+    /// Number of this reader among the replicas.
+    pub(crate) fn reader_id(&self) -> u32 {
+        self.server_id.unwrap_or_else(|| {
+            // FNV-1a: the same settings give the same number on every machine.
+            let text = format!("{}:{}/{}", self.host, self.port, self.topic_prefix);
+            let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
+                (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
+            });
+            0x4000_0000 | (hash ^ hash >> 32) as u32 & 0x3fff_ffff
+        })
+    }
+}

@@ -1,0 +1,124 @@
+//! Rows events to records.
+
+use wasmgate_codec::mysqlvalue::{Malformed, RowsEvent, RowsKind};
+use wasmgate_model::{Fault, Position};
+
+use super::{Mapped, Raw, Stream};
+use crate::assemble::Assembler;
+use crate::event::{inflate, kind};
+use crate::fault::{protocol, refused};
+use crate::rows::{Block, Origin, numbers, push_change, splits};
+use crate::settings::Settings;
+use crate::state::Place;
+use crate::table::Table;
+use crate::transaction::Transaction;
+
+/// Records of one rows event at most: their numbers stand below those of the events.
+pub(super) const EVENT_BITS: u32 = 32;
+
+impl Stream {
+    pub(super) fn rows(
+        &mut self,
+        change: RowsKind,
+        v2: bool,
+        raw: &Raw<'_>,
+        start: &Place,
+        out: &mut Assembler,
+    ) -> Result<(), Fault> {
+        let Some(transaction) = &mut self.transaction else {
+            return Err(protocol("a change outside of a transaction"));
+        };
+        transaction.event += 1;
+        if transaction.seen {
+            return Ok(());
+        }
+        let event = RowsEvent::parse(change, v2, raw.body).map_err(malformed)?;
+        let table = match self.mapped.get(&event.table_id) {
+            Some(Mapped { table: Some(table), .. }) => table,
+            Some(_) => {
+                let end = transaction.event << EVENT_BITS;
+                out.reached(Position::new(transaction.major, end));
+                return Ok(());
+            }
+            None if event.table_id == NO_TABLE => return Ok(()),
+            None => return Err(protocol("a change of a table that was not described")),
+        };
+        if !event.is_whole() || event.columns != table.wires.len() {
+            let (database, name) = &table.name;
+            return Err(refused(format!(
+                "a change of {database}.{name} does not carry every column; run: SET GLOBAL \
+                 binlog_row_image = 'FULL', and read the table again"
+            )));
+        }
+        if raw.kind >= kind::MARIA_ROWS_COMPRESSED {
+            let unpacked = inflate(event.rows_bytes());
+            let unpacked = unpacked.ok_or_else(|| protocol("cannot unpack a compressed change"))?;
+            let event = event.with_rows(&unpacked);
+            return records(&self.settings, transaction, table, event, (raw, start), out);
+        }
+        records(&self.settings, transaction, table, event, (raw, start), out)
+    }
+}
+
+/// The number of a rows event without a table, which only ends a statement.
+const NO_TABLE: u64 = 0xff_ffff;
+
+fn malformed(error: Malformed) -> Fault {
+    protocol("cannot read a change").because(error)
+}
+
+/// Appends the records of every row that was not settled before a restart.
+fn records(
+    settings: &Settings,
+    transaction: &mut Transaction,
+    table: &Table,
+    mut event: RowsEvent<'_>,
+    (raw, start): (&Raw<'_>, &Place),
+    out: &mut Assembler,
+) -> Result<(), Fault> {
+    let (major, base) = (transaction.major, transaction.event << EVENT_BITS);
+    let gtid = transaction.gtid_text.clone();
+    let query = transaction.query.clone();
+    let mut origin = Origin {
+        time_us: transaction.time_us,
+        snapshot: "false",
+        server_id: raw.server_id,
+        gtid: gtid.as_deref(),
+        file: &start.file,
+        offset: start.offset,
+        row: 0,
+        thread: transaction.thread,
+        query: query.as_deref(),
+        transaction: None,
+    };
+    let step = numbers(event.kind);
+    let mut last = base;
+    let batch = out.batch(table)?;
+    let before = batch.len();
+    while let Some(images) = event.next(&table.wires).map_err(malformed)? {
+        let at = Position::new(major, last + 1);
+        last += step;
+        if settings.transaction_metadata {
+            let changes = 1 + u64::from(splits(table, &images));
+            let (total_order, table_order) = transaction.count(&table.name, changes);
+            let id = gtid.as_deref().unwrap_or("");
+            origin.transaction = Some(Block { id, total_order, table_order });
+        }
+        if at.minor > transaction.settled {
+            let tombstone = settings.tombstones_on_delete;
+            push_change(table, batch, event.kind, at, &origin, images, tombstone);
+        }
+        origin.row = origin.row.saturating_add(1);
+    }
+    let rows = batch.len() - before;
+    if event.ends_statement {
+        transaction.query = None;
+    }
+    let end = Position::new(major, last);
+    if rows > 0 {
+        out.appended(rows, raw.body.len(), end)
+    } else {
+        out.reached(end)
+    }
+    Ok(())
+}

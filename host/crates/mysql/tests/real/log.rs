@@ -1,0 +1,174 @@
+//! What the log can hold beside plain changes: compressed and prepared transactions, differences
+//! of JSON, statements, partial rows. Each deviation MY-20 to MY-23 of the recordings has its test.
+
+use std::sync::Arc;
+
+use wasmgate_model::FaultKind;
+use wasmgate_services::mysql::{Flavor, MySql, Options};
+
+use crate::harness::{Db, FLAVORS, Run, skipped};
+
+fn after(run: &[crate::harness::Event]) -> Vec<String> {
+    run.iter().map(|e| e.after().to_string()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn differences_of_json_are_applied() {
+    if skipped(Flavor::MySql) {
+        return;
+    }
+    let setup = r#"CREATE TABLE t(id int PRIMARY KEY, j json, k json);
+        INSERT INTO t VALUES (1, '{"a":1,"b":{"c":[1,2,3]},"long":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"}', '[1]')"#;
+    let db = Db::new(Flavor::MySql, "differences", setup);
+    let mut run = Run::open(&db.streaming(), 100).await;
+    db.sql(
+        r#"SET binlog_row_value_options = PARTIAL_JSON;
+        UPDATE t SET j = JSON_SET(j, '$.a', 2);
+        UPDATE t SET j = JSON_SET(j, '$.b.c[1]', 'zwei', '$.new', cast(1.50 as decimal(4,2)));
+        UPDATE t SET j = JSON_REMOVE(j, '$.b.c[0]', '$.a');
+        UPDATE t SET j = JSON_ARRAY_INSERT(j, '$.b.c[0]', true), k = JSON_SET(k, '$[0]', 7);
+        UPDATE t SET id = 2, j = JSON_REPLACE(j, '$.long', '')"#,
+    );
+    let all = run.count(7).await;
+    let json =
+        |e: &crate::harness::Event, name: &str| e.after()[name].as_str().unwrap_or("").to_owned();
+    let long = r#""long":"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx""#;
+    let want = [
+        format!(r#"{{"a":2,"b":{{"c":[1,2,3]}},{long}}}"#),
+        format!(r#"{{"a":2,"b":{{"c":[1,"zwei",3]}},"new":1.50,{long}}}"#),
+        format!(r#"{{"b":{{"c":["zwei",3]}},"new":1.50,{long}}}"#),
+        format!(r#"{{"b":{{"c":[true,"zwei",3]}},"new":1.50,{long}}}"#),
+    ];
+    let got: Vec<_> = all.iter().take(4).map(|e| json(e, "j")).collect();
+    assert_eq!(got, want);
+    assert_eq!(json(&all[3], "k"), "[7]");
+    // The server itself says what the document is.
+    assert_eq!(json(&all[6], "j"), r#"{"b":{"c":[true,"zwei",3]},"new":1.50,"long":""}"#);
+    let server: serde_json::Value = serde_json::from_str(&db.sql("SELECT j FROM t")).unwrap();
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&json(&all[6], "j")).unwrap(), server);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn prepared_transactions_are_held_until_their_end() {
+    for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
+        let db = Db::new(flavor, "prepared", "CREATE TABLE t(id int PRIMARY KEY)");
+        let settings = db.streaming();
+        let mut run = Run::open(&settings, 100).await;
+        db.sql(
+            "XA START 'a','b',7; INSERT INTO t VALUES (1), (2); XA END 'a','b',7;
+             XA PREPARE 'a','b',7;",
+        );
+        db.sql("INSERT INTO t VALUES (10)");
+        db.sql("XA START 'gone'; INSERT INTO t VALUES (3); XA END 'gone'; XA PREPARE 'gone'");
+        db.sql("XA START 'one'; INSERT INTO t VALUES (4); XA END 'one'; XA COMMIT 'one' ONE PHASE");
+        let first = run.count(2).await;
+        assert_eq!(after(&first), [r#"{"id":10}"#, r#"{"id":4}"#], "{flavor:?}");
+        // A restart in between: the prepared rows come back with their end, and only then.
+        let checkpoint = run.checkpoint.clone();
+        drop(run);
+        let mut run = Run::resume(&settings, 100, checkpoint).await.unwrap();
+        db.sql("INSERT INTO t VALUES (11)");
+        db.sql("XA COMMIT 'a','b',7");
+        db.sql("XA ROLLBACK 'gone'");
+        db.sql("INSERT INTO t VALUES (12)");
+        let second = run.count(4).await;
+        let want = [r#"{"id":11}"#, r#"{"id":1}"#, r#"{"id":2}"#, r#"{"id":12}"#];
+        assert_eq!(after(&second), want, "{flavor:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn compressed_logs_read_like_plain_ones() {
+    let servers = [
+        (Flavor::MySql, "--binlog-transaction-compression=ON"),
+        (Flavor::MariaDb, "--log-bin-compress=ON"),
+    ];
+    for (flavor, argument) in servers.into_iter().filter(|(f, _)| !skipped(*f)) {
+        let arguments = vec![argument.to_owned(), "--log-bin-compress-min-len=10".into()];
+        let arguments = arguments.into_iter().take(if flavor == Flavor::MariaDb { 2 } else { 1 });
+        let options = Options { arguments: arguments.collect(), ..Options::default() };
+        let server = Arc::new(MySql::start(flavor, &options).unwrap());
+        let db = Db::on(server, "packed", "CREATE TABLE t(id int PRIMARY KEY, v text)");
+        let settings = db.streaming();
+        let mut run = Run::open(&settings, 3).await;
+        db.sql(
+            "BEGIN; INSERT INTO t VALUES (1, repeat('x', 3000)), (2, repeat('y', 3000));
+             UPDATE t SET v = concat(v, 'z'); DELETE FROM t WHERE id = 1; COMMIT;
+             ALTER TABLE t ADD c int DEFAULT 5; INSERT INTO t(id) VALUES (3)",
+        );
+        let all = run.count(7).await;
+        let ops: Vec<_> = all.iter().map(|e| e.op).collect();
+        assert_eq!(ops, ["c", "c", "u", "u", "d", "tombstone", "c"], "{flavor:?}");
+        assert_eq!(all[3].after()["v"], format!("{}z", "y".repeat(3000)));
+        assert_eq!(all[6].after().to_string(), r#"{"id":3,"v":null,"c":5}"#);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_that_are_no_whole_rows_are_refused_never_lost() {
+    for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
+        let db = Db::new(flavor, "statements", "CREATE TABLE t(id int PRIMARY KEY, v int)");
+        for (set, want) in [
+            ("SET SESSION binlog_format = 'STATEMENT'", "binlog_format = 'ROW'"),
+            ("SET SESSION binlog_row_image = 'MINIMAL'", "binlog_row_image = 'FULL'"),
+        ] {
+            let mut run = Run::open(&db.streaming(), 100).await;
+            db.sql(&format!(
+                "INSERT INTO t VALUES (1, 1); {set}; UPDATE t SET v = 2 WHERE id = 1;
+                 SET SESSION binlog_format = 'ROW'; DELETE FROM t"
+            ));
+            let fault = loop {
+                match run.next().await {
+                    Ok(delivery) => run.settle(&delivery.unwrap()).await,
+                    Err(fault) => break fault,
+                }
+            };
+            assert_eq!(fault.kind, FaultKind::SourceRefused);
+            assert!(fault.chain().contains(want), "{flavor:?} {}", fault.chain());
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_logs_rows_in_part_is_refused_at_the_start() {
+    for (setting, want) in [
+        ("--binlog-row-image=MINIMAL", "binlog_row_image = 'FULL'"),
+        ("--binlog-row-image=NOBLOB", "binlog_row_image = 'FULL'"),
+        ("--binlog-format=STATEMENT", "binlog_format = 'ROW'"),
+    ] {
+        let flavor = Flavor::MariaDb;
+        if skipped(flavor) {
+            return;
+        }
+        let options = Options { arguments: vec![setting.into()], ..Options::default() };
+        let server = Arc::new(MySql::start(flavor, &options).unwrap());
+        let db = Db::on(server, "partly", "CREATE TABLE t(id int)");
+        match Run::resume(&db.streaming(), 10, wasmgate_model::Checkpoint::default()).await {
+            Ok(_) => panic!("opened with {setting}"),
+            Err(fault) => {
+                assert_eq!(fault.kind, FaultKind::SourceRefused);
+                assert!(fault.chain().contains(want), "{}", fault.chain());
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tagged_transactions_are_read_and_resumed() {
+    if skipped(Flavor::MySql) {
+        return;
+    }
+    let db = Db::new(Flavor::MySql, "tagged", "CREATE TABLE t(id int PRIMARY KEY)");
+    let settings = db.streaming();
+    let mut run = Run::open(&settings, 100).await;
+    db.sql("SET gtid_next = 'AUTOMATIC:audit'; INSERT INTO t VALUES (1); INSERT INTO t VALUES (2)");
+    let first = run.count(2).await;
+    let gtid = first[0].value["source"]["gtid"].as_str().unwrap().to_owned();
+    assert!(gtid.contains(":audit:"), "{gtid}");
+    assert!(first[0].value["source"]["ts_us"].as_i64().unwrap() % 1_000_000 != 0);
+    let checkpoint = run.checkpoint.clone();
+    drop(run);
+    let mut run = Run::resume(&settings, 100, checkpoint).await.unwrap();
+    db.sql("SET gtid_next = 'AUTOMATIC:audit'; INSERT INTO t VALUES (3)");
+    assert_eq!(after(&run.count(1).await), [r#"{"id":3}"#]);
+}

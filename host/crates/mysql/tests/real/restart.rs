@@ -1,0 +1,157 @@
+//! Restarts: going on at the checkpoint, and telling when that is not possible.
+
+use std::sync::Arc;
+
+use wasmgate_connector::conformance::{self, SourceKit};
+use wasmgate_model::{Checkpoint, FaultKind};
+use wasmgate_mysql::{MySqlSource, Settings, Snapshot, Start};
+use wasmgate_services::mysql::{Flavor, MySql, Options};
+
+use crate::harness::{Db, Event, FLAVORS, Run, events, skipped};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn goes_on_inside_a_transaction_without_loss_or_repeat() {
+    for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
+        let db = Db::new(flavor, "midway", "CREATE TABLE t(id int PRIMARY KEY, v text)");
+        let settings = db.streaming();
+        let mut run = Run::open(&settings, 7).await;
+        let rows = |from: i32, to: i32| {
+            (from..=to).map(|i| format!("({i},'x')")).collect::<Vec<_>>().join(",")
+        };
+        // 40 inserts, 20 key changes of three records, 10 deletes of two, then another transaction
+        db.sql(&format!(
+            "BEGIN; INSERT INTO t VALUES {}; INSERT INTO t VALUES {};
+             UPDATE t SET id = id + 100 WHERE id <= 20; DELETE FROM t WHERE id BETWEEN 21 AND 30;
+             COMMIT; INSERT INTO t VALUES (-1, 'x')",
+            rows(1, 20),
+            rows(21, 40)
+        ));
+        let want = 40 + 60 + 20 + 1;
+        let mut all: Vec<Event> = Vec::new();
+        let mut inside = 0;
+        while all.len() < want {
+            let delivery = run.next().await.unwrap().unwrap();
+            all.extend(events(&delivery));
+            run.settle(&delivery).await;
+            // read on without settling, then crash
+            if all.len() < want {
+                drop(run.next().await.unwrap());
+                inside += usize::from(delivery.to.minor > 0);
+                let checkpoint = run.checkpoint.clone();
+                drop(run);
+                run = Run::resume(&settings, 7, checkpoint).await.unwrap();
+                assert_eq!(run.assigned, []);
+            }
+        }
+        assert_eq!(all.len(), want);
+        assert!(all.is_sorted_by(|a, b| a.at < b.at), "{all:#?}");
+        assert!(inside > 2, "no restart inside the transaction");
+        let ops = |op| all.iter().filter(|e| e.op == op).count();
+        assert_eq!((ops("c"), ops("d"), ops("tombstone")), (40 + 20 + 1, 30, 30));
+    }
+}
+
+/// A server of the test's own, with arguments.
+fn own(flavor: Flavor, arguments: &[&str]) -> Arc<MySql> {
+    let arguments = arguments.iter().map(|a| (*a).to_owned()).collect();
+    let options = Options { arguments, ..Options::default() };
+    Arc::new(MySql::start(flavor, &options).unwrap())
+}
+
+async fn keeps_the_contract(flavor: Flavor, arguments: &[&str]) {
+    let db = Db::on(own(flavor, arguments), "kit", "CREATE TABLE t(n bigint PRIMARY KEY)");
+    let settings = Settings { start: Start::Earliest, ..db.streaming() };
+    let source = MySqlSource::new(settings);
+    let kit = SourceKit { source: &source, live: true, field: "n" };
+    conformance::source(&kit, async |numbers| {
+        let rows: Vec<String> = numbers.map(|n| format!("({n})")).collect();
+        for some in rows.chunks(40) {
+            db.sql(&format!("INSERT INTO t VALUES {}", some.join(",")));
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keeps_the_contract_of_sources_by_gtid() {
+    for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
+        keeps_the_contract(flavor, &[]).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keeps_the_contract_of_sources_by_file_and_position() {
+    if !skipped(Flavor::MySql) {
+        keeps_the_contract(Flavor::MySql, &["--gtid-mode=OFF", "--enforce-gtid-consistency=OFF"])
+            .await;
+    }
+}
+
+/// Opens with the checkpoint; the fault it ends in.
+async fn refused(settings: &Settings, checkpoint: &Checkpoint) -> (FaultKind, String) {
+    match Run::resume(settings, 10, checkpoint.clone()).await {
+        Ok(_) => panic!("opened"),
+        Err(fault) => (fault.kind, fault.chain()),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_purged_log_is_told_and_read_again_only_when_asked() {
+    for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
+        let setup = "CREATE TABLE t(id int PRIMARY KEY); INSERT INTO t VALUES (1)";
+        let db = Db::on(own(flavor, &[]), "purged", setup);
+        let mut settings = db.settings();
+        let mut run = Run::open(&settings, 10).await;
+        run.count(1).await;
+        let checkpoint = run.checkpoint.clone();
+        drop(run);
+        // An idle checkpoint may be used again; a purged one may not.
+        drop(Run::resume(&settings, 10, checkpoint.clone()).await.unwrap());
+        db.sql("INSERT INTO t VALUES (2); FLUSH LOGS; INSERT INTO t VALUES (3); FLUSH LOGS");
+        let file = db.server.sql("", "SHOW BINARY LOGS").unwrap();
+        let file = file.lines().last().unwrap().split('\t').next().unwrap().to_owned();
+        // MariaDB keeps files that a reader has open for a moment.
+        crate::harness::until(|| {
+            db.sql(&format!("PURGE BINARY LOGS TO '{file}'"));
+            let left = db.server.sql("", "SHOW BINARY LOGS").unwrap();
+            (left.lines().count() == 1).then_some(())
+        });
+        let (kind, text) = refused(&settings, &checkpoint).await;
+        assert_eq!(kind, FaultKind::SourceLost, "{text}");
+        assert!(text.contains("binlog-lost") && text.contains("when_needed"), "{text}");
+        settings.snapshot = Snapshot::WhenNeeded;
+        let mut run = Run::resume(&settings, 10, checkpoint).await.unwrap();
+        let again = run.count(3).await;
+        assert!(again.iter().all(|e| e.op == "r"), "{flavor:?} {again:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rotation_and_a_server_that_starts_anew_lose_nothing() {
+    for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
+        let mut server = own(flavor, &[]);
+        let setup = "CREATE TABLE t(id int PRIMARY KEY)";
+        let db = Db::on(Arc::clone(&server), "anew", setup);
+        let settings = db.streaming();
+        let mut run = Run::open(&settings, 10).await;
+        db.sql("INSERT INTO t VALUES (1); FLUSH LOGS; INSERT INTO t VALUES (2); FLUSH LOGS");
+        let mut ids: Vec<_> = run.count(2).await.iter().map(|e| e.key["id"].clone()).collect();
+        let dir = db.dir;
+        drop(db.server);
+        Arc::get_mut(&mut server).unwrap().kill();
+        let fault = loop {
+            match run.next().await {
+                Ok(_) => {}
+                Err(fault) => break fault,
+            }
+        };
+        assert_eq!(fault.kind, FaultKind::SourceUnavailable, "{}", fault.chain());
+        Arc::get_mut(&mut server).unwrap().start_again().unwrap();
+        let checkpoint = run.checkpoint.clone();
+        let mut run = Run::resume(&settings, 10, checkpoint).await.unwrap();
+        server.sql("anew", "INSERT INTO t VALUES (3)").unwrap();
+        ids.extend(run.count(1).await.iter().map(|e| e.key["id"].clone()));
+        assert_eq!(ids, [1, 2, 3], "{flavor:?}");
+        drop(dir);
+    }
+}
