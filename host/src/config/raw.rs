@@ -2,8 +2,8 @@
 //! bounds; `wasmgate schema` prints them.
 
 mod connectors;
-pub(crate) mod postgres;
 mod mysql;
+pub(crate) mod postgres;
 mod sink;
 mod source;
 mod token;
