@@ -8,7 +8,11 @@ mod cell;
 mod clock;
 mod decimal;
 mod layout;
+mod options;
+mod placeholder;
 mod row;
+mod schema;
+mod wrap;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -19,10 +23,13 @@ use crate::document::{self, DocumentError};
 pub(crate) use cell::Cell;
 use cell::CellError;
 pub(crate) use cell::Lane;
+pub(crate) use cell::Manner;
 pub(crate) use clock::write_time;
 use decimal::DecimalError;
-pub(crate) use layout::Layout;
+pub(crate) use layout::{Layout, Openings};
+pub use options::JsonOptions;
 pub(crate) use row::RowWriter;
+use wrap::Wrap;
 
 /// Schemas whose layouts are kept; more than a process meets between two changes of a table.
 const LAYOUTS: usize = 1024;
@@ -32,6 +39,7 @@ const LAYOUTS: usize = 1024;
 pub struct ValueWriter {
     /// By schema id.
     layouts: HashMap<u64, Layout>,
+    options: JsonOptions,
 }
 
 impl ValueWriter {
@@ -39,6 +47,12 @@ impl ValueWriter {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// A writer of documents as these options ask for.
+    #[must_use]
+    pub fn with(options: JsonOptions) -> Self {
+        Self { options, ..Self::default() }
     }
 
     /// Makes ready to write the records of a batch.
@@ -51,10 +65,16 @@ impl ValueWriter {
                     self.layouts.clear();
                 }
                 let layout = self.layouts.entry(id).or_insert_with(|| Layout::new(&batch.schema));
-                Some(RowWriter::new(layout, batch, rows, Some(&batch.edits)))
+                let edits = Some(&batch.edits);
+                let openings = match self.options.is_plain() {
+                    true => Openings::default(),
+                    false => layout.openings(batch, edits, self.options),
+                };
+                Some(RowWriter::new(layout, batch, rows, edits, (self.options, openings)))
             }
         };
-        BatchWriter { batch, rows }
+        let wrap = Wrap::new(&batch.schema, self.options);
+        BatchWriter { batch, rows, wrap }
     }
 }
 
@@ -64,6 +84,8 @@ pub struct BatchWriter<'a> {
     batch: &'a Batch,
     /// `None` for documents.
     rows: Option<RowWriter<'a>>,
+    /// Schemas around what does not come from rows.
+    wrap: Wrap,
 }
 
 impl BatchWriter<'_> {
@@ -77,7 +99,7 @@ impl BatchWriter<'_> {
         if let Some(key) = edits.key.as_ref().filter(|key| !key.is_absent(i)) {
             return match key.bytes(i) {
                 Some(bytes) => {
-                    out.extend_from_slice(bytes);
+                    self.wrap.other_key(bytes, out);
                     true
                 }
                 None => false,
@@ -87,11 +109,13 @@ impl BatchWriter<'_> {
         let removed = removed_from_key(edits, row);
         match (self.batch.key_bytes(row), &self.rows) {
             (Some(key), _) if removed.is_empty() => {
-                out.extend_from_slice(key);
+                self.wrap.key(key, out);
                 true
             }
             (Some(key), _) => {
-                document::write_key_without(key, &removed, out);
+                let mut left = Vec::new();
+                document::write_key_without(key, &removed, &mut left);
+                self.wrap.key(&left, out);
                 true
             }
             (None, Some(rows)) if self.batch.keys.is_none() => rows.key(row, &removed, out),
@@ -112,7 +136,9 @@ impl BatchWriter<'_> {
         let start = out.len();
         let written = match &self.rows {
             Some(rows) => rows.value(self.row(i), i, out),
-            None => document::write_value(self.batch, i, out).map_err(EncodeError::Document),
+            None => self.wrap.value(out, |out| {
+                document::write_value(self.batch, i, out).map_err(EncodeError::Document)
+            }),
         };
         if written.is_err() {
             out.truncate(start);
@@ -122,6 +148,12 @@ impl BatchWriter<'_> {
 
     /// Calls `each` with every header: the record's own, then those that stages wrote.
     pub fn headers(&self, i: usize, each: &mut dyn FnMut(&str, Option<&[u8]>)) {
+        let key = self.rows.as_ref().and_then(RowWriter::key_opening);
+        let mut each =
+            |name: &str, value: Option<&[u8]>| self.wrap.header(name, value, key, &mut *each);
+        for (name, value) in &*self.batch.schema.headers {
+            each(name, Some(value.as_bytes()));
+        }
         if !self.batch.headers.is_empty() {
             for (name, value) in self.batch.headers.row(self.row(i)) {
                 each(name, value);
@@ -177,7 +209,7 @@ pub fn original(batch: &Batch, row: usize) -> (Option<Vec<u8>>, Option<Vec<u8>>)
         }
         Payload::Rows(rows) => {
             let layout = Layout::new(&batch.schema);
-            let writer = RowWriter::new(&layout, batch, rows, None);
+            let writer = RowWriter::new(&layout, batch, rows, None, Default::default());
             let (mut key, mut value) = (Vec::new(), Vec::new());
             let has_key = batch.keys.is_none() && writer.key(row, &[], &mut key);
             let has_value = writer.value(row, 0, &mut value).unwrap_or(false);

@@ -73,6 +73,13 @@ impl ConnectSchema {
     }
 }
 
+/// Schemas of records that are documents.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DocumentSchemas {
+    pub key: ConnectSchema,
+    pub value: ConnectSchema,
+}
+
 /// What schemas of a table's records are called, and how their source block looks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConnectNames {

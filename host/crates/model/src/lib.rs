@@ -24,7 +24,7 @@ pub use batch::{Batch, Edits, Payload, ReadColumn, Shape, WrittenColumn};
 pub use block::Block;
 pub use checkpoint::{Checkpoint, CheckpointError, Delta};
 pub use column::{Column, Values};
-pub use connect::{ConnectNames, ConnectSchema, ConnectShape};
+pub use connect::{ConnectNames, ConnectSchema, ConnectShape, DocumentSchemas};
 pub use delivery::{Delivery, Partition, Position};
 pub use documents::{Documents, Member};
 pub use fault::{Blame, Fault, FaultKind, Retry};

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::connect::{ConnectNames, ConnectSchema};
+use crate::connect::{ConnectNames, ConnectSchema, DocumentSchemas};
 use crate::kind::{Kind, Logical, Style};
 
 /// A field of a schema.
@@ -70,6 +70,8 @@ pub struct Schema {
     pub headers: Arc<[(Arc<str>, Arc<str>)]>,
     /// What schemas are called. `None`: by the topic.
     pub connect: Option<Arc<ConnectNames>>,
+    /// Schemas of keys and values, where the payload is documents whose source knows them.
+    pub documents: Option<Arc<DocumentSchemas>>,
     /// Written for a large value that the source did not send. `None`: as Debezium does.
     pub unavailable: Option<Arc<[u8]>>,
 }
@@ -104,6 +106,7 @@ impl Schema {
             transaction: None,
             headers: Arc::from([]),
             connect: None,
+            documents: None,
             unavailable: None,
         }
     }

@@ -1,9 +1,16 @@
 //! How one column's values are written as JSON: decided once per batch, then called per row.
 
+use std::borrow::Cow;
+
 use wasmgate_model::{Block, Column, Field, Kind, Logical, Style, Values};
 
 use super::clock::{write_date, write_instant, write_stamp, write_time_of_day};
-use super::decimal::{DecimalError, write_free, write_scaled};
+use super::decimal::{
+    DecimalError, element_scale, numeric_default, write_free, write_number, write_numbers,
+    write_scaled,
+};
+use super::options::JsonOptions;
+use super::placeholder::placeholder;
 use crate::json;
 use crate::pgvalue::instant::true_us;
 
@@ -43,6 +50,10 @@ pub(crate) enum Cell<'a> {
     Hex(&'a Block),
     DecimalText(&'a Block),
     Scaled(&'a Block, i16),
+    /// A number of this scale.
+    Number(&'a Block, i16),
+    /// An array of unscaled numbers in base64, written as numbers of this scale.
+    Numbers(&'a Block, i16),
     VariableScale(&'a Block),
 }
 
@@ -72,6 +83,16 @@ impl<'a> Cell<'a> {
                 (Kind::Decimal, _) => Self::DecimalText(b),
                 _ => Self::Text(b),
             },
+        }
+    }
+
+    /// Decimals as numbers.
+    fn numeric(self, field: &Field) -> Self {
+        let scale = field.connect.as_ref().and_then(|schema| element_scale(schema));
+        match (self, scale) {
+            (Self::Scaled(block, scale), _) => Self::Number(block, scale),
+            (Self::Json(block), Some(scale)) => Self::Numbers(block, scale),
+            (other, _) => other,
         }
     }
 
@@ -108,6 +129,10 @@ impl<'a> Cell<'a> {
             Self::Scaled(b, scale) => {
                 write_scaled(b.get(i), *scale, out).map_err(CellError::Decimal)?;
             }
+            Self::Number(b, scale) => {
+                write_number(b.get(i), *scale, out).map_err(CellError::Decimal)?;
+            }
+            Self::Numbers(b, scale) => write_numbers(b.get(i), *scale, out),
             Self::Instant(v, digits) => {
                 out.push(b'"');
                 write_instant(at(v, i), *digits, out);
@@ -176,46 +201,66 @@ pub(crate) struct Lane<'a> {
     nulls: Option<Bits>,
     absent: Option<Bits>,
     /// Written for an absent value.
-    placeholder: &'static [u8],
+    placeholder: Cow<'static, [u8]>,
+    /// Written for null.
+    null: Cow<'a, [u8]>,
 }
 
-/// What Debezium writes for a large value that the server did not send.
-const UNAVAILABLE: &[u8] = b"\"__debezium_unavailable_value\"";
-const UNAVAILABLE_BYTES: &[u8] = b"\"X19kZWJleml1bV91bmF2YWlsYWJsZV92YWx1ZQ==\"";
-const UNAVAILABLE_MAP: &[u8] =
-    br#""{\"__debezium_unavailable_value\":\"__debezium_unavailable_value\"}""#;
-const UNAVAILABLE_TEXTS: &[u8] = b"[\"__debezium_unavailable_value\"]";
-/// The bytes of the text, as numbers.
-const UNAVAILABLE_NUMBERS: &[u8] = b"[95,95,100,101,98,101,122,105,117,109,95,117,110,97,118,97,\
-    105,108,97,98,108,101,95,118,97,108,117,101]";
-/// The UUID (version 3) that has the text for its name.
-const UNAVAILABLE_UUIDS: &[u8] = b"[\"b68a35a7-17ad-35b3-af2a-ae46edb4545a\"]";
-
-/// The form of [`UNAVAILABLE`] in a column, as recorded; null where Debezium has none.
-fn placeholder(cell: &Cell<'_>, logical: &Logical) -> &'static [u8] {
-    match (cell, logical) {
-        (Cell::Text(_), Logical::TextMap) => UNAVAILABLE_MAP,
-        (Cell::Text(_) | Cell::DecimalText(_), _) => UNAVAILABLE,
-        (Cell::Base64(_), Logical::BitString(_)) => b"null",
-        (Cell::Base64(_), _) => UNAVAILABLE_BYTES,
-        (_, Logical::Array(Kind::Text | Kind::Json)) => UNAVAILABLE_TEXTS,
-        (_, Logical::Array(Kind::Integer | Kind::DateDays)) => UNAVAILABLE_NUMBERS,
-        (_, Logical::Array(Kind::Uuid)) => UNAVAILABLE_UUIDS,
-        _ => b"null",
-    }
+/// What decides how a column's values are written beside its field.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Manner<'a> {
+    pub(crate) options: JsonOptions,
+    /// The source's own placeholder of large values that were not sent.
+    pub(crate) unavailable: Option<&'a [u8]>,
 }
 
 impl<'a> Lane<'a> {
     /// A column of a field.
-    pub(crate) fn of(column: &'a Column, field: &Field) -> Self {
-        Self::new(column, field.kind, &field.logical, field.style)
+    pub(crate) fn of(column: &'a Column, field: &'a Field, manner: Manner<'_>) -> Self {
+        let mut lane = Self::new(column, field.kind, &field.logical, field.style);
+        if manner.options.numeric_decimals {
+            lane.cell = lane.cell.numeric(field);
+        }
+        if let Some(own) = manner.unavailable
+            && lane.absent.is_some()
+        {
+            lane.placeholder = placeholder(&lane.cell, &field.logical, field.style, Some(own));
+        }
+        let schema = field.connect.as_ref().filter(|_| manner.options.replace_nulls);
+        if let Some(schema) = schema
+            && let Some(default) = &schema.default
+        {
+            lane.null = match numeric_default(schema, default) {
+                Some(number) if manner.options.numeric_decimals => number.into_bytes().into(),
+                _ => Cow::Borrowed(default.as_bytes()),
+            };
+        }
+        lane
     }
 
     pub(crate) fn new(column: &'a Column, kind: Kind, logical: &Logical, style: Style) -> Self {
         let cell = Cell::new(column, kind, logical, style);
-        let placeholder = placeholder(&cell, logical);
         let bits = |marks: &[u32]| (!marks.is_empty()).then(|| Bits::new(marks));
-        Self { cell, nulls: bits(&column.nulls), absent: bits(&column.absent), placeholder }
+        let null = Cow::Borrowed(&b"null"[..]);
+        let mut lane = Self {
+            cell,
+            nulls: bits(&column.nulls),
+            absent: bits(&column.absent),
+            placeholder: Cow::Borrowed(b"null"),
+            null,
+        };
+        if lane.absent.is_some() {
+            lane.placeholder = placeholder(&lane.cell, logical, style, None);
+        }
+        lane
+    }
+
+    /// The same, JSON as a text.
+    pub(crate) fn as_text(mut self) -> Self {
+        if let Cell::ForeignJson(block) = self.cell {
+            self.cell = Cell::Text(block);
+        }
+        self
     }
 
     /// A column of numbers or text without a meaning of its own.
@@ -247,7 +292,7 @@ impl<'a> Lane<'a> {
             && nulls.has(i)
         {
             let absent = self.is_absent(i);
-            out.extend_from_slice(if absent { self.placeholder } else { b"null" });
+            out.extend_from_slice(if absent { &self.placeholder } else { &self.null });
             return Ok(());
         }
         self.cell.write(i, out)

@@ -1,6 +1,9 @@
 //! Decimal text as Connect's Decimal: the unscaled number in big-endian two's complement, in as
 //! few bytes as hold it, in base64.
 
+use base64::Engine as _;
+use wasmgate_model::{ConnectSchema, ConnectShape};
+
 use crate::json::{write_base64, write_int};
 
 /// Why a decimal cannot be written.
@@ -116,6 +119,95 @@ pub(crate) fn write_scaled(text: &[u8], scale: i16, out: &mut Vec<u8>) -> Result
     let parts = Parts::of(text).ok_or(DecimalError::NotDecimal)?;
     parts.rescaled(scale.into()).ok_or(DecimalError::TooFine)?.write_unscaled(out);
     Ok(())
+}
+
+/// Appends the number with `scale` fraction digits.
+pub(crate) fn write_number(text: &[u8], scale: i16, out: &mut Vec<u8>) -> Result<(), DecimalError> {
+    let parts = Parts::of(text).ok_or(DecimalError::NotDecimal)?;
+    let Parts { negative, whole, fraction, .. } = parts;
+    // checked: no digit may be lost
+    Parts { negative, whole, fraction, zeros: 0 }
+        .rescaled(scale.into())
+        .ok_or(DecimalError::TooFine)?;
+    if negative {
+        out.push(b'-');
+    }
+    out.extend_from_slice(if whole.is_empty() { b"0" } else { whole });
+    let digits = usize::try_from(scale).unwrap_or(0);
+    if digits > 0 {
+        out.push(b'.');
+        let kept = fraction.get(..digits).unwrap_or(fraction);
+        out.extend_from_slice(kept);
+        out.resize(out.len() + digits - kept.len(), b'0');
+    }
+    Ok(())
+}
+
+/// The scale of a Decimal schema.
+fn scale_of(schema: &ConnectSchema) -> Option<i16> {
+    if schema.name.as_deref() != Some("org.apache.kafka.connect.data.Decimal") {
+        return None;
+    }
+    let (_, scale) = schema.parameters.iter().find(|(name, _)| &**name == "scale")?;
+    scale.parse().ok()
+}
+
+/// The default of a Decimal as a number, from its base64.
+pub(super) fn numeric_default(schema: &ConnectSchema, default: &str) -> Option<String> {
+    let inner = default.strip_prefix('"')?.strip_suffix('"')?;
+    number_of(inner, scale_of(schema)?)
+}
+
+/// The scale of the elements of an array of Decimals.
+pub(super) fn element_scale(schema: &ConnectSchema) -> Option<i16> {
+    match &schema.shape {
+        ConnectShape::Array(item) => element_scale(item).or_else(|| scale_of(item)),
+        _ => None,
+    }
+}
+
+/// An array of unscaled numbers in base64 as an array of numbers.
+pub(super) fn write_numbers(json: &[u8], scale: i16, out: &mut Vec<u8>) {
+    // elements are strings of base64 letters, which have no escapes
+    let mut parts = json.split(|b| *b == b'"');
+    while let Some(between) = parts.next() {
+        out.extend_from_slice(between);
+        let Some(inner) = parts.next() else { break };
+        let number = std::str::from_utf8(inner).ok().and_then(|text| number_of(text, scale));
+        out.extend_from_slice(number.as_deref().unwrap_or("null").as_bytes());
+    }
+}
+
+/// The number that base64 of an unscaled number stands for.
+fn number_of(base64: &str, scale: i16) -> Option<String> {
+    let bytes = base64::engine::general_purpose::STANDARD.decode(base64).ok()?;
+    let negative = bytes.first().is_some_and(|b| b & 0x80 != 0);
+    let mut magnitude = bytes;
+    if negative {
+        let mut carry = true;
+        for byte in magnitude.iter_mut().rev() {
+            (*byte, carry) = (!*byte).overflowing_add(u8::from(carry));
+        }
+    }
+    let mut digits = Vec::new();
+    while magnitude.iter().any(|b| *b != 0) {
+        let mut rest = 0_u32;
+        for byte in &mut magnitude {
+            let value = rest << 8 | u32::from(*byte);
+            (*byte, rest) = ((value / 10) as u8, value % 10);
+        }
+        digits.push(char::from_digit(rest, 10).unwrap_or('0'));
+    }
+    let fraction = usize::try_from(scale).unwrap_or(0);
+    while digits.len() <= fraction {
+        digits.push('0');
+    }
+    let mut text: String = digits.iter().rev().collect();
+    if fraction > 0 {
+        text.insert(text.len() - fraction, '.');
+    }
+    text.push_str(&"0".repeat(usize::try_from(-i32::from(scale)).unwrap_or(0)));
+    Some(if negative { format!("-{text}") } else { text })
 }
 
 /// Appends Debezium's VariableScaleDecimal. Zeros at the end of the fraction are left out.

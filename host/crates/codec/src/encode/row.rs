@@ -7,8 +7,10 @@ use wasmgate_model::{
     WrittenColumn,
 };
 
-use super::cell::{Cell, Lane};
-use super::layout::{Layout, close_object, member};
+use super::cell::{Cell, Lane, Manner};
+use super::layout::{Layout, Openings, close_object, member};
+use super::options::JsonOptions;
+use super::schema::{SchemaWriter, key_schema, value_schema};
 use super::{EncodeError, removed_from_row};
 use crate::json;
 
@@ -54,6 +56,8 @@ pub(crate) struct RowWriter<'a> {
     /// The end of every envelope, from `ts_ms` on.
     tail: Vec<u8>,
     flat: bool,
+    options: JsonOptions,
+    openings: Openings,
 }
 
 impl<'a> RowWriter<'a> {
@@ -62,9 +66,11 @@ impl<'a> RowWriter<'a> {
         batch: &'a Batch,
         rows: &'a Rows,
         edits: Option<&'a Edits>,
+        (options, openings): (JsonOptions, Openings),
     ) -> Self {
         let schema = &*batch.schema;
-        let lane = |(field, column): (&Field, &'a Column)| Lane::of(column, field);
+        let manner = Manner { options, unavailable: schema.unavailable.as_deref() };
+        let lane = |(field, column): (&'a Field, &'a Column)| Lane::of(column, field, manner);
         let flat = !schema.envelope || edits.is_some_and(|e| e.shape == Shape::Row);
         let key = layout
             .key
@@ -77,13 +83,15 @@ impl<'a> RowWriter<'a> {
             batch,
             rows,
             edits,
-            slots: slots(layout, batch, rows, edits),
+            slots: slots(layout, batch, rows, edits, manner),
             old: schema.fields.iter().zip(old).map(lane).collect(),
             key: key.collect(),
             source: pieces(&schema.source, rows),
             transaction: transaction(schema, rows),
             tail: tail(batch.received_us),
             flat,
+            options,
+            openings,
         }
     }
 
@@ -97,6 +105,8 @@ impl<'a> RowWriter<'a> {
         if self.key.is_empty() || keyless || self.op(row) == Op::Truncate {
             return false;
         }
+        let whole = out.len();
+        self.open_key(removed, out);
         let start = out.len();
         for ((_, name, prefix), lane) in self.layout.key.iter().zip(&self.key) {
             if removed.contains(&&**name) {
@@ -104,12 +114,38 @@ impl<'a> RowWriter<'a> {
             }
             out.extend_from_slice(prefix);
             if lane.write(row, out).is_err() {
-                out.truncate(start);
+                out.truncate(whole);
                 return false;
             }
         }
         close_object(start, out);
+        if self.options.key_schemas {
+            out.push(b'}');
+        }
         true
+    }
+
+    /// Where keys have schemas: the schema, up to the payload.
+    fn open_key(&self, removed: &[&str], out: &mut Vec<u8>) {
+        match &self.openings.key {
+            Some(opening) if self.options.key_schemas && removed.is_empty() => {
+                out.extend_from_slice(opening);
+            }
+            Some(_) if self.options.key_schemas => {
+                let schema = key_schema(&self.batch.schema, removed);
+                out.extend_from_slice(&self.schemas().opening(&schema));
+            }
+            _ => {}
+        }
+    }
+
+    fn schemas(&self) -> SchemaWriter {
+        SchemaWriter { numeric_decimals: self.options.numeric_decimals }
+    }
+
+    /// What stands before the payload of a key, where schemas are wanted at all.
+    pub(crate) fn key_opening(&self) -> Option<&[u8]> {
+        self.openings.key.as_deref()
     }
 
     /// Appends the value of a payload row, which stands at place `i` of `sel`. False: no value.
@@ -119,12 +155,28 @@ impl<'a> RowWriter<'a> {
         i: usize,
         out: &mut Vec<u8>,
     ) -> Result<bool, EncodeError> {
-        match self.op(row) {
-            Op::Tombstone => Ok(false),
-            Op::Truncate if self.flat => Ok(false),
-            _ if self.flat => self.image(row, i, out).map(|()| true),
-            op => self.envelope(op, row, i, out).map(|()| true),
+        let op = self.op(row);
+        if op == Op::Tombstone || (op == Op::Truncate && self.flat) {
+            return Ok(false);
         }
+        if let Some(opening) = &self.openings.value {
+            match self.removed(row) {
+                none if none.is_empty() => out.extend_from_slice(opening),
+                removed => {
+                    let schema = value_schema(self.batch, self.edits, &removed);
+                    out.extend_from_slice(&self.schemas().opening(&schema));
+                }
+            }
+        }
+        if self.flat {
+            self.image(row, i, out)?;
+        } else {
+            self.envelope(op, row, i, out)?;
+        }
+        if self.openings.value.is_some() {
+            out.push(b'}');
+        }
+        Ok(true)
     }
 
     fn envelope(&self, op: Op, row: usize, i: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
@@ -246,13 +298,14 @@ fn slots<'a>(
     batch: &'a Batch,
     rows: &'a Rows,
     edits: Option<&'a Edits>,
+    manner: Manner<'_>,
 ) -> Vec<Slot<'a>> {
     let names = layout.names.iter().map(|name| &**name);
     let fields = batch.schema.fields.iter().zip(&rows.current).zip(names);
     let own = |((field, column), prefix): ((&'a Field, &'a Column), &'a [u8])| Slot {
         name: &field.name,
         prefix: Cow::Borrowed(prefix),
-        own: Some(Lane::of(column, field)),
+        own: Some(Lane::of(column, field, manner)),
         written: None,
         zero_filled: !field.nullable && matches!(field.logical, Logical::TimestampTz { .. }),
     };
@@ -267,7 +320,7 @@ fn slots<'a>(
         }
     }
     for written in &edits.written {
-        add_written(written, edits, batch, &mut slots);
+        add_written(written, edits, batch, manner.options, &mut slots);
     }
     slots.retain(|slot| slot.own.is_some() || slot.written.is_some());
     slots
@@ -278,6 +331,7 @@ fn add_written<'a>(
     written: &'a WrittenColumn,
     edits: &'a Edits,
     batch: &Batch,
+    options: JsonOptions,
     slots: &mut Vec<Slot<'a>>,
 ) {
     let (name, new) = payload_name(edits, &written.name);
@@ -289,7 +343,9 @@ fn add_written<'a>(
         Some(logical) => logical,
     };
     let style = field.map_or(Style::Plain, |f| f.style);
-    let lane = Some(Lane::new(&written.column, written.kind, logical, style));
+    let lane = Lane::new(&written.column, written.kind, logical, style);
+    // schemas have no type for any JSON: it goes as text
+    let lane = Some(if options.value_schemas { lane.as_text() } else { lane });
     match slots.iter_mut().find(|slot| slot.name == name) {
         Some(slot) => slot.written = lane,
         None => slots.push(Slot {
@@ -304,7 +360,7 @@ fn add_written<'a>(
 
 /// The name of a field in the payload, and the one that a stage gave it. Stages after a renaming
 /// use the new name.
-fn payload_name<'n>(edits: &'n Edits, name: &'n str) -> (&'n str, Option<&'n str>) {
+pub(super) fn payload_name<'n>(edits: &'n Edits, name: &'n str) -> (&'n str, Option<&'n str>) {
     let mut renamed = edits.renamed.iter();
     let pair = renamed.clone().find(|(old, _)| **old == *name);
     match pair.or_else(|| renamed.find(|(_, new)| **new == *name)) {

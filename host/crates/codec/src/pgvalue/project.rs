@@ -7,7 +7,7 @@ use wasmgate_model::{
 };
 
 use super::instant::true_us;
-use crate::encode::{Lane, Layout, RowWriter};
+use crate::encode::{Lane, Layout, Manner, RowWriter};
 use crate::json;
 
 /// Fills `batch.reads` by `batch.plan`. A row without an image (a truncate, a tombstone) reads
@@ -132,7 +132,7 @@ impl<'a> View<'a> {
     /// Whole keys as text.
     fn keys(&self, kind: Kind) -> Column {
         let layout = Layout::new(&self.batch.schema);
-        let writer = RowWriter::new(&layout, self.batch, self.rows, None);
+        let writer = RowWriter::new(&layout, self.batch, self.rows, None, Default::default());
         let mut key = Vec::new();
         self.each(kind, |row, out| {
             key.clear();
@@ -150,9 +150,14 @@ impl<'a> View<'a> {
 
     /// The last header of this name.
     fn header(&self, name: &str) -> Column {
+        let headers = &self.batch.schema.headers;
+        let own = |name: &str| headers.iter().find(|(n, _)| **n == *name).map(|(_, v)| &**v);
         self.each(Kind::Text, |row, out| {
             match self.batch.headers.row(row).filter(|(n, _)| *n == name).last() {
-                None => out.push_absent(),
+                None => match own(name) {
+                    Some(value) => text(value, out),
+                    None => out.push_absent(),
+                },
                 Some((_, value)) => match value.and_then(|v| std::str::from_utf8(v).ok()) {
                     Some(value) => text(value, out),
                     None => out.push_null(),
@@ -279,8 +284,8 @@ struct Conversion<'a> {
 }
 
 impl<'a> Conversion<'a> {
-    fn new(column: &'a Column, field: &Field, wanted: Kind) -> Self {
-        Self { column, kind: field.kind, wanted, lane: Lane::of(column, field) }
+    fn new(column: &'a Column, field: &'a Field, wanted: Kind) -> Self {
+        Self { column, kind: field.kind, wanted, lane: Lane::of(column, field, Manner::default()) }
     }
 
     fn push(&self, row: usize, out: &mut Column, scratch: &mut Vec<u8>) {
