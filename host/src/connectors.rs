@@ -38,7 +38,7 @@ pub(crate) fn sink(settings: &checked::SinkKind) -> Result<Arc<dyn SinkConnector
     Ok(match settings {
         checked::SinkKind::Kafka(settings) => Arc::new(KafkaSink::new(settings.clone())?),
         checked::SinkKind::File(settings) => Arc::new(FileSink::new(settings.clone())),
-        checked::SinkKind::Console => Arc::new(ConsoleSink::new()),
+        checked::SinkKind::Console(json) => Arc::new(ConsoleSink::new(*json)),
         checked::SinkKind::Blackhole => Arc::new(BlackholeSink::new()),
     })
 }

@@ -84,7 +84,7 @@ pub(crate) struct Sink {
 pub(crate) enum SinkKind {
     Kafka(wasmgate_kafka::SinkSettings),
     File(wasmgate_file::FileSinkSettings),
-    Console,
+    Console(wasmgate_codec::encode::JsonOptions),
     Blackhole,
 }
 

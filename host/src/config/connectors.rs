@@ -185,7 +185,8 @@ impl Adding<'_> {
     fn pipeline(&mut self, name: &str, start: Place, translation: &Translation) {
         let field = format!("pipelines.{name}");
         let mut node = self.node(&translation.pipeline, translation, start);
-        let sinks = self.sinks(name, start);
+        let mut sinks = self.sinks(name, start);
+        self.converted(&mut sinks, translation, start);
         node.put("sinks", start, sinks);
         if let Some(letters) = self.document.section("dead_letters") {
             let mut letters = letters.clone();
@@ -216,6 +217,21 @@ impl Adding<'_> {
         sink.put("topics", start, text(".*"));
         sink.put("file", start, file);
         Node { place: start, body: Body::List(vec![sink]) }
+    }
+
+    /// Sinks that write JSON write it as the connector's converters do, unless they say how.
+    fn converted(&self, sinks: &mut Node, translation: &Translation, start: Place) {
+        let Body::List(sinks) = &mut sinks.body else { return };
+        for sink in sinks {
+            let Body::Map(members) = &mut sink.body else { continue };
+            for (key, kind) in members {
+                let writes = matches!(&*key.name, "kafka" | "file" | "console");
+                if writes && kind.child("json").is_none() {
+                    let json = self.node(&translation.converters, translation, start);
+                    kind.put("json", start, json);
+                }
+            }
+        }
     }
 
     fn node(&self, setting: &Setting, translation: &Translation, within: Place) -> Node {

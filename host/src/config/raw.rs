@@ -2,6 +2,7 @@
 //! bounds; `wasmgate schema` prints them.
 
 mod connectors;
+mod json;
 mod mysql;
 pub(crate) mod postgres;
 mod sink;
@@ -15,6 +16,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub(crate) use connectors::Connectors;
+pub(crate) use json::{DecimalFormat, Json};
 pub(crate) use mysql::{
     BigintUnsigned, Binaries, MySql, MySqlSnapshot, MySqlSslMode, MySqlStart, Times,
 };

@@ -25,7 +25,7 @@ impl fmt::Display for Difference {
 }
 
 /// Objects whose members are compared one by one, in their order.
-const ORDERED: &[&str] = &["key", "value", "before", "after", "source", "transaction"];
+const ORDERED: &[&str] = &["key", "value", "payload", "before", "after", "source", "transaction"];
 
 /// Every difference, in the order of the records.
 pub(super) fn differences(want: &[Value], got: &[Value]) -> Vec<Difference> {
@@ -50,7 +50,8 @@ pub(super) fn differences(want: &[Value], got: &[Value]) -> Vec<Difference> {
 fn table(record: &Value) -> String {
     let topic = record["topic"].as_str().unwrap_or_default();
     let last = topic.rsplit('.').next().unwrap_or_default();
-    record["value"]["source"]["table"].as_str().unwrap_or(last).to_owned()
+    let value = record["value"].get("payload").unwrap_or(&record["value"]);
+    value["source"]["table"].as_str().unwrap_or(last).to_owned()
 }
 
 struct At<'a> {

@@ -7,7 +7,6 @@ use serde_json::{Value, json};
 pub(super) const NOT_RUN: &[(&str, &str)] = &[
     ("heartbeat", "heartbeat topic and heartbeat.action.query"),
     ("logical_table_router", "ByLogicalTableRouter changes the key"),
-    ("null_and_default", "converter.replace.null.with.default: null stays null"),
     ("outbox_default", "the outbox EventRouter"),
     ("signals_incremental_and_blocking_snapshot", "signal.data.collection, notifications"),
 ];

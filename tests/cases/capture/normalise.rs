@@ -24,7 +24,11 @@ const ADDED: &[(&str, &str)] = &[
 
 /// The gateway's record as the recordings are written. `rules` is the golden file.
 pub(super) fn normalise(record: &Value, rules: &Value) -> Value {
-    let mut value = record["value"].clone();
+    let mut whole = record["value"].clone();
+    let mut value = match whole.get_mut("payload") {
+        Some(payload) if record["value"].get("schema").is_some() => payload.take(),
+        _ => whole.take(),
+    };
     let topic = record["topic"].as_str().unwrap();
     let mut table = topic.rsplit('.').next().unwrap().to_owned();
     if let Value::Object(value) = &mut value {
@@ -52,7 +56,13 @@ pub(super) fn normalise(record: &Value, rules: &Value) -> Value {
     json!({
         "topic": topic,
         "key": record["key"],
-        "value": value,
+        "value": match whole {
+            Value::Null => value,
+            mut wrapped => {
+                wrapped["payload"] = value;
+                wrapped
+            }
+        },
         "headers": headers.filter(kept).collect::<Vec<_>>(),
     })
 }

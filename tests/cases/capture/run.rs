@@ -179,15 +179,18 @@ fn connector(server: &Postgres, golden: &Golden) -> Value {
         "status.update.interval.ms": "100",
         "wasmgate.source.postgres.heartbeat": "100ms",
     });
-    for role in ["key.converter", "value.converter"] {
+    let roles = ["key.converter", "value.converter", "header.converter"];
+    for role in roles {
         config[role] = json.into();
-        // With schemas their payloads are compared.
-        config[format!("{role}.schemas.enable")] = "false".into();
     }
     for (name, value) in &golden.config {
         match name.strip_prefix("converter.") {
-            Some("schemas.enable") => {}
-            Some(option) => config[format!("value.converter.{option}")] = value.clone(),
+            // One option of the recordings for all three.
+            Some(option) => {
+                for role in roles {
+                    config[format!("{role}.{option}")] = value.clone();
+                }
+            }
             None => config[name] = value.clone(),
         }
     }

@@ -149,11 +149,11 @@ impl BatchWriter<'_> {
     /// Calls `each` with every header: the record's own, then those that stages wrote.
     pub fn headers(&self, i: usize, each: &mut dyn FnMut(&str, Option<&[u8]>)) {
         let key = self.rows.as_ref().and_then(RowWriter::key_opening);
+        for (name, text) in &*self.batch.schema.headers {
+            self.wrap.text_header(name, text, &mut *each);
+        }
         let mut each =
             |name: &str, value: Option<&[u8]>| self.wrap.header(name, value, key, &mut *each);
-        for (name, value) in &*self.batch.schema.headers {
-            each(name, Some(value.as_bytes()));
-        }
         if !self.batch.headers.is_empty() {
             for (name, value) in self.batch.headers.row(self.row(i)) {
                 each(name, value);

@@ -40,17 +40,47 @@ pub(crate) fn others() -> impl Iterator<Item = (&'static str, &'static str)> {
     OTHERS.iter().copied()
 }
 
+/// What the options of a JSON converter say.
+#[derive(Clone, Copy)]
+struct Json {
+    schemas: bool,
+    replace_nulls: bool,
+    numeric: bool,
+}
+
 pub(crate) fn translate(work: &mut Work) {
-    for role in ROLES {
+    let mut said: [Option<Json>; 3] = [None; 3];
+    for (role, said) in ROLES.iter().zip(&mut said) {
         let class = work.find(role).map(|(i, p)| (i, p.value().trim().to_owned()));
-        match (*role, class) {
+        *said = match (*role, class) {
+            (role, Some((index, class))) if is(&class, JSON) => Some(json(work, role, Some(index))),
             ("header.converter", Some((index, class))) => header(work, index, &class),
-            ("header.converter", None) => options_ignored(work, role),
-            (role, Some((index, class))) if is(&class, JSON) => json(work, role, Some(index)),
-            (role, None) => json(work, role, None),
+            ("header.converter", None) => {
+                options_ignored(work, role);
+                None
+            }
+            (role, None) => Some(json(work, role, None)),
             (_, Some((index, class))) => refuse(work, index, &class),
-        }
+        };
     }
+    let [key, Some(value), header] = said else { return };
+    let key = key.unwrap_or(value);
+    if (key.replace_nulls, key.numeric) != (value.replace_nulls, value.numeric)
+        && let Some((index, _)) = work.find("key.converter")
+    {
+        let why = "keys and values are written alike but for their schemas";
+        work.refuse(index, why, "give both converters the same options");
+    }
+    let mut put = |name: &str, flag: bool| {
+        work.converters.put(name, Setting { value: Value::Flag(flag), from: None });
+    };
+    put("schemas", value.schemas);
+    put("key_schemas", key.schemas);
+    put("header_schemas", header.is_some_and(|h| h.schemas));
+    put("replace_null_with_default", value.replace_nulls);
+    let decimals = if value.numeric { "numeric" } else { "base64" };
+    let decimals = Setting { value: Value::Text(decimals.to_owned()), from: None };
+    work.converters.put("decimals", decimals);
 }
 
 /// A whole name, or its last part.
@@ -58,7 +88,7 @@ fn is(found: &str, class: &str) -> bool {
     found == class || class.rsplit('.').next() == Some(found)
 }
 
-fn header(work: &mut Work, index: usize, class: &str) {
+fn header(work: &mut Work, index: usize, class: &str) -> Option<Json> {
     if HEADERS.iter().any(|known| is(class, known)) {
         work.honoured(index, "headers are texts; other values are JSON");
     } else {
@@ -67,6 +97,7 @@ fn header(work: &mut Work, index: usize, class: &str) {
         work.refuse(index, why, "leave it out");
     }
     options_ignored(work, "header.converter");
+    None
 }
 
 fn options_ignored(work: &mut Work, role: &str) {
@@ -75,7 +106,7 @@ fn options_ignored(work: &mut Work, role: &str) {
     }
 }
 
-fn refuse(work: &mut Work, index: usize, class: &str) {
+fn refuse(work: &mut Work, index: usize, class: &str) -> Option<Json> {
     let shown = work.shown(index, class);
     let why = match OTHERS.iter().find(|(known, _)| is(class, known)) {
         Some((_, format)) => format!("`{shown}`: this version does not write {format}"),
@@ -83,23 +114,24 @@ fn refuse(work: &mut Work, index: usize, class: &str) {
     };
     let help = format!("write `{JSON}`, or convert in a consumer");
     work.refuse(index, why, &help);
+    None
 }
 
-fn json(work: &mut Work, role: &str, class: Option<usize>) {
+fn json(work: &mut Work, role: &str, class: Option<usize>) -> Json {
     if let Some(index) = class {
         work.honoured(index, "JSON");
     }
-    let mut schemas = class.is_some();
+    // without a converter nobody knows the worker's: records are bare JSON then
+    let mut said = Json { schemas: class.is_some(), replace_nulls: true, numeric: false };
     for (index, option) in work.under(&format!("{role}.")) {
         let Some(property) = work.properties.get(index).cloned() else { continue };
+        let done = |word: bool| if word { "as asked" } else { "what is done anyway" };
         match option.as_str() {
             "schemas.enable" => match value::flag(&property) {
                 Ok(flag) => {
-                    schemas = flag;
-                    work.honoured(index, "JSON without schemas");
-                    if flag {
-                        with_schemas(work, index, role);
-                    }
+                    said.schemas = flag;
+                    let how = if flag { "JSON with schemas" } else { "JSON without schemas" };
+                    work.honoured(index, how);
                 }
                 Err(what) => work.wrong(index, what),
             },
@@ -107,18 +139,16 @@ fn json(work: &mut Work, role: &str, class: Option<usize>) {
                 work.answer(index, Verdict::Ignored, "schemas are kept per table");
             }
             "decimal.format" => match value::word(&property, &["BASE64", "NUMERIC"]) {
-                Ok(0) => work.honoured(index, "what is done anyway"),
-                Ok(_) => {
-                    let why = "decimals are texts of base64 in this version";
-                    work.refuse(index, why, "see `decimal.handling.mode`: `string` or `double`");
+                Ok(word) => {
+                    said.numeric = word == 1;
+                    work.honoured(index, done(said.numeric));
                 }
                 Err(what) => work.wrong(index, what),
             },
             "replace.null.with.default" => match value::flag(&property) {
-                Ok(false) => work.honoured(index, "null stays null"),
-                Ok(true) => {
-                    let why = "null stays null in this version";
-                    work.refuse(index, why, "write `false`");
+                Ok(flag) => {
+                    said.replace_nulls = flag;
+                    work.honoured(index, done(!flag));
                 }
                 Err(what) => work.wrong(index, what),
             },
@@ -131,19 +161,5 @@ fn json(work: &mut Work, role: &str, class: Option<usize>) {
             }
         }
     }
-    let given = work.find(&format!("{role}.schemas.enable")).is_some();
-    if schemas
-        && !given
-        && let Some(index) = class
-    {
-        with_schemas(work, index, role);
-    }
-    let setting = Setting { value: Value::Flag(schemas), from: class };
-    work.converters.put(&format!("{}.schemas", role.trim_end_matches(".converter")), setting);
-}
-
-/// Kafka Connect's default.
-fn with_schemas(work: &mut Work, index: usize, role: &str) {
-    let why = "JSON with schemas is not supported by this version";
-    work.refuse(index, why, &format!("write \"{role}.schemas.enable\": \"false\""));
+    said
 }

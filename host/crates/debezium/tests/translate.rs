@@ -234,6 +234,25 @@ fn defaults_count_as_a_workers_do() {
     let refused = run(&[]);
     assert_eq!(found(&refused, "value.converter").0, REFUSED);
     let own = run(&[("value.converter", json_class), ("value.converter.schemas.enable", "false")]);
+    let want = json!({ "schemas": false, "key_schemas": false, "header_schemas": false,
+        "replace_null_with_default": true, "decimals": "base64" });
+    assert_eq!(json(&own.converters), want);
+    let other = run(&[
+        ("value.converter", json_class),
+        ("value.converter.decimal.format", "numeric"),
+        ("value.converter.replace.null.with.default", "false"),
+        ("key.converter", json_class),
+        ("key.converter.decimal.format", "numeric"),
+        ("key.converter.replace.null.with.default", "false"),
+        ("key.converter.schemas.enable", "false"),
+        ("header.converter", json_class),
+    ]);
+    let want = json!({ "schemas": true, "key_schemas": false, "header_schemas": true,
+        "replace_null_with_default": false, "decimals": "numeric" });
+    assert_eq!(json(&other.converters), want);
+    let unlike = [("key.converter", json_class), ("key.converter.decimal.format", "numeric")];
+    let unlike = run(&[&unlike[..], &[("value.converter", json_class)]].concat());
+    assert_eq!(found(&unlike, "key.converter").0, REFUSED);
     assert!(!own.is_refused(), "{:?}", own.findings);
     assert!(own.findings.iter().all(|f| f.property != "value.converter.schema.registry.url"));
     let source = own.pipeline.get("source.postgres").unwrap();

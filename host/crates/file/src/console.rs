@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use async_trait::async_trait;
-use wasmgate_codec::encode::ValueWriter;
+use wasmgate_codec::encode::{JsonOptions, ValueWriter};
 use wasmgate_connector::{Finding, RefusedRow, Sink, SinkConnector, WriteRequest, Written};
 use wasmgate_model::Fault;
 
@@ -15,13 +15,15 @@ use crate::worker::{Output, Touched, WorkerSink};
 
 /// A sink that shows records.
 #[derive(Debug, Clone, Default)]
-pub struct ConsoleSink;
+pub struct ConsoleSink {
+    json: JsonOptions,
+}
 
 impl ConsoleSink {
     /// A sink on the process's standard output.
     #[must_use]
-    pub fn new() -> Self {
-        Self
+    pub fn new(json: JsonOptions) -> Self {
+        Self { json }
     }
 }
 
@@ -36,7 +38,7 @@ impl SinkConnector for ConsoleSink {
     }
 
     async fn open(&self) -> Result<Box<dyn Sink>, Fault> {
-        Ok(Box::new(WorkerSink::start(Screen::new(std::io::stdout()))?))
+        Ok(Box::new(WorkerSink::start(Screen::new(std::io::stdout(), self.json))?))
     }
 }
 
@@ -47,8 +49,8 @@ struct Screen<W: Write> {
 }
 
 impl<W: Write> Screen<W> {
-    fn new(out: W) -> Self {
-        Self { out: BufWriter::new(out), writer: ValueWriter::new(), line: Vec::new() }
+    fn new(out: W, json: JsonOptions) -> Self {
+        Self { out: BufWriter::new(out), writer: ValueWriter::with(json), line: Vec::new() }
     }
 }
 
@@ -122,7 +124,8 @@ mod tests {
     #[tokio::test]
     async fn a_record_is_a_line_before_it_is_durable() {
         let shown = Shared::default();
-        let mut sink = WorkerSink::start(Screen::new(shown.clone())).unwrap();
+        let mut sink =
+            WorkerSink::start(Screen::new(shown.clone(), JsonOptions::default())).unwrap();
         let schema = Arc::new(Schema::open(1, "t".into(), false));
         let records: [fakes::KeyValue<'_>; 3] =
             [(Some(b"k"), Some(b"{\"a\":\n1}")), (None, None), (Some(b"\xff"), Some(b"\x1b[2Jx"))];

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use wasmgate_codec::document::Format;
+use wasmgate_codec::encode::JsonOptions;
 
 /// A file to read, line by line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +46,8 @@ pub enum Target {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileSinkSettings {
     pub target: Target,
+    /// How records are written as JSON.
+    pub json: JsonOptions,
 }
 
 /// Dead letters in files: `<dir>/<pipeline>.jsonl`, or `<dir>/<topic>.jsonl` where a policy chose

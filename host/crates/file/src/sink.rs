@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 
 use async_trait::async_trait;
-use wasmgate_codec::encode::{EncodeError, ValueWriter};
+use wasmgate_codec::encode::{EncodeError, JsonOptions, ValueWriter};
 use wasmgate_connector::{Finding, RefusedRow, Sink, SinkConnector, WriteRequest, Written};
 use wasmgate_model::{Batch, DeadLetterCause, Fault};
 
@@ -44,8 +44,8 @@ impl SinkConnector for FileSink {
     }
 
     async fn open(&self) -> Result<Box<dyn Sink>, Fault> {
-        let target = self.settings.target.clone();
-        let opened = tokio::task::spawn_blocking(move || Files::open(target)).await;
+        let FileSinkSettings { target, json } = self.settings.clone();
+        let opened = tokio::task::spawn_blocking(move || Files::open(target, json)).await;
         let files = opened.map_err(|cause| {
             Fault::new(wasmgate_model::FaultKind::Internal, "opening the file sink panicked")
                 .because(cause)
@@ -70,19 +70,20 @@ impl OpenFile {
 /// The open files.
 enum Files {
     PerTopic { dir: PathBuf, files: HashMap<String, OpenFile>, writer: ValueWriter },
-    Single { file: Box<OpenFile>, writers: Vec<ValueWriter> },
+    Single { file: Box<OpenFile>, writers: Vec<ValueWriter>, json: JsonOptions },
 }
 
 impl Files {
-    fn open(target: Target) -> Result<Self, Fault> {
+    fn open(target: Target, json: JsonOptions) -> Result<Self, Fault> {
         Ok(match target {
             Target::Dir(dir) => {
                 std::fs::create_dir_all(&dir)
                     .map_err(|cause| crate::disk::refusal("be created", &dir, cause))?;
-                Self::PerTopic { dir, files: HashMap::new(), writer: ValueWriter::new() }
+                Self::PerTopic { dir, files: HashMap::new(), writer: ValueWriter::with(json) }
             }
             Target::Path(path) => {
-                Self::Single { file: Box::new(OpenFile::open(path)?), writers: Vec::new() }
+                let file = Box::new(OpenFile::open(path)?);
+                Self::Single { file, writers: Vec::new(), json }
             }
         })
     }
@@ -92,7 +93,13 @@ impl Output for Files {
     fn write(&mut self, request: &WriteRequest) -> Result<Written, Fault> {
         let written = match self {
             Self::PerTopic { dir, files, writer } => per_topic(dir, files, writer, request)?,
-            Self::Single { file, writers } => single(file, writers, request),
+            Self::Single { file, writers, json } => {
+                let batches = request.delivery.batches.len();
+                if writers.len() < batches {
+                    writers.resize_with(batches, || ValueWriter::with(*json));
+                }
+                single(file, writers, request)
+            }
         };
         // Lines are handed over per request, so that buffers stay as large as a request.
         self.files().try_for_each(|file| {
@@ -230,12 +237,9 @@ fn open_topic(
 }
 
 /// Every topic in one file, in the order of the source.
-fn single(file: &mut OpenFile, writers: &mut Vec<ValueWriter>, request: &WriteRequest) -> Written {
+fn single(file: &mut OpenFile, writers: &mut [ValueWriter], request: &WriteRequest) -> Written {
     let mut written = Written::default();
     let batches = &request.delivery.batches;
-    if writers.len() < batches.len() {
-        writers.resize_with(batches.len(), ValueWriter::new);
-    }
     let records: Vec<_> = writers.iter_mut().zip(batches).map(|(w, b)| w.begin(b)).collect();
     for (number, index) in request.in_source_order() {
         let (Some(batch), Some(records)) = (batches.get(number), records.get(number)) else {

@@ -12,6 +12,7 @@ use crate::client;
 use crate::fault::config;
 
 pub use wasmgate_codec::document::Format;
+use wasmgate_codec::encode::JsonOptions;
 
 /// Settings by librdkafka's names (`security.protocol`, `sasl.password`, ...). Values may be
 /// secret and are never shown.
@@ -131,6 +132,8 @@ pub struct SinkSettings {
     pub bootstrap_servers: String,
     /// Every record goes to this topic; `None`: to the record's own.
     pub topic: Option<String>,
+    /// How records are written as JSON.
+    pub json: JsonOptions,
     /// Default lz4.
     pub compression: Compression,
     /// How long a record waits for others to share its batch (default 5 ms, 0 to 900 s). Zero
@@ -146,6 +149,7 @@ impl SinkSettings {
         Self {
             bootstrap_servers: bootstrap_servers.into(),
             topic: None,
+            json: JsonOptions::default(),
             compression: Compression::default(),
             linger: Duration::from_millis(5),
             properties: Properties::new(),

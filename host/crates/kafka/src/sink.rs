@@ -157,7 +157,8 @@ impl Writer {
     ) -> Sent {
         let batches = &request.delivery.batches;
         if self.writers.len() < batches.len() {
-            self.writers.resize_with(batches.len(), ValueWriter::new);
+            let json = self.settings.json;
+            self.writers.resize_with(batches.len(), || ValueWriter::with(json));
         }
         let mut writers: Vec<BatchWriter<'_>> =
             self.writers.iter_mut().zip(batches).map(|(w, batch)| w.begin(batch)).collect();

@@ -66,7 +66,7 @@ pub struct Schema {
     pub source_names: Vec<(Arc<str>, SourcePart)>,
     /// Columns of [`crate::Rows::source`] with the envelope's transaction block.
     pub transaction: Option<TransactionParts>,
-    /// (name, value as JSON text) of the headers that every record carries.
+    /// (name, text) of the headers that every record carries.
     pub headers: Arc<[(Arc<str>, Arc<str>)]>,
     /// What schemas are called. `None`: by the topic.
     pub connect: Option<Arc<ConnectNames>>,

@@ -118,10 +118,7 @@ pub(crate) fn source_schema() -> ConnectSchema {
 /// Debezium's context: which connector and which run of it a record comes from.
 pub(crate) fn context_headers(prefix: &str) -> Arc<[(Arc<str>, Arc<str>)]> {
     let header = |name: &str, value: &str| -> (Arc<str>, Arc<str>) {
-        let mut json = Vec::new();
-        write_string(value, &mut json);
-        let name = format!("__debezium.context.{name}");
-        (name.into(), String::from_utf8_lossy(&json).into())
+        (format!("__debezium.context.{name}").into(), value.into())
     };
     Arc::from([
         header("connectorLogicalName", prefix),

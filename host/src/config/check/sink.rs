@@ -2,12 +2,23 @@
 
 use std::path::Path;
 
+use wasmgate_codec::encode::JsonOptions;
 use wasmgate_file::{FileDeadLetterSettings, FileSinkSettings, Target};
 
 use super::Checks;
 use super::source::properties;
 use crate::config::problem::Problem;
 use crate::config::{Field, checked, raw};
+
+fn json(raw: raw::Json) -> JsonOptions {
+    JsonOptions {
+        value_schemas: raw.schemas,
+        key_schemas: raw.key_schemas.unwrap_or(raw.schemas),
+        header_schemas: raw.header_schemas,
+        replace_nulls: raw.replace_null_with_default,
+        numeric_decimals: raw.decimals == raw::DecimalFormat::Numeric,
+    }
+}
 
 impl Checks<'_> {
     pub(super) fn sinks(&mut self, field: &Field, raw: Vec<raw::Sink>) -> Vec<checked::Sink> {
@@ -33,10 +44,11 @@ impl Checks<'_> {
         let kind = if let Some(kafka) = raw.kafka {
             self.kafka_sink(&field.member("kafka"), kafka)
         } else if let Some(file) = raw.file {
+            let json = json(file.json);
             let target = self.target(&field.member("file"), file)?;
-            checked::SinkKind::File(FileSinkSettings { target })
-        } else if raw.console.is_some() {
-            checked::SinkKind::Console
+            checked::SinkKind::File(FileSinkSettings { target, json })
+        } else if let Some(console) = raw.console {
+            checked::SinkKind::Console(json(console.json))
         } else {
             checked::SinkKind::Blackhole
         };
@@ -47,6 +59,7 @@ impl Checks<'_> {
         let settings = wasmgate_kafka::SinkSettings {
             bootstrap_servers: raw.bootstrap_servers,
             topic: raw.topic,
+            json: json(raw.json),
             compression: match raw.compression {
                 raw::Compression::None => wasmgate_kafka::Compression::None,
                 raw::Compression::Gzip => wasmgate_kafka::Compression::Gzip,

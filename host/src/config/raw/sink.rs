@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::Json;
 use crate::config::units::{Pattern, Secret, Time};
 
 /// Where records go: `topics` and exactly one kind.
@@ -20,9 +21,18 @@ pub(crate) struct Sink {
     /// Files of JSON lines.
     pub(crate) file: Option<FileSink>,
     /// Standard output: topic, key and value with tabs between, one record a line.
-    pub(crate) console: Option<Nothing>,
+    pub(crate) console: Option<ConsoleSink>,
     /// Nowhere; records are counted.
     pub(crate) blackhole: Option<Nothing>,
+}
+
+/// The standard output.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ConsoleSink {
+    /// How records are written as JSON.
+    #[serde(default)]
+    pub(crate) json: Json,
 }
 
 /// No settings.
@@ -38,6 +48,9 @@ pub(crate) struct KafkaSink {
     pub(crate) bootstrap_servers: String,
     /// Topic for every record. Default: the record's own.
     pub(crate) topic: Option<String>,
+    /// How records are written as JSON.
+    #[serde(default)]
+    pub(crate) json: Json,
     /// How record batches are compressed. Default `lz4`.
     #[serde(default)]
     pub(crate) compression: Compression,
@@ -69,12 +82,15 @@ pub(crate) enum Compression {
 /// Files of JSON lines: exactly one of `dir` and `path`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
+#[schemars(extend("minProperties" = 1, "maxProperties" = 2))]
 pub(crate) struct FileSink {
     /// Directory that gets one file per topic, `<topic>.jsonl`.
     pub(crate) dir: Option<PathBuf>,
     /// One file for every topic, in the order of the source.
     pub(crate) path: Option<PathBuf>,
+    /// How records are written as JSON.
+    #[serde(default)]
+    pub(crate) json: Json,
 }
 
 /// Where records go that fail: exactly one kind.

@@ -77,6 +77,21 @@ impl Wrap {
         Ok(present)
     }
 
+    /// Hands a header over that is a text.
+    pub(super) fn text_header(
+        &self,
+        name: &str,
+        text: &str,
+        each: &mut dyn FnMut(&str, Option<&[u8]>),
+    ) {
+        if !self.options.header_schemas {
+            return each(name, Some(text.as_bytes()));
+        }
+        let mut out = Vec::new();
+        as_text(text.as_bytes(), &mut out);
+        each(name, Some(&out));
+    }
+
     /// Hands a header over; `key` opens the record's keys.
     pub(super) fn header(
         &self,

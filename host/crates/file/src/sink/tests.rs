@@ -12,7 +12,7 @@ use super::*;
 use crate::input;
 
 fn sink(target: Target) -> FileSink {
-    FileSink::new(FileSinkSettings { target })
+    FileSink::new(FileSinkSettings { target, json: JsonOptions::default() })
 }
 
 /// The records of a topic in a file, as the file source reads them.
