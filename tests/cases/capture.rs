@@ -105,9 +105,9 @@ fn server(golden: &Golden) -> Option<Arc<Postgres>> {
 /// Replaces every mark of a deviation by the value that is right.
 fn put_right(golden: &mut Golden) {
     for (_, record, column, value) in deviations().into_iter().filter(|d| d.0 == golden.name) {
-        let value = &mut golden.expected[record]["value"];
-        let value = if value.get("payload").is_some() { &mut value["payload"] } else { value };
-        let place = &mut value["after"][column];
+        let whole = &mut golden.expected[record]["value"];
+        let row = if whole.get("payload").is_some() { &mut whole["payload"] } else { whole };
+        let place = &mut row["after"][column];
         assert!(place.as_str().is_some_and(is_mark), "{record} {column} is no deviation: {place}");
         *place = value;
     }
