@@ -52,13 +52,7 @@ const DOCUMENTS: &[(&str, Fate)] = &[
     ),
     ("patterns", Taken),
     ("rows", Taken),
-    (
-        "schemas",
-        Refused(&[
-            ("key.converter.schemas.enable", "JSON with schemas"),
-            ("value.converter.schemas.enable", "JSON with schemas"),
-        ]),
-    ),
+    ("schemas", Taken),
     ("secrets", Taken),
     ("shards", Refused(&[("transforms.merge.type", "makes keys unique")])),
     ("signals", Refused(&[("signal.data.collection", "signals")])),
