@@ -256,7 +256,7 @@ impl<'a> Lane<'a> {
     }
 
     /// The same, JSON as a text.
-    pub(crate) fn as_text(mut self) -> Self {
+    pub(crate) fn json_text(mut self) -> Self {
         if let Cell::ForeignJson(block) = self.cell {
             self.cell = Cell::Text(block);
         }

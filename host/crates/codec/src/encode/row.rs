@@ -345,7 +345,7 @@ fn add_written<'a>(
     let style = field.map_or(Style::Plain, |f| f.style);
     let lane = Lane::new(&written.column, written.kind, logical, style);
     // schemas have no type for any JSON: it goes as text
-    let lane = Some(if options.value_schemas { lane.as_text() } else { lane });
+    let lane = Some(if options.value_schemas { lane.json_text() } else { lane });
     match slots.iter_mut().find(|slot| slot.name == name) {
         Some(slot) => slot.written = lane,
         None => slots.push(Slot {
