@@ -18,7 +18,7 @@ use serde::Deserialize;
 pub(crate) use connectors::Connectors;
 pub(crate) use json::{DecimalFormat, Json};
 pub(crate) use mysql::{
-    BigintUnsigned, Binaries, MySql, MySqlSnapshot, MySqlSslMode, MySqlStart, Times,
+    BigintUnsigned, Binaries, MySql, MySqlColumns, MySqlSnapshot, MySqlSslMode, MySqlStart, Times,
 };
 pub(crate) use postgres::{
     ChannelBinding, Connection, Decimals, Method, Negotiation, Postgres, Protocol, Snapshot,

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::time::Instant;
+use wasmgate_codec::document::{self, InboundRecord};
 use wasmgate_codec::project;
 use wasmgate_connector::SourceContext;
-use wasmgate_model::{Batch, Delivery, Fault, Partition, Plan, Position};
+use wasmgate_model::{Batch, Delivery, Fault, Partition, Plan, Position, Schema};
 
 use crate::table::{Table, source_columns};
 
@@ -62,23 +63,25 @@ impl Assembler {
 
     /// The open batch of a table; opened under the chain's current plan.
     pub(crate) fn batch(&mut self, table: &Table) -> Result<&mut Batch, Fault> {
-        let id = table.schema.id;
-        let place = match self.places.get(&id) {
+        self.batch_of(&table.schema)
+    }
+
+    fn batch_of(&mut self, schema: &Arc<Schema>) -> Result<&mut Batch, Fault> {
+        let place = match self.places.get(&schema.id) {
             Some(place) => *place,
-            None => self.open_batch(table)?,
+            None => self.open_batch(schema)?,
         };
         self.open.get_mut(place).ok_or_else(|| {
             Fault::new(wasmgate_model::FaultKind::Internal, "an open batch is not there")
         })
     }
 
-    fn open_batch(&mut self, table: &Table) -> Result<usize, Fault> {
+    fn open_batch(&mut self, schema: &Arc<Schema>) -> Result<usize, Fault> {
         let planner = &self.context.planner;
         if self.chain != planner.version() {
             self.chain = planner.version();
             self.plans.clear();
         }
-        let schema = &table.schema;
         let plan = match self.plans.get(&schema.id) {
             Some(plan) => Arc::clone(plan),
             None => {
@@ -88,10 +91,29 @@ impl Assembler {
             }
         };
         let used = self.context.pool.take(schema, &plan);
-        let batch = used.unwrap_or_else(|| Batch::rows(Arc::clone(schema), plan, source_columns()));
+        let batch = used.unwrap_or_else(|| match schema.open {
+            true => Batch::documents(Arc::clone(schema), plan),
+            false => Batch::rows(Arc::clone(schema), plan, source_columns()),
+        });
         self.open.push(batch);
         self.places.insert(schema.id, self.open.len() - 1);
         Ok(self.open.len() - 1)
+    }
+
+    /// Appends a JSON document.
+    pub(crate) fn document(
+        &mut self,
+        schema: &Arc<Schema>,
+        (key, value): (&str, &str),
+        time_us: i64,
+        position: Position,
+    ) -> Result<(), Fault> {
+        let batch = self.batch_of(schema)?;
+        let (key, bytes) = (Some(key.as_bytes()), value.len());
+        let value = Some(value.as_bytes());
+        document::append(batch, &InboundRecord { key, value, time_us, position, partition: -1 });
+        self.appended(1, bytes, position);
+        Ok(())
     }
 
     /// Counts what was appended, and says how far the log is read now.

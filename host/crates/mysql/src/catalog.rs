@@ -76,6 +76,13 @@ pub(crate) async fn tables(
     Ok(names)
 }
 
+/// Default character sets by database.
+pub(crate) async fn databases(session: &mut Session) -> Result<Vec<(String, String)>, Fault> {
+    let sql = "SELECT SCHEMA_NAME, DEFAULT_CHARACTER_SET_NAME FROM information_schema.SCHEMATA";
+    let rows = session.query("cannot read the databases", sql).await?;
+    Ok(rows.iter().map(|row| (text(row, 0).to_owned(), text(row, 1).to_owned())).collect())
+}
+
 const COLUMNS: &str = "TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME, COLUMN_DEFAULT, IS_NULLABLE, \
      COLUMN_TYPE, CHARACTER_SET_NAME, EXTRA, COLUMN_COMMENT, COLUMN_KEY, DATA_TYPE";
 
@@ -96,7 +103,7 @@ pub(crate) async fn table(
         return Ok(None);
     }
     let columns: Vec<ColumnDefinition> = rows.iter().map(|row| column(row, maria)).collect();
-    let key = key(session, database, table, &columns).await?;
+    let (key, primary) = key(session, database, table, &columns).await?;
     let sql = format!(
         "SELECT c.CHARACTER_SET_NAME, t.TABLE_COMMENT FROM information_schema.TABLES t JOIN \
          information_schema.COLLATION_CHARACTER_SET_APPLICABILITY c ON c.{} = t.TABLE_COLLATION \
@@ -106,7 +113,7 @@ pub(crate) async fn table(
     );
     let row = session.first(doing, &sql).await?.unwrap_or_default();
     let (charset, comment) = (text(&row, 0).to_owned(), text(&row, 1).to_owned());
-    Ok(Some(TableDefinition { columns, key, charset, comment }))
+    Ok(Some(TableDefinition { columns, key, primary, charset, comment }))
 }
 
 fn column(row: &Texts, maria: bool) -> ColumnDefinition {
@@ -146,7 +153,7 @@ async fn key(
     database: &str,
     table: &str,
     columns: &[ColumnDefinition],
-) -> Result<Vec<String>, Fault> {
+) -> Result<(Vec<String>, bool), Fault> {
     let sql = format!("SHOW INDEX FROM {}.{}", quote(database), quote(table));
     let rows = session.query("cannot read the keys of a table", &sql).await?;
     let mut keys: Vec<(String, Vec<String>, bool)> = Vec::new();
@@ -166,7 +173,8 @@ async fn key(
     }
     let primary = keys.iter().position(|(name, ..)| name == "PRIMARY");
     let chosen = primary.or_else(|| keys.iter().position(|(_, _, usable)| *usable));
-    Ok(chosen.and_then(|i| keys.into_iter().nth(i)).map(|(_, parts, _)| parts).unwrap_or_default())
+    let parts = chosen.and_then(|i| keys.into_iter().nth(i)).map(|(_, parts, _)| parts);
+    Ok((parts.unwrap_or_default(), primary.is_some()))
 }
 
 /// Character sets by their names, and collations by their numbers; those of one byte a character

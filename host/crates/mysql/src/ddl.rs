@@ -1,11 +1,14 @@
 //! Statements that define tables: what they do to the definitions in force. A statement that is not
 //! followed to its end makes its table *unclear*: then the server and the log's table map decide.
 
+mod alter;
+mod column;
 mod token;
 
 use crate::catalog::TableName;
 use crate::definition::TableDefinition;
 use crate::history::History;
+use alter::Around;
 use token::Tokens;
 
 /// What a statement does to a table.
@@ -19,13 +22,13 @@ pub(crate) enum Change {
 }
 
 /// Reads a statement; `database` is the session's.
-pub(crate) fn read(sql: &str, database: &str, history: &History) -> Vec<Change> {
+pub(crate) fn read(sql: &str, database: &str, history: &History, maria: bool) -> Vec<Change> {
     let mut tokens = Tokens::new(sql, database);
     let mut changes = Vec::new();
     if tokens.eat("create") {
-        create(&mut tokens, &mut changes);
+        create(&mut tokens, history, maria, &mut changes);
     } else if tokens.eat("alter") {
-        alter(&mut tokens, &mut changes);
+        alter(&mut tokens, history, maria, &mut changes);
     } else if tokens.eat("drop") {
         drop_what(&mut tokens, history, &mut changes);
     } else if tokens.eat("rename") {
@@ -39,18 +42,65 @@ pub(crate) fn read(sql: &str, database: &str, history: &History) -> Vec<Change> 
     changes
 }
 
-fn create(tokens: &mut Tokens<'_>, changes: &mut Vec<Change>) {
+/// The character set of a database, where the history knows it.
+fn charset<'h>(history: &'h History, database: &str) -> Option<&'h str> {
+    let known = history.get(&(database.to_owned(), String::new()))?;
+    Some(known.charset.as_str())
+}
+
+fn create(tokens: &mut Tokens<'_>, history: &History, maria: bool, changes: &mut Vec<Change>) {
     if tokens.eat("or") {
         tokens.eat("replace");
     }
     // A temporary table is in no rows event.
     if tokens.eat("table") {
-        tokens.eat_all(&["if", "not", "exists"]);
-        changes.extend(tokens.table_name().map(Change::Unclear));
+        let careful = tokens.eat_all(&["if", "not", "exists"]);
+        let Some(name) = tokens.table_name() else { return };
+        if careful && history.get(&name).is_some() {
+            return;
+        }
+        let bracket = tokens.eat_all(&["(", "like"]);
+        let definition = if bracket || tokens.eat("like") {
+            tokens.table_name().and_then(|other| history.get(&other).cloned())
+        } else {
+            let around = Around { charset: charset(history, &name.0), maria };
+            alter::create(tokens, &around)
+        };
+        changes.push(match definition {
+            Some(definition) => Change::Defined(name, definition),
+            None => Change::Unclear(name),
+        });
     } else if index(tokens) {
         // A unique key may become the key of the records.
-        changes.extend(tokens.table_name().map(Change::Unclear));
+        let name = tokens.table_name().filter(|n| history.get(n).is_none_or(|t| !t.primary));
+        changes.extend(name.map(Change::Unclear));
+    } else if tokens.eat("database") || tokens.eat("schema") {
+        tokens.eat_all(&["if", "not", "exists"]);
+        database(tokens, changes);
     }
+}
+
+/// A database's character set; it is kept as a table without a name.
+fn database(tokens: &mut Tokens<'_>, changes: &mut Vec<Change>) {
+    let Some(name) = tokens.identifier() else { return };
+    let mut charset = String::new();
+    while !tokens.is_at_end() {
+        if tokens.eat("charset") || tokens.eat_all(&["character", "set"]) {
+            tokens.eat("=");
+            charset = tokens.identifier().unwrap_or_default().to_lowercase();
+        } else if tokens.eat("collate") {
+            tokens.eat("=");
+            let collation = tokens.identifier().unwrap_or_default().to_lowercase();
+            if charset.is_empty() {
+                charset = column::charset_of(&collation).unwrap_or_default();
+            }
+        } else {
+            tokens.skip();
+        }
+    }
+    // Not said is the server's default, which is not known here.
+    let definition = TableDefinition { charset, ..TableDefinition::default() };
+    changes.push(Change::Defined((name, String::new()), definition));
 }
 
 /// `[UNIQUE | FULLTEXT | SPATIAL] INDEX name .. ON`, up to the table's name.
@@ -59,31 +109,54 @@ fn index(tokens: &mut Tokens<'_>) -> bool {
     tokens.eat("index") && tokens.skip_to("on")
 }
 
-fn alter(tokens: &mut Tokens<'_>, changes: &mut Vec<Change>) {
+fn alter(tokens: &mut Tokens<'_>, history: &History, maria: bool, changes: &mut Vec<Change>) {
     tokens.eat("online");
     tokens.eat("ignore");
+    if tokens.eat("database") || tokens.eat("schema") {
+        return database(tokens, changes);
+    }
     if !tokens.eat("table") {
         return;
     }
     tokens.eat_all(&["if", "exists"]);
     let Some(name) = tokens.table_name() else { return };
-    let mut renamed = None;
+    let around = Around { charset: charset(history, &name.0), maria };
+    let start = tokens.clone();
+    let known = history.get(&name);
+    let made = known.and_then(|known| alter::alter(tokens, known, &around));
+    match made {
+        Some((definition, None)) => changes.push(Change::Defined(name, definition)),
+        Some((definition, Some(to))) => {
+            changes.push(Change::Dropped(name));
+            changes.push(Change::Defined(to, definition));
+        }
+        None => {
+            *tokens = start;
+            match renamed(tokens) {
+                Some(to) => {
+                    changes.push(Change::Dropped(name));
+                    changes.push(Change::Unclear(to));
+                }
+                None => changes.push(Change::Unclear(name)),
+            }
+        }
+    }
+}
+
+/// The new name in an ALTER TABLE that was not followed.
+fn renamed(tokens: &mut Tokens<'_>) -> Option<TableName> {
+    let mut to = None;
     while !tokens.is_at_end() {
         if tokens.eat("rename") {
             let _word = tokens.eat("to") || tokens.eat("as");
             if !["column", "index", "key"].iter().any(|w| tokens.is(w)) {
-                renamed = tokens.table_name();
+                to = tokens.table_name();
             }
         } else {
             tokens.skip();
         }
     }
-    if let Some(to) = renamed {
-        changes.push(Change::Dropped(name));
-        changes.push(Change::Unclear(to));
-    } else {
-        changes.push(Change::Unclear(name));
-    }
+    to
 }
 
 fn drop_what(tokens: &mut Tokens<'_>, history: &History, changes: &mut Vec<Change>) {
@@ -129,3 +202,7 @@ fn rename(tokens: &mut Tokens<'_>, history: &History, changes: &mut Vec<Change>)
         }
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests;

@@ -28,6 +28,8 @@ pub(crate) struct TableDefinition {
     pub columns: Vec<ColumnDefinition>,
     /// The primary key, else the first unique key without nullable columns.
     pub key: Vec<String>,
+    /// The key is the primary one.
+    pub primary: bool,
     /// Default of new columns.
     pub charset: String,
     pub comment: String,
@@ -141,8 +143,8 @@ impl TableDefinition {
                         "comment": c.comment })
             })
             .collect();
-        json!({ "columns": columns, "key": self.key, "charset": self.charset,
-                "comment": self.comment })
+        json!({ "columns": columns, "key": self.key, "primary": self.primary,
+                "charset": self.charset, "comment": self.comment })
     }
 
     pub(crate) fn from_json(value: &Value) -> Option<Self> {
@@ -164,6 +166,7 @@ impl TableDefinition {
         Some(Self {
             columns: columns.collect::<Option<_>>()?,
             key: key.collect::<Option<_>>()?,
+            primary: flag(value, "primary")?,
             charset: text(value, "charset")?,
             comment: text(value, "comment")?,
         })

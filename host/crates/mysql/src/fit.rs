@@ -20,7 +20,7 @@ pub(crate) fn misfit(definition: &TableDefinition, map: &TableMap) -> Option<Str
             return Some(format!("the log has column {logged} where the definition has {name}"));
         }
         let ty = TypeText::parse(&column.column_type);
-        let fits = type_fits(&ty, mapped) && mapped.unsigned.is_none_or(|u| u == ty.unsigned);
+        let fits = type_fits(&ty, mapped) && sign_fits(&ty, mapped);
         let labels = mapped.labels.is_empty() || mapped.labels.len() == ty.labels.len();
         (!fits || !labels || mapped.nullable != column.nullable).then(|| {
             format!(
@@ -29,6 +29,11 @@ pub(crate) fn misfit(definition: &TableDefinition, map: &TableMap) -> Option<Str
             )
         })
     })
+}
+
+/// A year never has a sign, and says so or not.
+fn sign_fits(ty: &TypeText, mapped: &MappedColumn) -> bool {
+    mapped.unsigned.is_none_or(|unsigned| unsigned == ty.unsigned || ty.name == "year")
 }
 
 fn type_fits(ty: &TypeText, mapped: &MappedColumn) -> bool {
@@ -104,7 +109,7 @@ pub(crate) fn from_metadata(
             let ty = TypeText::parse(&c.column_type);
             type_fits(&ty, mapped)
                 && c.charset == charset.clone().filter(|c| c != "binary")
-                && mapped.unsigned.is_none_or(|u| u == ty.unsigned)
+                && sign_fits(&ty, mapped)
                 && mapped.labels.len() == ty.labels.len()
         });
         let column_type = match same {
@@ -125,13 +130,14 @@ pub(crate) fn from_metadata(
     let name = |i: &usize| columns.get(*i).map(|c: &ColumnDefinition| c.name.clone());
     let primary: Option<Vec<String>> = map.primary_key.iter().map(name).collect();
     // A unique key that stands for a primary one is not in the metadata.
-    let key = match primary {
-        Some(primary) if !primary.is_empty() => primary,
-        _ => known.map(|k| k.key.clone()).unwrap_or_default(),
+    let (key, primary) = match primary {
+        Some(primary) if !primary.is_empty() => (primary, true),
+        _ => (known.map(|k| k.key.clone()).unwrap_or_default(), false),
     };
     Some(TableDefinition {
         columns,
         key,
+        primary,
         charset: known.map(|k| k.charset.clone()).unwrap_or_default(),
         comment: known.map(|k| k.comment.clone()).unwrap_or_default(),
     })

@@ -21,6 +21,7 @@ mod gtid;
 mod history;
 mod prepare;
 mod rows;
+mod said;
 mod settings;
 mod snapshot;
 mod source;
@@ -29,5 +30,8 @@ mod stream;
 mod table;
 mod transaction;
 
-pub use settings::{BigintMode, DecimalMode, Modes, Settings, Snapshot, SslMode, Start, TimeMode};
+pub use settings::{
+    BigintMode, ColumnRules, DecimalMode, Filter, Modes, Settings, Snapshot, SslMode, Start,
+    TimeMode,
+};
 pub use source::MySqlSource;

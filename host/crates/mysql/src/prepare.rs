@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use wasmgate_model::{Fault, FaultKind, Position};
 
 use crate::assemble::now_us;
-use crate::catalog::{Charsets, Server, TableName, server, table, tables};
+use crate::catalog::{Charsets, Server, TableName, databases, server, table, tables};
 use crate::connect::{Connector, Session, text};
 use crate::definition::TableDefinition;
 use crate::dump::Dump;
@@ -265,6 +265,10 @@ pub(crate) async fn fresh_history(
     let mut history =
         History::load(&settings.history_dir, &settings.topic_prefix, Position::default())?;
     let mut defined: BTreeMap<TableName, TableDefinition> = BTreeMap::new();
+    for (database, charset) in databases(session).await? {
+        let definition = TableDefinition { charset, ..TableDefinition::default() };
+        defined.insert((database, String::new()), definition);
+    }
     for name in tables(session, settings).await? {
         if let Some(definition) = table(session, server.maria, &name).await? {
             defined.insert(name, definition);

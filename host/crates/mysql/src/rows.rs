@@ -117,6 +117,7 @@ fn push_update<'e>(
         let row = batch.len();
         if let Payload::Rows(rows) = &mut batch.payload {
             failed = failed.or(old.fill(&table.wires, &table.types, &mut rows.old, None));
+            table.mask(&mut rows.old);
             rows.set_old(row);
         }
         return end_row(batch, Op::Update, at, origin, failed);
@@ -164,7 +165,10 @@ fn fill<'e>(
 ) -> Failed {
     match &mut batch.payload {
         Payload::Rows(Rows { current, .. }) => {
-            image.fill(&table.wires, &table.types, current, before)
+            let failed = image.fill(&table.wires, &table.types, current, before);
+            table.fill_key(current, |i, _| image.values(&table.wires).nth(i).flatten());
+            table.mask(current);
+            failed
         }
         Payload::Documents(_) => None,
     }

@@ -4,7 +4,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use regex::Regex;
 use secrecy::SecretString;
+use wasmgate_codec::mask::Mask;
 pub use wasmgate_codec::mysqlvalue::{BigintMode, DecimalMode, Modes, TimeMode};
 
 /// When the existing rows of the tables are read.
@@ -49,6 +51,44 @@ pub enum SslMode {
     VerifyIdentity,
 }
 
+/// Names that take part or stay out, by patterns of the whole name. Empty lists take all.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Where not empty: only these.
+    pub include: Vec<Regex>,
+    /// None of these.
+    pub exclude: Vec<Regex>,
+}
+
+impl Filter {
+    pub(crate) fn wants(&self, name: &str) -> bool {
+        let among = |list: &[Regex]| list.iter().any(|p| p.is_match(name));
+        (self.include.is_empty() || among(&self.include)) && !among(&self.exclude)
+    }
+}
+
+/// Rules for columns, which patterns name as `database.table.column`.
+#[derive(Debug, Clone, Default)]
+pub struct ColumnRules {
+    /// Columns of the records. A key has its columns all the same.
+    pub filter: Filter,
+    /// Masks of text; the first that fits a column is its. Keys are not masked.
+    pub masks: Vec<(Vec<Regex>, Mask)>,
+    /// Keys by table (`database.table`), in place of the table's own; the first that fits.
+    pub keys: Vec<(Regex, Vec<String>)>,
+}
+
+impl ColumnRules {
+    pub(crate) fn mask(&self, column: &str) -> Option<&Mask> {
+        let mut masks = self.masks.iter();
+        masks.find(|(patterns, _)| patterns.iter().any(|p| p.is_match(column))).map(|(_, m)| m)
+    }
+
+    pub(crate) fn key(&self, table: &str) -> Option<&[String]> {
+        self.keys.iter().find(|(p, _)| p.is_match(table)).map(|(_, columns)| columns.as_slice())
+    }
+}
+
 /// Settings of one MySQL or MariaDB source.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -65,6 +105,11 @@ pub struct Settings {
     pub databases: Vec<String>,
     /// `database.table` each. Empty: all tables of `databases`.
     pub tables: Vec<String>,
+    /// Further, by patterns of the database's name.
+    pub database_filter: Filter,
+    /// Further, by patterns of `database.table`.
+    pub table_filter: Filter,
+    pub columns: ColumnRules,
     /// Number of this reader among the server's replicas, from 1. Two readers with one number
     /// throw each other out. `None`: made of host, port and topic prefix.
     pub server_id: Option<u32>,
@@ -104,6 +149,9 @@ impl Default for Settings {
             topic_prefix: String::new(),
             databases: Vec::new(),
             tables: Vec::new(),
+            database_filter: Filter::default(),
+            table_filter: Filter::default(),
+            columns: ColumnRules::default(),
             server_id: None,
             snapshot: Snapshot::default(),
             start: Start::default(),
@@ -136,7 +184,10 @@ impl Settings {
         };
         let database_fits =
             self.databases.is_empty() || self.databases.iter().any(|d| d == database);
-        database_fits && (self.tables.is_empty() || self.tables.iter().any(named))
+        let patterns = self.database_filter.wants(database)
+            && (self.table_filter.include.is_empty() && self.table_filter.exclude.is_empty()
+                || self.table_filter.wants(&format!("{database}.{table}")));
+        database_fits && patterns && (self.tables.is_empty() || self.tables.iter().any(named))
     }
 
     /// Number of this reader among the replicas.

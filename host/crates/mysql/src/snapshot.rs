@@ -137,7 +137,9 @@ impl Marks {
 impl Snapshot<'_> {
     /// Reads the tables by name; everything but the last delivery is handed over.
     pub(crate) async fn read(mut self) -> Result<(), Fault> {
-        let names: Vec<_> = self.history.names().cloned().collect();
+        // A name that is empty is a database's.
+        let tables = self.history.names().filter(|(_, table)| !table.is_empty());
+        let names: Vec<_> = tables.cloned().collect();
         let mut first = true;
         // A row waits until it is known whether another follows.
         let mut held: Option<(Table, Row, bool)> = None;
@@ -205,12 +207,13 @@ fn push_row(
     let batch = out.batch(table)?;
     let (mut failed, mut bytes): (Failed, usize) = (None, 0);
     if let Payload::Rows(rows) = &mut batch.payload {
+        let values = row.unwrap();
         let mut fields = rows.current.iter_mut();
-        for (i, (ty, value)) in table.types.iter().zip(row.unwrap()).enumerate() {
+        for (i, (ty, value)) in table.types.iter().zip(&values).enumerate() {
             let Some(ty) = ty else { continue };
             let Some(column) = fields.next() else { break };
-            bytes += if let Value::Bytes(b) = &value { b.len() } else { 8 };
-            let Some(datum) = datum(&value, ty) else {
+            bytes += if let Value::Bytes(b) = value { b.len() } else { 8 };
+            let Some(datum) = datum(value, ty) else {
                 column.push_null();
                 continue;
             };
@@ -222,6 +225,8 @@ fn push_row(
                 failed.get_or_insert((i, error));
             }
         }
+        table.fill_key(&mut rows.current, |i, ty| datum(values.get(i)?, ty));
+        table.mask(&mut rows.current);
     }
     end_row(batch, Op::Snapshot, *at, &origin, failed);
     out.appended(1, bytes, *at);

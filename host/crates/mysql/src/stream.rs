@@ -8,12 +8,13 @@
 mod changes;
 mod mapping;
 mod statement;
+mod told;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use wasmgate_codec::mysqlvalue::RowsKind;
-use wasmgate_model::{Fault, Position};
+use wasmgate_model::{Fault, Position, Schema};
 
 use crate::assemble::Assembler;
 use crate::catalog::TableName;
@@ -24,7 +25,7 @@ use crate::gtid::{Gtid, GtidSet};
 use crate::history::History;
 use crate::settings::Settings;
 use crate::state::{Place, PreparedAt, State};
-use crate::table::{Naming, Table};
+use crate::table::{Naming, Table, document_schema};
 use crate::transaction::{Kept, Transaction, Waiting};
 
 /// One event as it came.
@@ -71,6 +72,8 @@ pub(crate) struct Stream {
     pub place: Place,
     pub transaction: Option<Transaction>,
     pub waiting: Waiting,
+    /// The topic of transactions, where they are told.
+    told: Option<Arc<Schema>>,
     /// Time of the last commit read, microseconds since 1970.
     pub last_commit_us: Option<i64>,
     pub truncates_skipped: u64,
@@ -87,6 +90,8 @@ impl Stream {
         let open = !state.prepared.is_empty();
         let again = open && !matches!(state.executed, GtidSet::MySql(_));
         let seen = again.then(|| (state.executed.clone(), state.place.clone()));
+        let topic = || document_schema(&format!("{}.transaction", naming.settings.topic_prefix));
+        let told = naming.settings.transaction_metadata.then(topic);
         Self {
             settings: Arc::clone(&naming.settings),
             naming,
@@ -105,6 +110,7 @@ impl Stream {
             place: state.place,
             transaction: None,
             waiting: Waiting::new(),
+            told,
             last_commit_us: None,
             truncates_skipped: 0,
         }
@@ -195,7 +201,9 @@ impl Stream {
             }
             kind::GTID_TAGGED => self.begin(crate::event::tagged_gtid(raw.body), &raw, start),
             kind::MARIA_GTID => {
-                self.begin(crate::event::maria_gtid(raw.body, raw.server_id), &raw, start)
+                self.begin(crate::event::maria_gtid(raw.body, raw.server_id), &raw, start)?;
+                let begun = self.transaction.as_ref().is_some_and(|t| t.begun && t.kept.is_none());
+                if begun { self.tell_begin(out) } else { Ok(()) }
             }
             kind::QUERY | kind::MARIA_QUERY_COMPRESSED => {
                 let compressed = raw.kind == kind::MARIA_QUERY_COMPRESSED;
@@ -285,6 +293,7 @@ impl Stream {
             place,
             thread: None,
             begun: begin.is_begin,
+            told: false,
             query: None,
             event: 0,
             settled,
@@ -298,10 +307,11 @@ impl Stream {
     }
 
     pub(crate) fn commit(&mut self, out: &mut Assembler) -> Result<(), Fault> {
-        let Some(transaction) = self.transaction.take() else { return Ok(()) };
-        if transaction.payload.is_some_and(|left| left > 0) {
+        if self.transaction.as_ref().and_then(|t| t.payload).is_some_and(|left| left > 0) {
             return Err(broken_payload());
         }
+        self.tell_end(out)?;
+        let Some(transaction) = self.transaction.take() else { return Ok(()) };
         if transaction.seen {
             return Ok(());
         }

@@ -5,14 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use wasmgate_codec::json::write_string;
+use wasmgate_codec::mask::Mask;
 use wasmgate_codec::mysqlvalue::{
-    Charset, ColumnType, Described, TableMap, Wire, column_type, wire,
+    Charset, ColumnType, Datum, Described, TableMap, Wire, column_type, push, wire,
 };
-use wasmgate_model::{Column, Fault, Field, Kind, Schema, SourcePart, TransactionParts};
+use wasmgate_model::{
+    Column, ConnectNames, Fault, Field, Kind, Schema, SourcePart, TransactionParts, Values,
+};
 
 use crate::catalog::{Charsets, TableName};
 use crate::connect::Session;
 use crate::definition::{ColumnDefinition, TableDefinition, TypeText};
+use crate::said;
 use crate::settings::Settings;
 
 /// Columns of the envelope's source block; numbers of [`wasmgate_model::Rows::source`].
@@ -40,6 +44,14 @@ pub(crate) fn source_columns() -> Vec<Column> {
     kinds.map(Column::new).into()
 }
 
+/// Ids of schemas. Other sources of the process count from elsewhere.
+static NEXT: AtomicU64 = AtomicU64::new(1 << 41);
+
+/// A schema of JSON documents that are no changes of a table.
+pub(crate) fn document_schema(topic: &str) -> Arc<Schema> {
+    Arc::new(Schema::open(NEXT.fetch_add(1, Ordering::Relaxed), topic.into(), false))
+}
+
 /// One version of one table.
 #[derive(Debug, Clone)]
 pub(crate) struct Table {
@@ -49,8 +61,71 @@ pub(crate) struct Table {
     pub wires: Vec<Wire>,
     /// `None`: the column is left out of the records.
     pub types: Vec<Option<ColumnType>>,
-    /// Whether a column is part of the key.
+    /// Whether a change of a column is a change of the key.
     pub keys: Vec<bool>,
+    /// Masks by number of the field.
+    pub masks: Vec<(usize, FieldMask)>,
+    /// Columns (their numbers) that only the key has as they are.
+    pub key_only: Vec<(usize, ColumnType)>,
+}
+
+/// A mask on a field.
+#[derive(Debug, Clone)]
+pub(crate) struct FieldMask {
+    pub mask: Mask,
+    /// Characters of the column, where they are bounded.
+    pub length: Option<usize>,
+}
+
+impl Table {
+    /// Masks the values that were filled last.
+    pub(crate) fn mask(&self, columns: &mut [Column]) {
+        for (field, FieldMask { mask, length }) in &self.masks {
+            let Some(column) = columns.get_mut(*field) else { continue };
+            let value = column.len().checked_sub(1).and_then(|last| column.bytes(last));
+            let (old, mut new) = (value.map(<[u8]>::to_vec), Vec::new());
+            match (&old, &column.values) {
+                (None, _) if !matches!(mask, Mask::Stars(_)) => continue,
+                (Some(bytes), Values::Blobs(_)) => new.extend_from_slice(mask.bytes(bytes)),
+                (old, _) => mask.text(old.as_deref().unwrap_or(&[]), *length, &mut new),
+            }
+            forget_last(column);
+            column.push_bytes(&new);
+        }
+    }
+
+    /// Appends to the columns that only the key has, which stand behind the fields'.
+    pub(crate) fn fill_key<'v>(
+        &self,
+        columns: &mut [Column],
+        value: impl Fn(usize, &ColumnType) -> Option<Datum<'v>>,
+    ) {
+        let fields = self.schema.fields.len();
+        for ((i, ty), column) in
+            self.key_only.iter().zip(columns.get_mut(fields..).unwrap_or(&mut []))
+        {
+            let rows = column.len();
+            let pushed = value(*i, ty).map(|value| push(column, ty, value));
+            if !matches!(pushed, Some(Ok(()))) && column.len() == rows {
+                column.push_null();
+            }
+        }
+    }
+}
+
+/// Takes the last value of a text or bytes column back.
+fn forget_last(column: &mut Column) {
+    let Some(last) = column.len().checked_sub(1) else { return };
+    if let Values::Texts(block) | Values::Blobs(block) = &mut column.values {
+        block.offsets.pop();
+        let end = block.offsets.last().map_or(0, |end| *end as usize);
+        block.data.truncate(end);
+    }
+    for marks in [&mut column.nulls, &mut column.absent] {
+        if marks.last() == Some(&(last as u32)) {
+            marks.pop();
+        }
+    }
 }
 
 /// Makes tables.
@@ -86,15 +161,38 @@ impl Naming {
     ) -> Table {
         let mut types = Vec::with_capacity(definition.columns.len());
         let mut fields = Vec::with_capacity(definition.columns.len());
-        let mut wires = Vec::new();
+        let (mut wires, mut masks, mut key_only) = (Vec::new(), Vec::new(), Vec::new());
+        let rules = &self.settings.columns;
+        let qualified = format!("{}.{}", name.0, name.1);
+        let own_key = rules.key(&qualified);
+        let key = own_key.unwrap_or(&definition.key);
+        let has = |k: &&String| definition.columns.iter().any(|c| c.name == **k);
+        let key: Vec<Arc<str>> = key.iter().filter(has).map(|k| k.as_str().into()).collect();
+        let mut key_fields = Vec::new();
         for (i, column) in definition.columns.iter().enumerate() {
             let parsed = TypeText::parse(&column.column_type);
             let mut ty = self.column(column, &parsed);
+            let column_name = format!("{qualified}.{}", column.name);
+            let in_rows = rules.filter.wants(&column_name);
+            let mask =
+                ty.as_ref().and_then(|ty| field_mask(rules.mask(&column_name)?, ty, &parsed));
+            let is_key = key.iter().any(|k| **k == *column.name);
+            if let Some(ty) = ty.as_ref().filter(|_| is_key && (mask.is_some() || !in_rows)) {
+                key_fields.push(self.field(column, &parsed, ty));
+                key_only.push((i, ty.clone()));
+            }
             if let Some(mapped) = map.and_then(|m| m.columns.get(i)) {
                 wires.extend(wire(mapped, parsed.unsigned));
             }
-            match &mut ty {
-                Some(ty) => fields.push(self.field(column, ty)),
+            if !in_rows {
+                ty = None;
+            }
+            match &ty {
+                Some(ty) => {
+                    masks.extend(mask.map(|mask| (fields.len(), mask)));
+                    fields.push(self.field(column, &parsed, ty));
+                }
+                None if !in_rows => {}
                 None => tracing::warn!(
                     database = name.0,
                     table = name.1,
@@ -105,12 +203,12 @@ impl Naming {
             }
             types.push(ty);
         }
-        let has = |k: &&String| fields.iter().any(|f| *f.name == ***k);
-        let key: Vec<Arc<str>> =
-            definition.key.iter().filter(has).map(|k| k.as_str().into()).collect();
-        let keys = definition.columns.iter().map(|c| key.iter().any(|k| **k == *c.name)).collect();
-        let schema = self.schema(name, fields, key, before);
-        Table { name: name.clone(), schema, wires, types, keys }
+        // A key of somebody's choice is no identity: its changes are updates.
+        let identity =
+            |c: &ColumnDefinition| own_key.is_none() && key.iter().any(|k| **k == *c.name);
+        let keys = definition.columns.iter().map(identity).collect();
+        let schema = self.schema(name, (fields, key_fields), key, before);
+        Table { name: name.clone(), schema, wires, types, keys, masks, key_only }
     }
 
     fn column(&self, column: &ColumnDefinition, parsed: &TypeText) -> Option<ColumnType> {
@@ -143,24 +241,23 @@ impl Naming {
         column_type(&described, &self.settings.modes)
     }
 
-    fn field(&self, column: &ColumnDefinition, ty: &ColumnType) -> Field {
+    fn field(&self, column: &ColumnDefinition, parsed: &TypeText, ty: &ColumnType) -> Field {
         let mut field =
             Field::new(column.name.as_str(), ty.kind, ty.logical.clone(), column.nullable);
         field.style = ty.style;
+        field.connect = said::field(column, parsed, ty).map(Arc::new);
         field
     }
 
     fn schema(
         &self,
         name: &TableName,
-        fields: Vec<Field>,
+        (fields, key_only): (Vec<Field>, Vec<Field>),
         key: Vec<Arc<str>>,
         before: Option<&Table>,
     ) -> Arc<Schema> {
-        // Other sources of the process count from elsewhere.
-        static NEXT: AtomicU64 = AtomicU64::new(1 << 41);
         if let Some(before) = before.map(|t| &t.schema)
-            && (&before.fields, &before.key) == (&fields, &key)
+            && (&before.fields, &before.key_only, &before.key) == (&fields, &key_only, &key)
         {
             return Arc::clone(before);
         }
@@ -172,9 +269,12 @@ impl Naming {
             total_order: source_column::TOTAL_ORDER,
             data_collection_order: source_column::TABLE_ORDER,
         });
+        let names = ConnectNames { base: Arc::clone(&topic), source: said::source(self.maria) };
         Arc::new(Schema {
             fields,
+            key_only,
             key,
+            connect: Some(Arc::new(names)),
             open: false,
             source,
             source_names,
@@ -228,6 +328,21 @@ impl Naming {
         let names = members.into_iter().map(|(name, part)| (name.into(), part)).collect();
         (parts, names)
     }
+}
+
+/// A mask for a column; where its type has no masked form the log says so.
+fn field_mask(mask: &Mask, ty: &ColumnType, parsed: &TypeText) -> Option<FieldMask> {
+    let fits = matches!((ty.kind, mask), (Kind::Text, _) | (Kind::Bytes, Mask::Truncate(_)));
+    if !fits {
+        tracing::warn!(
+            column_type = parsed.name,
+            "only text can be masked: the column goes out as it is; exclude it to keep it in"
+        );
+        return None;
+    }
+    let bounded = matches!(parsed.name.as_str(), "char" | "varchar");
+    let length = parsed.argument(0).filter(|_| bounded).map(|n| n as usize);
+    Some(FieldMask { mask: mask.clone(), length })
 }
 
 /// `<prefix>.<database>.<table>` with every character that Kafka refuses replaced by `_`.

@@ -21,6 +21,8 @@ pub(crate) struct Transaction {
     pub thread: Option<u32>,
     /// It ends with its COMMIT; otherwise with its first statement.
     pub begun: bool,
+    /// Its begin was told.
+    pub told: bool,
     /// The statement of the next rows.
     pub query: Option<Arc<str>>,
     /// Number of the last rows event, or of what else becomes records.

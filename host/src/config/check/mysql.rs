@@ -24,11 +24,19 @@ impl Checks<'_> {
             self.refuse(&field.member("server_id"), problem);
         }
         let client = self.mysql_files(field, &raw);
+        let filters = field.member("filters");
+        let database_filter = self.names(&filters.member("databases"), &raw.filters.databases);
+        let table_filter = self.names(&filters.member("tables"), &raw.filters.tables);
+        let modes = modes(&raw);
+        let columns = self.mysql_columns(&field.member("columns"), raw.columns);
         let heartbeat = self.time_ms(&field.member("heartbeat"), raw.heartbeat, 100, 3_600_000);
         let connect = field.member("connect_timeout");
         let connect = self.time_ms(&connect, raw.connect_timeout, 100, 300_000);
         checked::Source::MySql(Box::new(mysql::Settings {
-            modes: modes(&raw),
+            modes,
+            database_filter,
+            table_filter,
+            columns,
             host: raw.host,
             port: raw.port,
             user: raw.user,
@@ -54,6 +62,35 @@ impl Checks<'_> {
             // The pipeline, which has a name, says it.
             history_dir: PathBuf::new(),
         }))
+    }
+
+    fn names(&mut self, field: &Field, raw: &raw::postgres::Filter) -> mysql::Filter {
+        if !raw.include.is_empty() && !raw.exclude.is_empty() {
+            let problem = Problem::new("has both `include` and `exclude`, expected one of them");
+            self.refuse(field, problem);
+        }
+        mysql::Filter {
+            include: self.patterns(&field.member("include"), &raw.include),
+            exclude: self.patterns(&field.member("exclude"), &raw.exclude),
+        }
+    }
+
+    fn mysql_columns(&mut self, field: &Field, raw: raw::MySqlColumns) -> mysql::ColumnRules {
+        let filter = self.names(&field.member("filter"), &raw.filter);
+        let at = field.member("masks");
+        let masks = raw.masks.into_iter().enumerate();
+        let masks = masks.filter_map(|(i, mask)| self.mask(&at.entry(i), mask)).collect();
+        let at = field.member("keys");
+        let mut keys = Vec::new();
+        for (i, key) in raw.keys.into_iter().enumerate() {
+            let field = at.entry(i);
+            if key.columns.is_empty() {
+                self.refuse(&field.member("columns"), Problem::new("names no column"));
+            }
+            let pattern = self.pattern(&field.member("tables"), &key.tables);
+            keys.extend(pattern.map(|pattern| (pattern, key.columns)));
+        }
+        mysql::ColumnRules { filter, masks, keys }
     }
 
     fn mysql_tables(&mut self, field: &Field, tables: &[String]) {

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::config::raw::Decimals;
+use crate::config::raw::postgres::{Filter, Key, Mask};
 use crate::config::units::{Secret, Time};
 
 /// Changes of MySQL or MariaDB tables, through the binary log.
@@ -33,6 +34,12 @@ pub(crate) struct MySql {
     /// Tables as `database.table`. Default: all of `databases`, also those that are made later.
     #[serde(default)]
     pub(crate) tables: Vec<String>,
+    /// Which databases and tables take part, by patterns beside the names above.
+    #[serde(default)]
+    pub(crate) filters: MySqlFilters,
+    /// Which columns records have, which of them are masked, and what makes a key.
+    #[serde(default)]
+    pub(crate) columns: MySqlColumns,
     /// Number of this reader among the server's replicas, from 1. Two readers with one number
     /// throw each other out. Default: made of `host`, `port` and `topic_prefix`.
     pub(crate) server_id: Option<u32>,
@@ -88,6 +95,32 @@ pub(crate) struct MySql {
     /// Bound on connecting, TLS and authentication together. Default `10s`, from `100ms` to `5m`.
     #[serde(default = "ten_seconds")]
     pub(crate) connect_timeout: Time,
+}
+
+/// Which databases and tables take part. Patterns are regular expressions of the whole name,
+/// whatever the case.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct MySqlFilters {
+    /// By the database's name (`database.include.list`, `database.exclude.list`). Default: all.
+    pub(crate) databases: Filter,
+    /// By `database.table` (`table.include.list`, `table.exclude.list`). Default: all.
+    pub(crate) tables: Filter,
+}
+
+/// Rules for columns, which patterns name as `database.table.column`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct MySqlColumns {
+    /// Columns of the records (`column.include.list`, `column.exclude.list`). Default: all. Keys
+    /// have their columns all the same.
+    pub(crate) filter: Filter,
+    /// Text columns whose values leave masked; the first mask that names a column is its. Default
+    /// none. Keys are not masked.
+    pub(crate) masks: Vec<Mask>,
+    /// Keys in place of the tables' own (`message.key.columns`); the first that names a table is
+    /// its. Default none.
+    pub(crate) keys: Vec<Key>,
 }
 
 fn loopback() -> String {

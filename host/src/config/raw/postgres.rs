@@ -20,7 +20,7 @@ pub(crate) use self::connection::{
 pub(crate) use self::snapshots::{Notifications, Snapshots};
 pub(crate) use self::stream::{InProgress, Origin, Stream};
 use crate::config::units::{Secret, Size, Time};
-pub(crate) use columns::{Columns, Mask};
+pub(crate) use columns::{Columns, Key, Mask};
 pub(crate) use filters::{Filter, Filters};
 pub(crate) use records::{Adjustment, Operation, Records};
 pub(crate) use values::{Binary, Hstore, Intervals, TimePrecision, Values};

@@ -173,10 +173,7 @@ pub fn column_type(column: &Described<'_>, modes: &Modes) -> Option<ColumnType> 
         "enum" => (Kind::Text, Logical::Enum(labels()), Form::Enum(labels())),
         "set" => plain(Kind::Text, Form::Set(labels())),
         "bit" if column.length <= 1 => plain(Kind::Boolean, Form::Bool),
-        "bit" => {
-            style = modes.binary;
-            (Kind::Bytes, Logical::BitString(column.length), Form::Bits)
-        }
+        "bit" => (Kind::Bytes, Logical::BitString(column.length), Form::Bits),
         "json" => (Kind::Json, Logical::JsonText, Form::Json),
         "vector" => (Kind::Json, Logical::Array(Kind::Float), Form::Vector),
         "uuid" => plain(Kind::Text, Form::Uuid),

@@ -77,12 +77,12 @@ impl TableMap {
         !self.columns.is_empty() && self.columns.iter().all(|c| c.name.is_some())
     }
 
-    /// Reads the body of the event.
+    /// Reads the body of the event. MariaDB counts other types among numbers and texts (`maria`).
     ///
     /// # Errors
     /// It is cut short or contradicts itself.
-    pub fn parse(body: &[u8]) -> Result<Self, Malformed> {
-        parse(body).ok_or(Malformed { at: "a table map" })
+    pub fn parse(body: &[u8], maria: bool) -> Result<Self, Malformed> {
+        parse(body, maria).ok_or(Malformed { at: "a table map" })
     }
 }
 
@@ -90,7 +90,7 @@ fn text(bytes: &[u8]) -> Option<String> {
     std::str::from_utf8(bytes).ok().map(str::to_owned)
 }
 
-fn parse(body: &[u8]) -> Option<TableMap> {
+fn parse(body: &[u8], maria: bool) -> Option<TableMap> {
     let mut cursor = Cursor(body);
     let id = cursor.le(6)?;
     cursor.take(2)?;
@@ -123,7 +123,7 @@ fn parse(body: &[u8]) -> Option<TableMap> {
     while !cursor.is_empty() {
         let kind = cursor.u8()?;
         let value = cursor.lenenc_bytes()?;
-        optional(&mut map, kind, Cursor(value))?;
+        optional(&mut map, kind, Cursor(value), maria)?;
     }
     Some(map)
 }
@@ -173,8 +173,17 @@ fn is_number(ty: u8) -> bool {
             | t::NEWDECIMAL
             | t::FLOAT
             | t::DOUBLE
-            | t::YEAR
     )
+}
+
+/// MySQL's numbers: it says of a year, too, that it has no sign.
+fn is_number_or_year(ty: u8) -> bool {
+    is_number(ty) || ty == t::YEAR
+}
+
+/// MariaDB's texts: its geometries are blobs.
+fn is_text_or_geometry(ty: u8) -> bool {
+    is_text(ty) || ty == t::GEOMETRY
 }
 
 fn is_text(ty: u8) -> bool {
@@ -194,19 +203,20 @@ fn is_labelled(ty: u8) -> bool {
 }
 
 /// One field of the optional metadata.
-fn optional(map: &mut TableMap, kind: u8, mut value: Cursor<'_>) -> Option<()> {
+fn optional(map: &mut TableMap, kind: u8, mut value: Cursor<'_>, maria: bool) -> Option<()> {
     let columns = &mut map.columns;
-    let of = |wanted: fn(u8) -> bool| move |c: &&mut MappedColumn| wanted(c.ty);
+    let number = if maria { is_number } else { is_number_or_year };
+    let text_type = if maria { is_text_or_geometry } else { is_text };
     match kind {
         // A bit per number, the highest first.
         1 => {
-            for (i, column) in columns.iter_mut().filter(of(is_number)).enumerate() {
+            for (i, column) in columns.iter_mut().filter(|c| number(c.ty)).enumerate() {
                 let byte = value.0.get(i / 8).copied().unwrap_or(0);
                 column.unsigned = Some(byte << (i % 8) & 0x80 != 0);
             }
         }
-        2 => default_collations(columns, is_text, value)?,
-        3 => collations(columns, is_text, value)?,
+        2 => default_collations(columns, text_type, value)?,
+        3 => collations(columns, text_type, value)?,
         10 => default_collations(columns, is_labelled, value)?,
         11 => collations(columns, is_labelled, value)?,
         4 => {

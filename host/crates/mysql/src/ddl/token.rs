@@ -15,7 +15,7 @@ pub(super) enum Token {
 }
 
 /// The pieces that are left.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Tokens<'a> {
     tokens: Vec<Token>,
     at: usize,
@@ -73,6 +73,71 @@ impl<'a> Tokens<'a> {
             self.skip();
         }
         false
+    }
+
+    pub(super) fn take(&mut self) -> Option<Token> {
+        let token = self.peek().cloned();
+        self.skip();
+        token
+    }
+
+    /// A plain word or a number.
+    pub(super) fn word(&mut self) -> Option<String> {
+        let Some(Token::Word(word)) = self.peek() else { return None };
+        let word = word.clone();
+        self.skip();
+        Some(word)
+    }
+
+    pub(super) fn text(&mut self) -> Option<String> {
+        let Some(Token::Text(text)) = self.peek() else { return None };
+        let text = text.clone();
+        self.skip();
+        Some(text)
+    }
+
+    /// Goes behind a group in parentheses, if one stands here.
+    pub(super) fn skip_parentheses(&mut self) {
+        if !self.is("(") {
+            return;
+        }
+        let mut depth = 0;
+        while let Some(token) = self.take() {
+            match token {
+                Token::Sign('(') => depth += 1,
+                Token::Sign(')') => depth -= 1,
+                _ => {}
+            }
+            if depth == 0 {
+                return;
+            }
+        }
+    }
+
+    /// A reader of what follows the group that stands here.
+    pub(super) fn behind_parentheses(&self) -> Self {
+        let mut behind = self.clone();
+        behind.skip_parentheses();
+        behind
+    }
+
+    /// `(a, b(10) DESC)`; `None`: expressions among them.
+    pub(super) fn names_in_parentheses(&mut self) -> Option<Vec<String>> {
+        let mut inside = self.clone();
+        self.skip_parentheses();
+        inside.eat("(");
+        let mut names = Vec::new();
+        loop {
+            names.push(inside.identifier()?);
+            inside.skip_parentheses();
+            let _order = inside.eat("asc") || inside.eat("desc");
+            if inside.eat(")") {
+                return Some(names);
+            }
+            if !inside.eat(",") {
+                return None;
+            }
+        }
     }
 
     pub(super) fn identifier(&mut self) -> Option<String> {

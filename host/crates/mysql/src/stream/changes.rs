@@ -79,6 +79,8 @@ fn records(
     let (major, base) = (transaction.major, transaction.event << EVENT_BITS);
     let gtid = transaction.gtid_text.clone();
     let query = transaction.query.clone();
+    let told = settings.transaction_metadata;
+    let id: std::sync::Arc<str> = if told { transaction.id() } else { "".into() };
     let mut origin = Origin {
         time_us: transaction.time_us,
         snapshot: "false",
@@ -98,11 +100,10 @@ fn records(
     while let Some(images) = event.next(&table.wires).map_err(malformed)? {
         let at = Position::new(major, last + 1);
         last += step;
-        if settings.transaction_metadata {
+        if told {
             let changes = 1 + u64::from(splits(table, &images));
             let (total_order, table_order) = transaction.count(&table.name, changes);
-            let id = gtid.as_deref().unwrap_or("");
-            origin.transaction = Some(Block { id, total_order, table_order });
+            origin.transaction = Some(Block { id: &id, total_order, table_order });
         }
         if at.minor > transaction.settled {
             let tombstone = settings.tombstones_on_delete;

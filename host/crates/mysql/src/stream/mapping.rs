@@ -23,7 +23,8 @@ impl Stream {
         {
             return Ok(());
         }
-        let map = TableMap::parse(body).map_err(|e| protocol("cannot read the log").because(e))?;
+        let map = TableMap::parse(body, self.naming.maria)
+            .map_err(|e| protocol("cannot read the log").because(e))?;
         let wanted = self.settings.wants(&map.database, &map.table);
         let table = if wanted { Some(self.table_of(&map).await?) } else { None };
         self.mapped.insert(map.id, Mapped { body: body.to_vec(), table });

@@ -29,7 +29,10 @@ impl Stream {
         let mut words = sql.split_whitespace().map(str::to_ascii_uppercase);
         let (first, second) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         match (first.as_str(), second.as_str()) {
-            ("BEGIN", "") => self.thread(&query),
+            ("BEGIN", "") => {
+                self.thread(&query);
+                return self.tell_begin(out);
+            }
             ("COMMIT" | "ROLLBACK", "") => return self.commit(out),
             ("XA", "START" | "BEGIN") => {
                 self.thread(&query);
@@ -92,7 +95,7 @@ impl Stream {
         transaction.event += 1;
         let at = Position::new(transaction.major, transaction.event << EVENT_BITS);
         let settled = transaction.settled >= at.minor;
-        let changes = ddl::read(&query.sql, &query.database, &self.history);
+        let changes = ddl::read(&query.sql, &query.database, &self.history, self.naming.maria);
         if changes.is_empty() {
             return Ok(());
         }
@@ -101,7 +104,7 @@ impl Stream {
             match change {
                 Change::Defined(name, definition) => {
                     self.unclear.retain(|n| *n != name);
-                    if self.settings.wants(&name.0, &name.1) {
+                    if name.1.is_empty() || self.settings.wants(&name.0, &name.1) {
                         self.history.set(at, &name, Some(definition))?;
                     }
                 }
@@ -183,6 +186,7 @@ impl Stream {
         let events = transaction.kept.take().unwrap_or_default();
         if one_phase {
             if !transaction.seen {
+                self.tell_begin(out)?;
                 self.replay(events, out).await?;
             }
             return self.commit(out);
@@ -222,6 +226,7 @@ impl Stream {
         match prepared {
             Some(prepared) => {
                 if commits {
+                    self.tell_begin(out)?;
                     self.replay(prepared.events, out).await?;
                 }
                 self.commit(out)?;

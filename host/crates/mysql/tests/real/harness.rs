@@ -12,7 +12,7 @@ use wasmgate_connector::{
     BatchLimits, BatchPool, PassThrough, Source as _, SourceAcker, SourceContext, SourceEvent,
     SourceReader, SourceStatus,
 };
-use wasmgate_model::{Batch, Checkpoint, Delivery, Delta, Fault, Op, Position};
+use wasmgate_model::{Batch, Checkpoint, Delivery, Delta, Fault, Op, Position, Schema};
 use wasmgate_mysql::{MySqlSource, Settings, Snapshot};
 use wasmgate_services::mysql::{Flavor, MySql, Options, missing};
 
@@ -74,6 +74,13 @@ impl Db {
         db
     }
 
+    /// A database that several tests use, one after the other.
+    pub(crate) fn alone(flavor: Flavor, name: &str, setup: &str) -> Self {
+        let arguments = vec!["--binlog-rows-query-log-events=OFF".into()];
+        let options = Options { arguments, ..Options::default() };
+        Self::on(Arc::new(MySql::start(flavor, &options).unwrap()), name, setup)
+    }
+
     pub(crate) fn sql(&self, script: &str) -> String {
         self.server.sql(&self.name, script).unwrap()
     }
@@ -116,7 +123,7 @@ pub(crate) struct Event {
     pub(crate) value: Value,
     pub(crate) headers: Vec<(String, Value)>,
     pub(crate) at: Position,
-    pub(crate) schema: u64,
+    pub(crate) table: Arc<Schema>,
 }
 
 impl Event {
@@ -161,7 +168,7 @@ fn events_of(batch: &Batch) -> Vec<Event> {
             value: json(value),
             headers: batch.headers.row(row).map(header).collect(),
             at: batch.positions[row],
-            schema: batch.schema.id,
+            table: Arc::clone(&batch.schema),
         }
     });
     each.collect()
@@ -248,6 +255,20 @@ impl Run {
             let Some(delivery) = self.next().await.unwrap() else { break };
             all.extend(events(&delivery));
             self.settle(&delivery).await;
+        }
+        all
+    }
+
+    /// Reads and settles until the snapshot is over.
+    pub(crate) async fn streaming(&mut self) -> Vec<Event> {
+        let mut all = Vec::new();
+        while *self.status.phase.lock().unwrap() != "streaming" {
+            let soon = Duration::from_millis(20);
+            if let Ok(delivery) = tokio::time::timeout(soon, self.next()).await {
+                let Some(delivery) = delivery.unwrap() else { break };
+                all.extend(events(&delivery));
+                self.settle(&delivery).await;
+            }
         }
         all
     }

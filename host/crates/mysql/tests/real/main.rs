@@ -12,4 +12,7 @@ mod access;
 mod capture;
 mod harness;
 mod log;
+mod recorded;
 mod restart;
+mod schema;
+mod values;

@@ -110,7 +110,11 @@ impl Checks<'_> {
         }
     }
 
-    fn mask(&mut self, field: &Field, raw: raw::Mask) -> Option<(Vec<regex::Regex>, Mask)> {
+    pub(in crate::config::check) fn mask(
+        &mut self,
+        field: &Field,
+        raw: raw::Mask,
+    ) -> Option<(Vec<regex::Regex>, Mask)> {
         let kinds = [
             ("stars", raw.stars.is_some()),
             ("truncate", raw.truncate.is_some()),
@@ -156,12 +160,20 @@ impl Checks<'_> {
     }
 
     /// Patterns of whole names, whatever the case.
-    fn patterns(&mut self, field: &Field, texts: &[String]) -> Vec<regex::Regex> {
+    pub(in crate::config::check) fn patterns(
+        &mut self,
+        field: &Field,
+        texts: &[String],
+    ) -> Vec<regex::Regex> {
         let each = texts.iter().enumerate();
         each.filter_map(|(i, text)| self.pattern(&field.entry(i), text)).collect()
     }
 
-    fn pattern(&mut self, field: &Field, text: &str) -> Option<regex::Regex> {
+    pub(in crate::config::check) fn pattern(
+        &mut self,
+        field: &Field,
+        text: &str,
+    ) -> Option<regex::Regex> {
         let pattern = postgres::pattern(text);
         if let Err(error) = &pattern {
             let why = error.to_string();

@@ -1,0 +1,151 @@
+//! MySQL's values: layouts with known bytes, and no panic on any bytes.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+use wasmgate_codec::mysqlvalue::{
+    Charset, Datum, Described, MappedColumn, Modes, RowsEvent, RowsKind, TableMap, apply_diffs,
+    column_type, push, wire, write_json,
+};
+use wasmgate_model::Column;
+
+const TYPES: &[&str] = &[
+    "tinyint",
+    "bigint",
+    "float",
+    "double",
+    "decimal",
+    "date",
+    "time",
+    "datetime",
+    "timestamp",
+    "year",
+    "char",
+    "varchar",
+    "binary",
+    "blob",
+    "text",
+    "enum",
+    "set",
+    "bit",
+    "json",
+    "vector",
+    "uuid",
+    "inet4",
+    "inet6",
+    "point",
+    "geometry",
+];
+
+fn described<'a>(ty: &'a str, charset: &'a Charset, labels: &'a Arc<[String]>) -> Described<'a> {
+    Described {
+        data_type: ty,
+        unsigned: false,
+        charset: Some(charset),
+        labels,
+        length: 10,
+        scale: Some(2),
+        digits: 6,
+        nullable: false,
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_events_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), kind in 0_u8..45) {
+        drop(TableMap::parse(&bytes, kind % 2 == 0));
+        if let Some((kind, v2)) = RowsKind::of(kind)
+            && let Ok(mut event) = RowsEvent::parse(kind, v2, &bytes)
+        {
+            let columns = event.columns.min(64);
+            let wires: Vec<_> = (0..columns)
+                .filter_map(|i| {
+                    let mapped = MappedColumn {
+                        ty: *bytes.get(i)?,
+                        meta: u16::from(*bytes.get(i / 2)?),
+                        nullable: true,
+                        unsigned: None,
+                        name: None,
+                        collation: None,
+                        labels: Vec::new(),
+                        geometry: None,
+                    };
+                    wire(&mapped, i % 2 == 0)
+                })
+                .collect();
+            let labels: Arc<[String]> = Arc::from(["a".to_owned()]);
+            let types: Vec<_> = wires
+                .iter()
+                .enumerate()
+                .map(|(i, _)| {
+                    let ty = TYPES.get(i % TYPES.len()).copied().unwrap_or("int");
+                    column_type(&described(ty, &Charset::Utf8, &labels), &Modes::default())
+                })
+                .collect();
+            for _ in 0..20 {
+                let Ok(Some((first, second))) = event.next(&wires) else { break };
+                let mut columns: Vec<Column> =
+                    types.iter().flatten().map(|t| Column::new(t.kind)).collect();
+                first.fill(&wires, &types, &mut columns, None);
+                if let Some(second) = second {
+                    second.fill(&wires, &types, &mut columns, Some(&first));
+                }
+                let rows = columns.first().map_or(0, Column::len);
+                prop_assert!(columns.iter().all(|c| c.len() == rows), "columns stay aligned");
+            }
+        }
+    }
+
+    #[test]
+    fn no_bytes_make_values_panic(bytes in prop::collection::vec(any::<u8>(), 0..80), n in any::<u64>()) {
+        let labels: Arc<[String]> = Arc::from(["a".to_owned(), "b".to_owned()]);
+        let charsets = ["utf8mb4", "utf16", "utf16le", "utf32", "sjis", "gbk", "big5", "binary"];
+        for name in charsets {
+            let charset = Charset::named(name).unwrap();
+            for ty in TYPES {
+                let ty = column_type(&described(ty, &charset, &labels), &Modes::default()).unwrap();
+                let mut column = Column::new(ty.kind);
+                let data = [
+                    Datum::Raw(&bytes), Datum::Text(&bytes), Datum::Json(&bytes),
+                    Datum::Bits(&bytes), Datum::Labels(n), Datum::Int(n as i64),
+                    Datum::Unsigned(n), Datum::Packed(&bytes, n as u8, (n >> 8) as u8),
+                    Datum::Time(n as i64 >> 16), Datum::Instant(n as i64),
+                ];
+                for datum in data {
+                    let before = column.len();
+                    let pushed = push(&mut column, &ty, datum);
+                    prop_assert_eq!(column.len(), before + usize::from(pushed.is_ok()));
+                }
+            }
+        }
+        let (half, rest) = bytes.split_at(bytes.len() / 2);
+        let _written = write_json(&bytes, &mut Vec::new());
+        let _applied = apply_diffs(half, rest, &mut Vec::new());
+    }
+}
+
+#[test]
+fn decimals_of_every_shape() {
+    let labels: Arc<[String]> = Arc::from([]);
+    let ty = column_type(&described("decimal", &Charset::Binary, &labels), &Modes::default());
+    let ty = ty.unwrap();
+    // (bytes, precision, scale, text), as MySQL writes them
+    let cases: &[(&[u8], u8, u8, &str)] = &[
+        (&[0x80, 0x00, 0x00, 0x01, 0x0a], 10, 2, "1.10"),
+        (&[0x7f, 0xff, 0xff, 0xfe, 0xf5], 10, 2, "-1.10"),
+        (&[0x80, 0x00, 0x00, 0x00, 0x00], 10, 2, "0.00"),
+        (&[0x81, 0x86, 0x9f], 5, 0, "99999"),
+        (&[0x80, 0x00, 0x00, 0x01], 9, 9, "0.000000001"),
+    ];
+    for (bytes, precision, scale, want) in cases {
+        let mut column = Column::new(ty.kind);
+        push(&mut column, &ty, Datum::Packed(bytes, *precision, *scale)).unwrap();
+        assert_eq!(column.text(0), Some(*want));
+    }
+    for (text, want) in [("0001.50", "1.50"), ("-0.10", "-0.10"), ("00.00", "0.00"), ("000", "0")] {
+        let mut column = Column::new(ty.kind);
+        push(&mut column, &ty, Datum::Text(text.as_bytes())).unwrap();
+        assert_eq!(column.text(0), Some(want), "ZEROFILL is no part of the number");
+    }
+}
