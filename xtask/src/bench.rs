@@ -13,6 +13,7 @@ const SERVERS: &str = "wasmgate-bench-servers";
 /// (name, program that measures it).
 const BENCHES: &[(&str, &str)] = &[
     ("memory", MEMORY),
+    ("safety", MEMORY),
     ("postgres", SERVERS),
     ("kafka", SERVERS),
     ("latency", SERVERS),

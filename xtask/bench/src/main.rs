@@ -7,6 +7,7 @@
 mod native;
 mod paths;
 mod rounds;
+mod safety;
 mod workload;
 
 use std::path::Path;
@@ -40,8 +41,8 @@ fn load(runtime: &Runtime, name: &str) -> Result<Arc<dyn Module>, Problem> {
     }
 }
 
-/// Measures everything, or what the first argument names: `stages`, `each`, `documents`, `rows` or
-/// one stage.
+/// Measures everything, or what the first argument names: `stages`, `each`, `documents`, `rows`,
+/// `safety` or one stage.
 fn main() -> Result<(), Problem> {
     let only = std::env::args().nth(1).filter(|only| only != "memory");
     let wanted = |part: &str| only.as_deref().is_none_or(|only| only == part);
@@ -68,6 +69,9 @@ fn main() -> Result<(), Problem> {
             "JSON -> quality, fraud, route (8 read, 1 written) -> JSON: {documents:.0} = {:.2} M/s",
             1e3 / documents
         );
+    }
+    if only.as_deref() == Some("safety") {
+        safety::run()?;
     }
     if wanted("rows") {
         let rows = paths::rows(&runtime, 256)?;

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use wasmgate_codec::pgvalue::{ColumnType, DecimalMode, column_type};
+use wasmgate_codec::pgvalue::{ColumnType, ValueModes, column_type};
 use wasmgate_model::{Field, Schema, SourcePart};
 
 /// Name, type, modifier and text of a column; `#` is the number of the row.
@@ -39,18 +39,15 @@ pub(crate) fn insert(row: usize) -> Vec<u8> {
 /// Types of the columns of [`insert`].
 pub(crate) fn types() -> Vec<ColumnType> {
     let known = |(_, oid, modifier, _): &(&str, u32, i32, &str)| {
-        column_type(*oid, *modifier, None, DecimalMode::Precise)
+        column_type(*oid, *modifier, None, &ValueModes::default())
     };
     COLUMNS.iter().filter_map(known).collect()
 }
 
 /// The table's schema, with a source block of one integer column.
 pub(crate) fn schema(types: &[ColumnType]) -> Arc<Schema> {
-    let field = |((name, ..), ty): (&(&str, u32, i32, &str), &ColumnType)| Field {
-        name: (*name).into(),
-        kind: ty.kind,
-        logical: ty.logical.clone(),
-        nullable: true,
+    let field = |((name, ..), ty): (&(&str, u32, i32, &str), &ColumnType)| {
+        Field::new(*name, ty.kind, ty.logical.clone(), true)
     };
     Arc::new(Schema {
         fields: COLUMNS.iter().zip(types).map(field).collect(),

@@ -17,9 +17,14 @@ const FRAMES_MAX: usize = 16;
 /// An engine. Proposals that modules do not need stay off: most advisories sit there. Epochs and
 /// not fuel, because they cost half; concurrency off, because calls get 2.5 times cheaper.
 pub(crate) fn new() -> Result<Engine, Fault> {
+    with_epochs(true)
+}
+
+/// As [`new`]; without epochs only to measure what they cost.
+pub(crate) fn with_epochs(epochs: bool) -> Result<Engine, Fault> {
     let mut config = Config::new();
     config
-        .epoch_interruption(true)
+        .epoch_interruption(epochs)
         .concurrency_support(false)
         .wasm_backtrace_max_frames(NonZeroUsize::new(FRAMES_MAX))
         .wasm_gc(false)

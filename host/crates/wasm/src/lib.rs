@@ -23,6 +23,7 @@ mod lower;
 mod policy;
 mod projection;
 mod runtime;
+mod safeguards;
 mod stats;
 mod structure;
 mod transform;
@@ -36,5 +37,7 @@ pub use limits::{Limits, MODULE_BYTES_MAX};
 pub use loaded::Loaded;
 pub use policy::PolicyComponent;
 pub use runtime::Runtime;
+#[doc(hidden)]
+pub use safeguards::Safeguards;
 pub use stats::ModuleStats;
 pub use transform::TransformComponent;

@@ -270,6 +270,11 @@ impl Library {
             return Ok(());
         }
         let mut folder = lock(&self.folder);
+        match (&module, origin) {
+            (_, Origin::File) => {}
+            (Some(_), _) => folder.write(&name, &bytes)?,
+            (None, _) => folder.remove(&name)?,
+        }
         // What was deleted once is not what is taken in now.
         let buried = self.versions.as_ref().filter(|versions| versions.is_buried(&name));
         log_trouble(&name, buried.map_or(Ok(()), |versions| versions.forget(&name)));
@@ -277,11 +282,6 @@ impl Library {
             let bytes = (!self.keep(&module, &bytes)).then(|| Arc::clone(&bytes));
             Version::new(module, bytes)
         });
-        match (&version, origin) {
-            (_, Origin::File) => {}
-            (Some(_), _) => folder.write(&name, &bytes)?,
-            (None, _) => folder.remove(&name)?,
-        }
         folder.clear_note(&name);
         self.place(&name, version, origin);
         Ok(())

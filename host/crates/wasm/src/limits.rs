@@ -17,9 +17,10 @@ pub(crate) const TICK: Duration = Duration::from_millis(10);
 /// Live handles of component resources; no interface of ours has one.
 pub(crate) const HANDLES_MAX: usize = 10_000;
 const TABLE_ELEMENTS_MAX: usize = 20_000;
-const INSTANCES_MAX: usize = 16;
+/// Core instances of one module: CPython as componentize-py packs it has more than 16.
+const INSTANCES_MAX: usize = 64;
 const MEMORIES_MAX: usize = 4;
-const TABLES_MAX: usize = 16;
+const TABLES_MAX: usize = 64;
 
 /// Limits of one module (`modules.limits` of the configuration).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

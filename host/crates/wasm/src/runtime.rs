@@ -24,6 +24,7 @@ use crate::inspect::Inspection;
 use crate::limits::Limits;
 use crate::loaded::Loaded;
 use crate::policy::PolicyComponent;
+use crate::safeguards::Safeguards;
 use crate::stats::Counters;
 use crate::structure::{self, Structure};
 use crate::transform::TransformComponent;
@@ -35,6 +36,7 @@ const DESCRIPTION_BYTES_MAX: usize = 1 << 20;
 pub struct Runtime {
     engine: Engine,
     limits: Limits,
+    safeguards: Safeguards,
     workshop: Workshop,
     transforms: Linker<GuestContext>,
     policies: Linker<GuestContext>,
@@ -50,7 +52,20 @@ impl Runtime {
     /// # Errors
     /// The directory cannot be made; this machine cannot run the engine.
     pub fn new(limits: Limits, cache_dir: Option<PathBuf>) -> Result<Self, Fault> {
-        let engine = engine::new()?;
+        Self::guarded(limits, cache_dir, Safeguards::ALL)
+    }
+
+    /// A runtime for the benchmark, which leaves out what it wants to know the price of.
+    ///
+    /// # Errors
+    /// As [`Runtime::new`].
+    #[doc(hidden)]
+    pub fn guarded(
+        limits: Limits,
+        cache_dir: Option<PathBuf>,
+        safeguards: Safeguards,
+    ) -> Result<Self, Fault> {
+        let engine = engine::with_epochs(safeguards.epochs)?;
         engine::start_ticker(&engine)?;
         let broken =
             |e| Fault::new(FaultKind::Internal, "cannot link the host's interfaces").because(e);
@@ -65,7 +80,7 @@ impl Runtime {
         }
         let workshop = Workshop::new(engine.clone(), Compiler::InProcess, cache_dir)?;
         let (metrics, codes) = Default::default();
-        Ok(Self { engine, limits, workshop, transforms, policies, metrics, codes })
+        Ok(Self { engine, limits, safeguards, workshop, transforms, policies, metrics, codes })
     }
 
     /// Has `compiler` compile. Modules that nobody vouches for go to a child.
@@ -219,6 +234,7 @@ impl Runtime {
             engine: self.engine.clone(),
             code,
             limits: self.limits,
+            safeguards: self.safeguards,
             identity: Arc::new(identity),
             config_schema: None,
             counters: Arc::new(Counters::default()),

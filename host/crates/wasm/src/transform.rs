@@ -236,7 +236,9 @@ impl Stage for ComponentStage {
     }
 
     fn process(&mut self, input: &StageInput<'_>) -> Result<StageOutput, Fault> {
-        self.shared.guests.counters.call(input.rows as usize);
+        if self.shared.guests.safeguards.counting {
+            self.shared.guests.counters.call(input.rows as usize);
+        }
         let mut instance = self.take()?;
         let mut ops = mem::take(&mut self.ops);
         ops.clear();

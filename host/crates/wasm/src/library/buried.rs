@@ -17,10 +17,15 @@ impl Library {
     pub fn bury(&self, name: &str) -> Result<(), Fault> {
         self.shelf().active(name).ok_or_else(|| no_module(name))?;
         let mut folder = lock(&self.folder);
-        folder.remove(name)?;
+        // The mark first: where the process dies in between, the file is still there and counts.
+        let versions = self.versions.as_ref();
+        log_trouble(name, versions.map_or(Ok(()), |versions| versions.bury(name)));
+        if let Err(fault) = folder.remove(name) {
+            log_trouble(name, versions.map_or(Ok(()), |versions| versions.dig_up(name)));
+            return Err(fault);
+        }
         folder.clear_note(name);
         self.shelf().remove(name);
-        log_trouble(name, self.versions.as_ref().map_or(Ok(()), |versions| versions.bury(name)));
         drop(folder);
         self.prune_code();
         Ok(())

@@ -184,6 +184,11 @@ impl Versions {
         if dir.is_dir() { drafts::place(&dir, BURIED, b"", FILE_MODE) } else { Ok(()) }
     }
 
+    /// Takes the mark away.
+    pub(super) fn dig_up(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.dir.join(name).join(BURIED))
+    }
+
     pub(super) fn is_buried(&self, name: &str) -> bool {
         self.dir.join(name).join(BURIED).exists()
     }

@@ -336,3 +336,33 @@ fn a_kill_at_any_moment_leaves_a_store_that_starts() {
         assert!(left.len() <= 1 + 1 + 7, "pruned: {left:?}");
     }
 }
+
+/// Nothing runs it, a new process knows what it was, and the next version of its name begins anew.
+#[test]
+fn what_was_deleted_in_use_is_known_until_the_next_version() {
+    let mut place = Place::new(&[]);
+    place.put("rule", 0);
+    place.put("rule", 1);
+    place.library.bury("rule").unwrap();
+    assert!(!place.path("rule.wasm").exists());
+    for rubbish in [false, false, true] {
+        if rubbish {
+            fs::write(place.path("rule.wasm"), "nope").unwrap();
+        }
+        place = place.restart();
+        assert!(place.library.get("rule").is_none());
+        let kept = place.library.buried("rule").unwrap();
+        assert_eq!(kept.identity().sha256, digest_of(&numbered(1)));
+    }
+    place.put("rule", 2);
+    for _ in 0..2 {
+        assert_eq!(place.standing("rule"), (2, vec![], vec![]));
+        assert!(place.library.buried("rule").is_none());
+        place = place.restart();
+    }
+    // What cannot be removed is not deleted.
+    fs::remove_file(place.path("rule.wasm")).unwrap();
+    fs::create_dir(place.path("rule.wasm")).unwrap();
+    assert_eq!(place.library.bury("rule").unwrap_err().kind, FaultKind::Disk);
+    assert!(place.library.get("rule").is_some() && !place.store("rule").join("deleted").exists());
+}
