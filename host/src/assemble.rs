@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use regex::Regex;
+use wasmgate_clickhouse::LedgerPlace;
 use wasmgate_codec::encode::original;
 use wasmgate_connector::{CheckpointStore, Module as _, PolicyModule, RecordEncoder};
 use wasmgate_model::{Batch, Fault, FaultKind};
@@ -148,8 +149,10 @@ pub(crate) fn spec(
     chain: &Chain,
     shared: &Shared<'_>,
 ) -> Result<PipelineSpec, Fault> {
-    let sinks = settings.sinks.iter().map(|sink| {
-        let connector = connectors::sink(&sink.kind)?;
+    let sinks = settings.sinks.iter().enumerate().map(|(number, sink)| {
+        let store = Arc::clone(&shared.store);
+        let place = LedgerPlace { store, pipeline: settings.name.as_str().into(), number };
+        let connector = connectors::sink(&sink.kind, Some(place))?;
         Ok(SinkSpec { topics: sink.topics.clone(), connector })
     });
     let policy = chain.policy.as_ref().map(|(policy, config)| {

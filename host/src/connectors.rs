@@ -4,6 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use wasmgate_clickhouse::{ClickHouseSink, LedgerPlace};
 use wasmgate_connector::{DeadLetterConnector, SinkConnector, Source};
 use wasmgate_file::{
     BlackholeSink, ConsoleSink, FileDeadLetters, FileSink, FileSource, SampleSource,
@@ -34,9 +35,16 @@ pub(crate) fn source(settings: &checked::Source, dir: &Path) -> Result<Arc<dyn S
     })
 }
 
-pub(crate) fn sink(settings: &checked::SinkKind) -> Result<Arc<dyn SinkConnector>, Fault> {
+/// `place`: where a sink keeps notes of its own; `None` where it is only looked at.
+pub(crate) fn sink(
+    settings: &checked::SinkKind,
+    place: Option<LedgerPlace>,
+) -> Result<Arc<dyn SinkConnector>, Fault> {
     Ok(match settings {
         checked::SinkKind::Kafka(settings) => Arc::new(KafkaSink::new(settings.clone())?),
+        checked::SinkKind::ClickHouse(settings) => {
+            Arc::new(ClickHouseSink::new((**settings).clone(), place)?)
+        }
         checked::SinkKind::File(settings) => Arc::new(FileSink::new(settings.clone())),
         checked::SinkKind::Console(json) => Arc::new(ConsoleSink::new(*json)),
         checked::SinkKind::Blackhole => Arc::new(BlackholeSink::new()),

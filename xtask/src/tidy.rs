@@ -29,6 +29,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("host/crates/postgres", &["model", "codec", "connector"]),
     ("host/crates/mysql", &["model", "codec", "connector"]),
     ("host/crates/kafka", &["model", "codec", "connector"]),
+    ("host/crates/clickhouse", &["model", "codec", "connector"]),
     ("host/crates/file", &["model", "codec", "connector"]),
     ("host/crates/store", &["model", "connector"]),
     ("host/crates/cases", &["model", "codec", "connector", "case-file"]),

@@ -119,7 +119,7 @@ async fn look(config: &checked::Config) -> Result<(), Failure> {
         let at = format!("{field}.source.{}", source.kind());
         report(&at, source.check().await, &mut broken)?;
         for (index, sink) in pipeline.sinks.iter().enumerate() {
-            let sink = connectors::sink(&sink.kind)?;
+            let sink = connectors::sink(&sink.kind, None)?;
             let at = format!("{field}.sinks[{index}].{}", sink.kind());
             report(&at, sink.check().await, &mut broken)?;
         }

@@ -1,6 +1,7 @@
 //! Raw to checked: bounds, names, exactly one of a kind, and what one field demands of another.
 //! Every problem is collected, so that one run shows them all.
 
+mod clickhouse;
 mod conflict;
 mod mysql;
 mod postgres;

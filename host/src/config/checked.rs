@@ -83,6 +83,7 @@ pub(crate) struct Sink {
 #[derive(Debug)]
 pub(crate) enum SinkKind {
     Kafka(wasmgate_kafka::SinkSettings),
+    ClickHouse(Box<wasmgate_clickhouse::SinkSettings>),
     File(wasmgate_file::FileSinkSettings),
     Console(wasmgate_codec::encode::JsonOptions),
     Blackhole,

@@ -1,6 +1,7 @@
 //! The configuration as it is written. Comments on fields are the reference page: what, default,
 //! bounds; `wasmgate schema` prints them.
 
+mod clickhouse;
 mod connectors;
 mod json;
 mod mysql;
@@ -15,6 +16,10 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+pub(crate) use clickhouse::{
+    ClickHouse, ClickHouseCompression, ClickHouseEngine, ClickHouseEpoch, ClickHouseTable,
+    ClickHouseTimes, ClickHouseTruncate, ClickHouseUnknown,
+};
 pub(crate) use connectors::Connectors;
 pub(crate) use json::{DecimalFormat, Json};
 pub(crate) use mysql::{

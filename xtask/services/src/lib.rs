@@ -4,6 +4,7 @@
 
 pub mod cache;
 pub mod certificates;
+pub mod clickhouse;
 pub mod kafka;
 pub mod mysql;
 pub mod postgres;

@@ -9,6 +9,7 @@
 mod classify;
 mod convert;
 mod defaults;
+mod fields;
 mod insert;
 mod number;
 mod place;
@@ -27,6 +28,7 @@ use wasmgate_model::{Batch, Block, Op, Payload, Position};
 
 pub use classify::{classify, key_payload};
 pub use defaults::{Defaults, SchemaDefaults};
+pub use fields::{array, object, push_token};
 pub use project::project;
 pub use splice::{write_key_without, write_value};
 

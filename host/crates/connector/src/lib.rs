@@ -18,8 +18,9 @@ pub use planner::{PassThrough, Planner};
 pub use policy::{Decision, Failure, Policy, PolicyModule};
 pub use pool::BatchPool;
 pub use sink::{
-    DeadLetter, DeadLetterConnector, DeadLetterContext, DeadLetters, Durable, RecordEncoder,
-    RefusedRow, RowSet, Sink, SinkConnector, SinkHealth, WriteRequest, Written,
+    DeadLetter, DeadLetterConnector, DeadLetterContext, DeadLetters, Durable, IN_FLIGHT,
+    RecordEncoder, RefusedRow, RowSet, Sink, SinkConnector, SinkCounts, SinkHealth, WriteRequest,
+    Written,
 };
 pub use source::{
     BatchLimits, Finding, Source, SourceAcker, SourceContext, SourceEvent, SourceHalves,

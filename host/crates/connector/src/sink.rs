@@ -8,7 +8,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -101,11 +101,29 @@ pub struct Written {
 /// Resolves when what was accepted is durable.
 pub type Durable = Pin<Box<dyn Future<Output = Result<Written, Fault>> + Send>>;
 
+/// Deliveries that a sink may hold unless it asks for more.
+pub const IN_FLIGHT: usize = 32;
+
+/// What a sink that writes in larger pieces than deliveries counts about itself.
+#[derive(Debug, Default)]
+pub struct SinkCounts {
+    /// Writes that the server took.
+    pub writes: AtomicU64,
+    pub rows: AtomicU64,
+    /// Bytes of these rows as they were encoded, before compression.
+    pub bytes: AtomicU64,
+    /// Writes that were tried again.
+    pub retries: AtomicU64,
+    /// Milliseconds that writes are held apart; more than configured while the server is behind.
+    pub spacing_ms: AtomicU64,
+}
+
 /// What a sink knows about why accepted rows do not become durable: written by it, read by status.
 #[derive(Debug, Default)]
 pub struct SinkHealth {
     troubled: AtomicBool,
     trouble: Mutex<String>,
+    pub counts: SinkCounts,
 }
 
 impl SinkHealth {
@@ -142,6 +160,16 @@ pub trait Sink: Send {
 
     /// No more writes will come, and every durable was awaited or given up.
     async fn close(&mut self) {}
+
+    /// No delivery follows for now: what was gathered for a larger write goes at once. Its
+    /// durables resolve; single rows may still be written again.
+    async fn flush(&mut self) {}
+
+    /// Deliveries that it may hold before their durables resolve. Sinks that gather small
+    /// deliveries into large writes ask for more than [`IN_FLIGHT`].
+    fn in_flight(&self) -> usize {
+        IN_FLIGHT
+    }
 
     /// Where the sink tells that it waits for its server. Sinks that never wait need none.
     fn health(&self) -> Arc<SinkHealth> {

@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use wasmgate_connector::{
-    BatchPool, Commands, DeadLetterContext, Policy, Sink, SinkHealth, SourceContext, SourceHalves,
-    SourceStatus,
+    BatchPool, Commands, DeadLetterContext, IN_FLIGHT, Policy, Sink, SinkHealth, SourceContext,
+    SourceHalves, SourceStatus,
 };
 use wasmgate_model::{Checkpoint, Delivery, Fault, FaultKind};
 use wasmgate_telemetry::PipelineMetrics;
@@ -31,8 +31,6 @@ use crate::stop::Stop;
 use crate::tracker::Tracker;
 use crate::writer::{Processed, Routes, Writer};
 
-/// Deliveries accepted by sinks and not settled, at most.
-pub(crate) const IN_FLIGHT_MAX: usize = 32;
 /// Payload in flight, from the reader to settled, at most; a larger delivery travels alone.
 pub(crate) const IN_FLIGHT_KIB: usize = 32 << 10;
 /// Deliveries waiting before a lane, and before the writer.
@@ -250,11 +248,13 @@ async fn run_parts(parts: Parts<'_>) -> Result<End, Fault> {
     let (reader, acker): SourceHalves = spec.source.open(context).await?;
     shared.set(State::Running, None);
 
+    // Deliveries accepted by sinks and not settled, at most.
+    let in_flight = sinks.iter().map(|s| s.in_flight()).max().unwrap_or(IN_FLIGHT).max(1);
     let stop = Arc::new(AtomicBool::new(false));
     let _stop = StopOnDrop(Arc::clone(&stop));
     let (processed_in, processed) = mpsc::channel(QUEUE);
     // Room for all in flight: the writer never waits here while the settler waits for it.
-    let (accepted_in, accepted) = mpsc::channel(IN_FLIGHT_MAX);
+    let (accepted_in, accepted) = mpsc::channel(in_flight);
     let (rewrites_in, rewrites) = mpsc::channel(1);
     let (progress_in, progress) = mpsc::unbounded_channel();
     let (fault_in, mut faults) = mpsc::channel(1);
@@ -266,7 +266,7 @@ async fn run_parts(parts: Parts<'_>) -> Result<End, Fault> {
         specs: spec.sinks.clone(),
         sinks,
         routes: Routes::default(),
-        permits: Arc::new(Semaphore::new(IN_FLIGHT_MAX)),
+        permits: Arc::new(Semaphore::new(in_flight)),
         shared: Arc::clone(shared),
     };
     let settler = Settler {

@@ -75,6 +75,9 @@ impl Writer {
             }
         }
         drop(accepted);
+        for sink in &mut self.sinks {
+            sink.flush().await;
+        }
         // The settler has awaited every durable when it lets go of its end.
         while let Some(again) = rewrites.recv().await {
             self.rewrite(again).await?;

@@ -34,6 +34,7 @@ impl Checks<'_> {
     fn sink(&mut self, field: &Field, raw: raw::Sink) -> Option<checked::Sink> {
         let kinds = [
             ("kafka", raw.kafka.is_some()),
+            ("clickhouse", raw.clickhouse.is_some()),
             ("file", raw.file.is_some()),
             ("console", raw.console.is_some()),
             ("blackhole", raw.blackhole.is_some()),
@@ -43,6 +44,8 @@ impl Checks<'_> {
         }
         let kind = if let Some(kafka) = raw.kafka {
             self.kafka_sink(&field.member("kafka"), kafka)
+        } else if let Some(clickhouse) = raw.clickhouse {
+            self.clickhouse(&field.member("clickhouse"), clickhouse)
         } else if let Some(file) = raw.file {
             let json = json(file.json);
             let target = self.target(&field.member("file"), file)?;

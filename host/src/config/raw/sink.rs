@@ -18,6 +18,8 @@ pub(crate) struct Sink {
     pub(crate) topics: Pattern,
     /// Kafka topics.
     pub(crate) kafka: Option<KafkaSink>,
+    /// ClickHouse tables.
+    pub(crate) clickhouse: Option<super::ClickHouse>,
     /// Files of JSON lines.
     pub(crate) file: Option<FileSink>,
     /// Standard output: topic, key and value with tabs between, one record a line.

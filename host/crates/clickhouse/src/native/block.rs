@@ -1,0 +1,71 @@
+//! One block: columns with names and types, filled piece by piece and written once.
+
+use super::cells::{Cells, Times, string, varint};
+use super::column::ColumnWriter;
+use super::reason::Misfit;
+use crate::types::Type;
+
+/// How values are taken.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Options {
+    pub times: Times,
+}
+
+/// A block that is being filled.
+#[derive(Debug)]
+pub struct BlockWriter {
+    columns: Vec<(String, Type, ColumnWriter)>,
+    options: Options,
+}
+
+impl BlockWriter {
+    /// An empty block with these columns: name and type as the table has them.
+    pub fn new<'a>(
+        columns: impl IntoIterator<Item = (&'a str, &'a Type)>,
+        options: Options,
+    ) -> Self {
+        let column =
+            |(name, ty): (&str, &Type)| (name.to_owned(), ty.sent(), ColumnWriter::new(ty));
+        Self { columns: columns.into_iter().map(column).collect(), options }
+    }
+
+    /// Appends values to column number `at`. Every column has to get every row.
+    pub fn push(&mut self, at: usize, cells: &Cells<'_>, misfits: &mut Vec<Misfit>) {
+        if let Some((_, _, column)) = self.columns.get_mut(at) {
+            column.push(cells, self.options.times, misfits);
+        }
+    }
+
+    /// Appends one value to a column of fixed width, as it is.
+    pub(crate) fn push_raw(&mut self, at: usize, bytes: &[u8]) {
+        if let Some((_, _, column)) = self.columns.get_mut(at) {
+            column.push_raw(bytes);
+        }
+    }
+
+    /// Rows so far.
+    #[must_use]
+    pub fn rows(&self) -> u32 {
+        self.columns.first().map_or(0, |(_, _, column)| column.rows())
+    }
+
+    /// Values so far in column number `at`.
+    pub(crate) fn rows_of(&self, at: usize) -> u32 {
+        self.columns.get(at).map_or(0, |(_, _, column)| column.rows())
+    }
+
+    /// The block's bytes.
+    #[must_use]
+    pub fn finish(&self) -> Vec<u8> {
+        let size: usize = self.columns.iter().map(|(n, _, c)| n.len() + 64 + c.size()).sum();
+        let mut out = Vec::with_capacity(size + 16);
+        varint(self.columns.len() as u64, &mut out);
+        varint(u64::from(self.rows()), &mut out);
+        for (name, ty, column) in &self.columns {
+            string(name.as_bytes(), &mut out);
+            string(ty.to_string().as_bytes(), &mut out);
+            column.write(&mut out);
+        }
+        out
+    }
+}

@@ -1,0 +1,17 @@
+//! The sink on ClickHouse's real engine.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::print_stderr,
+    reason = "tests"
+)]
+
+mod conformance;
+mod documents;
+mod engine;
+mod faults;
+mod native;
+mod once;
+mod rig;
+mod tables;
