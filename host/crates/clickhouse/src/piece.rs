@@ -15,8 +15,11 @@ use crate::shape::Shape;
 pub(crate) struct Ticket {
     /// Rows without an answer.
     open: AtomicUsize,
-    state: Mutex<(Written, Option<oneshot::Sender<Result<Written, Fault>>>)>,
+    state: Mutex<State>,
 }
+
+/// What is accounted for, and whoever waits.
+type State = (Written, Option<oneshot::Sender<Result<Written, Fault>>>);
 
 impl Ticket {
     /// A ticket for so many rows, and what resolves with them.
@@ -26,7 +29,7 @@ impl Ticket {
         (Arc::new(Self { open: AtomicUsize::new(rows), state }), resolved)
     }
 
-    fn state(&self) -> MutexGuard<'_, (Written, Option<oneshot::Sender<Result<Written, Fault>>>)> {
+    fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -248,7 +248,6 @@ async fn run_parts(parts: Parts<'_>) -> Result<End, Fault> {
     let (reader, acker): SourceHalves = spec.source.open(context).await?;
     shared.set(State::Running, None);
 
-    // Deliveries accepted by sinks and not settled, at most.
     let in_flight = sinks.iter().map(|s| s.in_flight()).max().unwrap_or(IN_FLIGHT).max(1);
     let stop = Arc::new(AtomicBool::new(false));
     let _stop = StopOnDrop(Arc::clone(&stop));
