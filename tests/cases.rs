@@ -2,6 +2,7 @@
 
 mod badinput;
 mod capture;
+mod clickhouse;
 mod crosssite;
 mod deploy;
 mod hostile;

@@ -99,6 +99,7 @@ impl Gateway for Process {
     }
 
     fn metrics(&self) -> String {
+        self.pipelines.iter().for_each(|pipeline| pipeline.count());
         self.telemetry.render(&self.modules.samples())
     }
 

@@ -1,5 +1,8 @@
--- Where enriched call records and fraud alerts are to go. This version has no ClickHouse sink; the
--- tables show the shape: the row with the highest _version of a key counts in FINAL reads.
+-- Where call records and fraud alerts go (examples/telecom-full), and the database of
+-- examples/orders-clickhouse, whose tables the gateway makes. The row with the highest _version of a
+-- key counts in FINAL reads; the window lets the server know an insert that is sent again.
+
+CREATE DATABASE IF NOT EXISTS orders;
 
 CREATE DATABASE IF NOT EXISTS telecom;
 
@@ -8,18 +11,19 @@ CREATE TABLE IF NOT EXISTS telecom.enriched_cdr
     call_id               String,
     customer_id           String,
     call_type             LowCardinality(String),
-    call_start            DateTime64(3, 'UTC'),
+    call_start            DateTime64(3, 'UTC') DEFAULT now64(3),
     call_duration_seconds UInt32,
     monthly_call_duration Nullable(UInt32),
     plan_type             LowCardinality(Nullable(String)),
     monthly_spending      Nullable(Decimal(10, 2)),
     credit_score          Nullable(Int32),
-    _version              UInt64,
+    is_fraud              Bool,
+    _version              UInt128,
     _is_deleted           UInt8
 )
 ENGINE = ReplacingMergeTree(_version, _is_deleted)
-PARTITION BY toYYYYMM(call_start)
-ORDER BY (customer_id, call_start, call_id);
+ORDER BY (customer_id, call_id)
+SETTINGS non_replicated_deduplication_window = 1000;
 
 CREATE TABLE IF NOT EXISTS telecom.fraud_alerts
 (
@@ -30,8 +34,23 @@ CREATE TABLE IF NOT EXISTS telecom.fraud_alerts
     credit_score          Int32,
     monthly_call_duration UInt32,
     detected_at           DateTime64(3, 'UTC'),
-    _version              UInt64,
+    _version              UInt128,
     _is_deleted           UInt8
 )
 ENGINE = ReplacingMergeTree(_version, _is_deleted)
-ORDER BY (rule, customer_id, call_id);
+ORDER BY (rule, customer_id, call_id)
+SETTINGS non_replicated_deduplication_window = 1000;
+
+CREATE MATERIALIZED VIEW IF NOT EXISTS telecom.fraud_alerts_of_cdr TO telecom.fraud_alerts AS
+SELECT
+    call_id,
+    customer_id,
+    'fraud_subscription' AS rule,
+    assumeNotNull(monthly_spending) AS monthly_spending,
+    assumeNotNull(credit_score) AS credit_score,
+    assumeNotNull(monthly_call_duration) AS monthly_call_duration,
+    now64(3) AS detected_at,
+    _version,
+    _is_deleted
+FROM telecom.enriched_cdr
+WHERE is_fraud;

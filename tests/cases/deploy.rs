@@ -328,7 +328,14 @@ fn links(text: &str) -> Vec<&str> {
 #[test]
 fn deploy_pages_link_to_what_is_there() {
     let mut pages = vec![root().join("README.md"), root().join("ARCHITECTURE.md")];
-    for dir in ["docs", "docs/decisions", "examples/orders", "examples/telecom-postgres"] {
+    for dir in [
+        "docs",
+        "docs/decisions",
+        "examples/orders",
+        "examples/telecom-postgres",
+        "examples/orders-clickhouse",
+        "examples/telecom-full",
+    ] {
         let entries = fs::read_dir(root().join(dir)).unwrap().map(|e| e.unwrap().path());
         pages.extend(entries.filter(|p| p.extension().is_some_and(|e| e == "md")));
     }

@@ -64,6 +64,8 @@ pub(crate) struct Lane {
     noted: Vec<Entry>,
     /// Highest position of a row so far.
     last: Option<Position>,
+    /// The next insert may begin from then on.
+    pub(crate) ready: Instant,
 }
 
 /// What becomes of a row.
@@ -80,12 +82,17 @@ enum Fate {
 impl Lane {
     pub(crate) fn new(partition: Arc<str>, name: Arc<str>, mut noted: Vec<Entry>) -> Self {
         noted.sort_by_key(|entry| entry.to);
-        Self { partition, name, jobs: VecDeque::new(), noted, last: None }
+        Self { partition, name, jobs: VecDeque::new(), noted, last: None, ready: Instant::now() }
     }
 
-    /// Takes rows over.
-    pub(crate) fn take(&mut self, piece: Piece, limits: &BatchSettings, truncate: Truncate) {
-        let Some(&first) = piece.rows.first() else { return };
+    /// Takes rows over. Bytes of those that wait in a batch now.
+    pub(crate) fn take(
+        &mut self,
+        piece: Piece,
+        limits: &BatchSettings,
+        truncate: Truncate,
+    ) -> usize {
+        let Some(&first) = piece.rows.first() else { return 0 };
         let first = piece.position(first);
         let behind = self.last.is_some_and(|last| first <= last);
         let last = piece.rows.last().map_or(first, |at| piece.position(*at));
@@ -96,7 +103,7 @@ impl Lane {
         }
         let from = self.last.map_or(piece.delivery.from, |last| last.max(piece.delivery.from));
         self.last = Some(last);
-        let mut begin = from;
+        let (mut begin, mut waiting) = (from, 0);
         for (fate, rows) in self.fates(&piece) {
             let part = piece.with(rows);
             let end = part.rows.last().map_or(begin, |at| part.position(*at));
@@ -104,18 +111,19 @@ impl Lane {
             let to = if whole { piece.delivery.to.max(end) } else { end };
             let range = Range { from: begin, to, noted: true };
             match fate {
-                Fate::New => self.add(part, range, None, limits),
+                Fate::New => waiting += self.add(part, range, None, limits),
                 Fate::Taken => part.ticket().add(part.rows.len() as u64, 0, Vec::new()),
                 Fate::Sent(number) => {
                     let noted = self.noted.get(number);
                     let wanted = noted.map(|entry| entry.rows as usize);
                     let range = noted.map_or(range, |e| Range { from: e.from, to: e.to, ..range });
-                    self.add(part, range, wanted, limits);
+                    waiting += self.add(part, range, wanted, limits);
                 }
                 Fate::Truncate => self.truncate(part, range, truncate),
             }
             begin = to;
         }
+        waiting
     }
 
     /// Rows of a piece that share a fate, in order.
@@ -143,7 +151,15 @@ impl Lane {
         parts
     }
 
-    fn add(&mut self, piece: Piece, range: Range, wanted: Option<usize>, limits: &BatchSettings) {
+    /// Bytes that were added.
+    fn add(
+        &mut self,
+        piece: Piece,
+        range: Range,
+        wanted: Option<usize>,
+        limits: &BatchSettings,
+    ) -> usize {
+        let weight = piece.weight;
         let fits = |open: &Batch| {
             !open.sealed
                 && open.wanted == wanted
@@ -158,7 +174,7 @@ impl Lane {
                 open.weight += piece.weight;
                 open.pieces.push(piece);
                 open.seal(limits);
-                return;
+                return weight;
             }
             open.sealed = true;
         }
@@ -174,6 +190,7 @@ impl Lane {
         };
         batch.seal(limits);
         self.jobs.push_back(Job::Batch(batch));
+        weight
     }
 
     fn truncate(&mut self, piece: Piece, range: Range, policy: Truncate) {
@@ -201,14 +218,14 @@ impl Lane {
         }
     }
 
-    /// When the first job is to be done. `ready`: the table may be written again from then on.
-    pub(crate) fn due(&self, ready: Instant, limits: &BatchSettings) -> Option<Instant> {
+    /// When the first job is to be done.
+    pub(crate) fn due(&self, limits: &BatchSettings) -> Option<Instant> {
         Some(match self.jobs.front()? {
             Job::Truncate(..) => Instant::now(),
             Job::Batch(batch) if batch.sealed || self.jobs.len() > 1 => Instant::now(),
             // The rest of what was sent before the crash is on its way.
             Job::Batch(batch) if batch.wanted.is_some() => batch.born + limits.interval * 10,
-            Job::Batch(_) => ready,
+            Job::Batch(_) => self.ready,
         })
     }
 

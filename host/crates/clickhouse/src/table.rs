@@ -70,7 +70,7 @@ pub(crate) async fn describe(
     let (columns, tables) = (
         format!(
             "SELECT name, type, default_kind, is_in_sorting_key FROM system.columns WHERE {place}\
-             table = {} ORDER BY position",
+             table = {}",
             quoted(table)
         ),
         format!(

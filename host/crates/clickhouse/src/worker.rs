@@ -40,8 +40,6 @@ pub(crate) struct Worker {
     /// The next lane to look at first.
     turn: usize,
     interval: Duration,
-    /// The table may be written again from then on.
-    ready: Instant,
     flush: bool,
 }
 
@@ -56,7 +54,6 @@ impl Worker {
             numbers: HashMap::new(),
             turn: 0,
             interval,
-            ready: Instant::now(),
             flush: false,
         }
     }
@@ -104,9 +101,10 @@ impl Worker {
                 self.lanes.len() - 1
             }
         };
-        if let Some(lane) = self.lanes.get_mut(number) {
-            lane.take(piece, &self.context.settings.batch, self.settings.truncate);
-        }
+        let (limits, weight) = (&self.context.settings.batch, piece.weight);
+        let Some(lane) = self.lanes.get_mut(number) else { return };
+        let waiting = lane.take(piece, limits, self.settings.truncate);
+        self.context.gathered.fetch_sub(weight.saturating_sub(waiting), Ordering::Relaxed);
     }
 
     /// When the next job is to be done.
@@ -115,20 +113,20 @@ impl Worker {
             return Some(Instant::now());
         }
         let limits = &self.context.settings.batch;
-        self.lanes.iter().filter_map(|lane| lane.due(self.ready, limits)).min()
+        self.lanes.iter().filter_map(|lane| lane.due(limits)).min()
     }
 
     /// Does what is due.
     async fn work(&mut self) -> Result<(), Fault> {
         loop {
             let now = Instant::now();
-            let (limits, ready) = (&self.context.settings.batch, self.ready);
+            let limits = &self.context.settings.batch;
             let count = self.lanes.len();
             let due = |n: &usize| {
                 let lane = self.lanes.get((self.turn + n) % count);
                 lane.is_some_and(|lane| match self.flush {
                     true => !lane.is_empty(),
-                    false => lane.due(ready, limits).is_some_and(|due| due <= now),
+                    false => lane.due(limits).is_some_and(|due| due <= now),
                 })
             };
             let Some(n) = (0..count).find(due) else {
@@ -149,7 +147,9 @@ impl Worker {
                 }
                 Job::Truncate(piece, range) => self.truncate(piece, range, place).await?,
             }
-            self.ready = started + self.interval;
+            if let Some(lane) = self.lanes.get_mut(number) {
+                lane.ready = started + self.interval;
+            }
         }
     }
 

@@ -82,6 +82,11 @@ impl Pipeline {
         &self.name
     }
 
+    /// Brings up to date what is counted outside the pipeline: before metrics are rendered.
+    pub fn count(&self) {
+        self.shared.count_sinks();
+    }
+
     /// A snapshot of the pipeline.
     #[must_use]
     pub fn status(&self) -> PipelineStatus {

@@ -6,6 +6,7 @@
 
 mod progress;
 mod reader;
+mod totals;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -20,6 +21,7 @@ use wasmgate_model::{Checkpoint, Delivery, Fault, FaultKind};
 use wasmgate_telemetry::PipelineMetrics;
 
 pub(crate) use self::progress::Progress;
+use self::totals::SinkTotals;
 use crate::chain::Chain;
 use crate::lane::LaneChain;
 use crate::letters::Judge;
@@ -47,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) checkpoint: Mutex<Checkpoint>,
     tracker: Mutex<Tracker>,
     sinks: Mutex<Vec<Arc<SinkHealth>>>,
+    /// What was counted of them so far.
+    counted: Mutex<SinkTotals>,
     hold: Mutex<Option<Hold>>,
     pub(crate) changed: tokio::sync::Notify,
 }
@@ -74,6 +78,7 @@ impl Shared {
             checkpoint: Mutex::default(),
             tracker: Mutex::default(),
             sinks: Mutex::default(),
+            counted: Mutex::default(),
             hold: Mutex::default(),
             changed: tokio::sync::Notify::new(),
         }
@@ -168,6 +173,15 @@ impl Shared {
             Some(trouble) => (State::Retrying, Some(trouble)),
             None => (state, reason),
         }
+    }
+
+    /// Brings the metrics of gathered writes up to date.
+    pub(crate) fn count_sinks(&self) {
+        let sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = SinkTotals::of(&sinks);
+        let mut before = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
+        now.count(&before, &self.metrics);
+        *before = now;
     }
 
     fn opening(&self, what: &str) {
@@ -304,7 +318,9 @@ async fn open_sinks(spec: &PipelineSpec, shared: &Shared) -> Result<Vec<Box<dyn 
         sinks.push(sink.connector.open().await?);
     }
     let health = sinks.iter().map(|s| s.health()).collect();
+    shared.count_sinks();
     *shared.sinks.lock().unwrap_or_else(PoisonError::into_inner) = health;
+    *shared.counted.lock().unwrap_or_else(PoisonError::into_inner) = SinkTotals::default();
     Ok(sinks)
 }
 

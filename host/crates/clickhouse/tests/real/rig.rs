@@ -51,7 +51,7 @@ pub(crate) async fn open_noting(settings: SinkSettings, store: &MemoryStore) -> 
 }
 
 pub(crate) fn field(name: &str, kind: Kind, logical: Logical, nullable: bool) -> Field {
-    Field { name: name.into(), kind, logical, nullable }
+    Field::new(name, kind, logical, nullable)
 }
 
 /// `id` (int4, key), `name` (text), `amount` (numeric(8,2), nullable).
