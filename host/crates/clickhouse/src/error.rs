@@ -74,10 +74,8 @@ impl ServerError {
         // Values of rows may stand in what the server quotes of the data.
         for quote in ["Column values", ": While executing", ": (at row"] {
             if let Some(at) = message.find(quote) {
-                let name = message.rfind(" (").filter(|n| *n > at);
-                let name = name.and_then(|n| message.get(n..)).unwrap_or("").to_owned();
                 message.truncate(at);
-                message.push_str(&name);
+                message.extend(exception_name(text).map(|name| format!(" ({name})")));
             }
         }
         Self { code: Some(digits.parse().unwrap_or(0)), message }
@@ -86,12 +84,7 @@ impl ServerError {
     /// What is told of a row's refusal: the exception's name and a constraint's, never what the
     /// server quotes of the row.
     pub(crate) fn name(&self) -> String {
-        let upper = |name: &&str| {
-            name.len() > 3
-                && name.chars().all(|c| c.is_ascii_uppercase() || c == '_' || c.is_ascii_digit())
-        };
-        let parts = self.message.split(['(', ')']);
-        let name = parts.into_iter().find(upper).unwrap_or("an exception");
+        let name = exception_name(&self.message).unwrap_or("an exception");
         let quoted = self.message.split_once("Constraint `").and_then(|(_, r)| r.split_once('`'));
         match quoted {
             Some((constraint, _)) => format!("{name}, constraint `{constraint}`"),
@@ -125,6 +118,12 @@ impl ServerError {
         };
         Fault::new(kind, what).because(self)
     }
+}
+
+/// `VIOLATED_CONSTRAINT` in an exception's text.
+fn exception_name(text: &str) -> Option<&str> {
+    let upper = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+    text.split(['(', ')']).find(|name| name.len() > 3 && name.chars().all(upper))
 }
 
 impl fmt::Display for ServerError {

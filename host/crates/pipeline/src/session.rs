@@ -262,12 +262,11 @@ async fn run_parts(parts: Parts<'_>) -> Result<End, Fault> {
     let (reader, acker): SourceHalves = spec.source.open(context).await?;
     shared.set(State::Running, None);
 
-    let in_flight = sinks.iter().map(|s| s.in_flight()).max().unwrap_or(IN_FLIGHT).max(1);
     let stop = Arc::new(AtomicBool::new(false));
     let _stop = StopOnDrop(Arc::clone(&stop));
     let (processed_in, processed) = mpsc::channel(QUEUE);
     // Room for all in flight: the writer never waits here while the settler waits for it.
-    let (accepted_in, accepted) = mpsc::channel(in_flight);
+    let (accepted_in, accepted) = mpsc::channel(in_flight(&sinks));
     let (rewrites_in, rewrites) = mpsc::channel(1);
     let (progress_in, progress) = mpsc::unbounded_channel();
     let (fault_in, mut faults) = mpsc::channel(1);
@@ -277,9 +276,9 @@ async fn run_parts(parts: Parts<'_>) -> Result<End, Fault> {
 
     let writer = Writer {
         specs: spec.sinks.clone(),
+        permits: Arc::new(Semaphore::new(in_flight(&sinks))),
         sinks,
         routes: Routes::default(),
-        permits: Arc::new(Semaphore::new(in_flight)),
         shared: Arc::clone(shared),
     };
     let settler = Settler {
@@ -309,6 +308,11 @@ async fn run_parts(parts: Parts<'_>) -> Result<End, Fault> {
     tasks.spawn(async move { settler.run(accepted).await.map(|()| None) });
     tasks.spawn(async move { checkpoints.run(progress).await.map(|()| None) });
     join(&mut tasks, &mut faults).await
+}
+
+/// Deliveries accepted by sinks and not settled, at most.
+fn in_flight(sinks: &[Box<dyn Sink>]) -> usize {
+    sinks.iter().map(|sink| sink.in_flight()).max().unwrap_or(IN_FLIGHT).max(1)
 }
 
 async fn open_sinks(spec: &PipelineSpec, shared: &Shared) -> Result<Vec<Box<dyn Sink>>, Fault> {
