@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::commands;
 use crate::commands::module::new::Kind;
+use crate::commands::validate::Online;
 use crate::config::{ConnectorFile, Files};
 use crate::exit::Failure;
 
@@ -36,6 +37,9 @@ enum Command {
         /// Look at the servers too, without changing anything
         #[arg(long)]
         online: bool,
+        /// Print what the servers look like as one JSON document
+        #[arg(long, requires = "online")]
+        json: bool,
     },
     /// Print the JSON Schema of the configuration
     Schema,
@@ -43,6 +47,11 @@ enum Command {
     Checkpoints {
         #[command(subcommand)]
         command: CheckpointsCommand,
+    },
+    /// Look at the replication slots of the Postgres pipelines, or drop one
+    Slots {
+        #[command(subcommand)]
+        command: SlotsCommand,
     },
     /// Make, test, measure and look at modules
     Module {
@@ -132,6 +141,27 @@ enum CheckpointsCommand {
     },
 }
 
+#[derive(Debug, Subcommand)]
+enum SlotsCommand {
+    /// Show who reads each slot, what is settled, how much log it keeps
+    List {
+        /// The configuration
+        #[arg(short, long, value_name = "FILE")]
+        config: PathBuf,
+    },
+    /// Drop a pipeline's slot, and end whoever reads it: what was not read is lost to the pipeline
+    Drop {
+        /// The configuration
+        #[arg(short, long, value_name = "FILE")]
+        config: PathBuf,
+        /// The pipeline's name
+        pipeline: String,
+        /// Drop its publication too
+        #[arg(long)]
+        publication: bool,
+    },
+}
+
 /// Does what the command line says.
 ///
 /// # Errors
@@ -141,7 +171,12 @@ pub(crate) fn run() -> Result<ExitCode, Failure> {
         Command::Run { files, until_complete } => {
             commands::run::run(files.files(), until_complete)?;
         }
-        Command::Validate { files, online } => {
+        Command::Validate { files, online, json } => {
+            let online = match (online, json) {
+                (false, _) => Online::No,
+                (true, false) => Online::Lines,
+                (true, true) => Online::Json,
+            };
             commands::validate::validate(files.files(), online)?;
         }
         Command::Schema => commands::schema::schema()?,
@@ -149,6 +184,12 @@ pub(crate) fn run() -> Result<ExitCode, Failure> {
             CheckpointsCommand::List { config } => commands::checkpoints::list(&config)?,
             CheckpointsCommand::Remove { config, pipeline } => {
                 commands::checkpoints::remove(&config, &pipeline)?;
+            }
+        },
+        Command::Slots { command } => match command {
+            SlotsCommand::List { config } => commands::slots::list(&config)?,
+            SlotsCommand::Drop { config, pipeline, publication } => {
+                commands::slots::drop(&config, &pipeline, publication)?;
             }
         },
         Command::Module { command } => return module(command),

@@ -5,22 +5,30 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use wasmgate_connector::Finding as Seen;
 use wasmgate_debezium::Finding;
 use wasmgate_wasm::{Loaded, Runtime};
 
 use crate::assemble::{self, FindModule};
+use crate::commands::online;
 use crate::config::problem::Problem;
 use crate::config::reference::Process;
-use crate::config::{self, Files, Reported, checked};
+use crate::config::{self, Files, Reported};
 use crate::exit::{Failure, print};
-use crate::{connectors, modules};
+use crate::modules;
+
+/// Whether the servers are looked at, and how that is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Online {
+    No,
+    Lines,
+    Json,
+}
 
 /// Checks a configuration, the modules it uses and, `online`, the servers.
 ///
 /// # Errors
 /// Something is wrong.
-pub(crate) fn validate(files: Files<'_>, online: bool) -> Result<(), Failure> {
+pub(crate) fn validate(files: Files<'_>, online: Online) -> Result<(), Failure> {
     let mut connectors = Vec::new();
     let loaded = config::load(files, &Process, &mut connectors);
     let translated = connectors.iter().filter(|connector| !connector.findings.is_empty());
@@ -31,12 +39,16 @@ pub(crate) fn validate(files: Files<'_>, online: bool) -> Result<(), Failure> {
     let folder = Folder { dir: config.modules.dir.clone(), runtime, loaded: RefCell::default() };
     assemble::chains(&config, &document, &folder)
         .map_err(|problems| Failure::Config(document.report(problems)))?;
-    if online {
+    if online != Online::No {
         let tokio = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| Failure::Runtime(format!("cannot start: {error}")))?;
-        tokio.block_on(look(&config))?;
+        let found = tokio.block_on(online::look(&config))?;
+        if online == Online::Json {
+            return online::report_json(found);
+        }
+        online::report(found)?;
     }
     let names: Vec<&str> = config.pipelines.iter().map(|p| p.name.as_str()).collect();
     print(&format!("{}: valid; pipelines: {}", files.names(), names.join(", ")))
@@ -107,39 +119,4 @@ impl Folder {
         names.sort();
         names
     }
-}
-
-/// Asks every connector what it finds.
-async fn look(config: &checked::Config) -> Result<(), Failure> {
-    let mut broken = Vec::new();
-    for pipeline in &config.pipelines {
-        let field = format!("pipelines.{}", pipeline.name);
-        let dir = config.data_dir.join("sources").join(&pipeline.name);
-        let source = connectors::source(&pipeline.source, &dir)?;
-        let at = format!("{field}.source.{}", source.kind());
-        report(&at, source.check().await, &mut broken)?;
-        for (index, sink) in pipeline.sinks.iter().enumerate() {
-            let sink = connectors::sink(&sink.kind, None)?;
-            let at = format!("{field}.sinks[{index}].{}", sink.kind());
-            report(&at, sink.check().await, &mut broken)?;
-        }
-        let letters = connectors::dead_letters(&pipeline.dead_letters)?;
-        let at = format!("{field}.dead_letters.{}", letters.kind());
-        report(&at, letters.check().await, &mut broken)?;
-    }
-    if broken.is_empty() { Ok(()) } else { Err(Failure::Config(broken.join("\n"))) }
-}
-
-/// Prints what is well; keeps what is not.
-fn report(at: &str, findings: Vec<Seen>, broken: &mut Vec<String>) -> Result<(), Failure> {
-    for Seen { ok, what, fix } in findings {
-        let fix = fix.map(|fix| format!("\n  help: {fix}")).unwrap_or_default();
-        let line = format!("{at}: {what}{fix}");
-        if ok {
-            print(&format!("ok: {line}"))?;
-        } else {
-            broken.push(line);
-        }
-    }
-    Ok(())
 }

@@ -30,6 +30,7 @@ pub(crate) use postgres::{
     SslMode, Target,
 };
 pub(crate) use postgres::{InProgress, Origin, Stream};
+pub(crate) use postgres::{Mismatch, OnWalLimit, PublicationMode, SlotCare};
 pub(crate) use postgres::{Notifications, Snapshots};
 pub(crate) use sink::{Compression, DeadLetters, FileSink, KafkaSink, Sink};
 pub(crate) use source::{

@@ -336,6 +336,17 @@ impl Postgres {
         Ok(())
     }
 
+    /// A stopped server starts as a standby of nobody: `pg_promote()` makes it a primary server of
+    /// the next timeline.
+    ///
+    /// # Errors
+    /// The mark cannot be written.
+    pub fn make_standby(&self) -> Result<(), String> {
+        let mark = self.data_dir().join("standby.signal");
+        std::fs::write(&mark, "").map_err(|e| format!("{}: {e}", mark.display()))?;
+        self.give_to_postgres(&mark)
+    }
+
     /// Leaves the server running and answers its folder, for [`stop_detached`].
     #[must_use]
     pub fn detach(mut self) -> PathBuf {

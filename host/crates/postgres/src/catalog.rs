@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use postgres_protocol::escape::escape_literal;
 use wasmgate_codec::pgvalue::{PgTypeKind, TypeInfo, is_built_in};
-use wasmgate_model::Fault;
+use wasmgate_model::{Fault, FaultKind};
 
 use crate::connect::{Connector, Purpose};
 use crate::literal::{constant, is_call};
@@ -16,6 +16,9 @@ use crate::session::{Row, Session, number, text};
 
 /// How long a commit may take to become visible.
 const VISIBLE_WAIT: Duration = Duration::from_secs(1);
+/// How long an answer may take: a question of the catalog is quick, and a connection that died in
+/// silence must not hold the stream up.
+const ANSWER_WAIT: Duration = Duration::from_secs(30);
 
 /// A table's name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -103,14 +106,16 @@ impl Catalog {
     /// Asks once; a connection that went away while idle is replaced.
     pub(crate) async fn query(&mut self, doing: &str, sql: &str) -> Result<Vec<Row>, Fault> {
         if let Some(session) = &mut self.session {
-            match session.query(doing, sql).await {
+            match in_time(session.query(doing, sql)).await {
                 Err(fault) if fault.retry() == wasmgate_model::Retry::Timed => self.session = None,
                 answer => return answer,
             }
         }
         let mut session = self.connector.connect(Purpose::Query).await?;
-        let answer = session.query(doing, sql).await;
-        self.session = Some(session);
+        let answer = in_time(session.query(doing, sql)).await;
+        if !is_broken(&answer) {
+            self.session = Some(session);
+        }
         answer
     }
 
@@ -246,6 +251,21 @@ impl Catalog {
         let mut tables: Vec<_> = rows.iter().map(table).collect();
         tables.sort();
         Ok(Some(tables))
+    }
+}
+
+/// Whether the connection is of no more use.
+fn is_broken(answer: &Result<Vec<Row>, Fault>) -> bool {
+    answer.as_ref().is_err_and(|fault| fault.retry() == wasmgate_model::Retry::Timed)
+}
+
+async fn in_time(answer: impl Future<Output = Result<Vec<Row>, Fault>>) -> Result<Vec<Row>, Fault> {
+    match tokio::time::timeout(ANSWER_WAIT, answer).await {
+        Ok(answer) => answer,
+        Err(_) => Err(Fault::new(
+            FaultKind::SourceUnavailable,
+            format!("no answer from the server within {ANSWER_WAIT:?}"),
+        )),
     }
 }
 

@@ -184,6 +184,12 @@ impl Connector {
         Login::new(&self.settings, &self.who, host, peer).run(&mut wire).await?;
         let mut session = Session::new(wire, self.who.clone());
         session.started().await?;
+        if purpose == Purpose::Query {
+            for (i, sql) in self.settings.connection.initial_statements.iter().enumerate() {
+                let doing = format!("cannot run `connection.initial_statements[{i}]`");
+                session.query(&doing, sql).await?;
+            }
+        }
         Ok(session)
     }
 }

@@ -31,6 +31,8 @@ pub struct Connection {
     /// Tried in order where the first does not answer, or is not as `target` says.
     pub further_hosts: Vec<(String, u16)>,
     pub target: Target,
+    /// Run on every connection but that of the stream, once it is open.
+    pub initial_statements: Vec<String>,
 }
 
 /// A connection that is silent for `idle` is probed every `interval`, `count` times.
@@ -131,6 +133,7 @@ impl Default for Connection {
             tcp_user_timeout: Duration::from_secs(30),
             further_hosts: Vec::new(),
             target: Target::default(),
+            initial_statements: Vec::new(),
         }
     }
 }

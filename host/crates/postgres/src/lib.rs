@@ -30,6 +30,8 @@ mod session;
 mod settings;
 mod shape;
 mod slot;
+mod slot_care;
+mod slot_watch;
 mod snapshot;
 mod source;
 mod source_block;
@@ -52,7 +54,8 @@ pub use shape::{
     BinaryMode, ColumnRules, DecimalMode, Filter, Filters, NameAdjustment, Names, Shape, Skipped,
     TimePrecision, ValueModes, pattern,
 };
+pub use slot_care::{Identity, Mismatch, OnWalLimit, PublicationMode, SlotCare};
 pub use snapshot::options::{Snapshots, Watermarks};
-pub use source::PostgresSource;
+pub use source::{PostgresSource, SlotState};
 pub use streaming::{InProgress, Messages, Origins, Streaming};
 pub use transactions::Limits as SpillLimits;

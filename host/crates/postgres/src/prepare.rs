@@ -1,17 +1,17 @@
 //! What has to be so before reading starts: server, publication, slot, and a checkpoint that
-//! belongs to them. Nothing that exists is altered; what is missing is created and logged.
+//! belongs to them. What is missing is created, what is changed is logged.
 
 use wasmgate_model::{Fault, FaultKind, Position};
 
 use crate::catalog::{Catalog, Published, quote};
 use crate::connect::{Connector, Purpose};
-use crate::decide::{Decision, decide};
+use crate::decide::{Decision, Server, decide};
 use crate::fault::{WAL_LEVEL, protocol};
 use crate::lsn::Lsn;
 use crate::publication::publication;
 use crate::session::{Session, number, text};
 use crate::settings::Settings;
-use crate::slot::{Slot, create_slot, free_slot};
+use crate::slot::{Life, Slot, create_slot, free_slot, keep_on_standbys};
 use crate::snapshot::Export;
 use crate::state::State;
 
@@ -69,12 +69,18 @@ pub(crate) async fn prepare(
         state.work.clone_from(&stored.work);
     }
     let end = Lsn::parse(text(identity, 2)).unwrap_or_default();
-    let slot = free_slot(&mut catalog, &settings.slot).await?;
-    let start = match decide(settings, checkpoint, &state, slot.as_ref(), end)? {
+    let slot = free_slot(&mut catalog, settings).await?;
+    keep_on_standbys(&mut replication, settings, version, slot.as_ref()).await?;
+    let stored = checkpoint.as_ref().and_then(|(_, stored)| stored.as_ref());
+    let switch = switch_point(&mut replication, stored, state.timeline).await?;
+    let server = Server { state: &state, slot: slot.as_ref(), end, switch };
+    let start = match decide(settings, checkpoint, &server)? {
         Decision::Completed => Start::Completed,
         Decision::Stream { at, assigned } => Start::Stream { at, assigned },
         Decision::NewSlot => {
-            let export = create_slot(&mut replication, &settings.slot, version, "", false).await?;
+            let life = Life::Lasting { failover: settings.slot_care.failover };
+            let export =
+                create_slot(&mut replication, &settings.slot, version, life, false).await?;
             tracing::info!(slot = settings.slot, "replication slot created");
             Start::Stream { at: Position::new(export.consistent_point, 0), assigned: true }
         }
@@ -85,6 +91,24 @@ pub(crate) async fn prepare(
         }
     };
     Ok(Prepared { replication, catalog, tables, state, start })
+}
+
+/// Where the timeline of the checkpoint ended, where the server is on a later one.
+async fn switch_point(
+    replication: &mut Session,
+    stored: Option<&State>,
+    timeline: u32,
+) -> Result<Option<Lsn>, Fault> {
+    let Some(stored) = stored.filter(|stored| stored.timeline < timeline) else { return Ok(None) };
+    let sql = format!("TIMELINE_HISTORY {timeline}");
+    let rows = replication.query("cannot read the timeline's history", &sql).await?;
+    let history = rows.first().map_or("", |row| text(row, 1));
+    // Lines of: timeline, the place in the log where it ended, why.
+    Ok(history.lines().find_map(|line| {
+        let mut words = line.split_whitespace();
+        let ended = words.next()?.parse::<u32>().ok()? == stored.timeline;
+        ended.then(|| words.next().and_then(Lsn::parse)).flatten()
+    }))
 }
 
 /// Version and wal_level; answers the version.
@@ -114,7 +138,7 @@ async fn export(
 ) -> Result<Export, Fault> {
     let name = &settings.slot;
     let keep = match slot {
-        Some(slot) if slot.lost => {
+        Some(slot) if slot.is_lost() => {
             let sql = format!("DROP_REPLICATION_SLOT {}", quote(name));
             replication.query("cannot drop the lost slot", &sql).await?;
             false
@@ -124,9 +148,10 @@ async fn export(
     if keep {
         let beside = format!("wasmgate_snapshot_{}", std::process::id());
         let beside = format!("{beside}_{}", crate::assemble::now_us());
-        return create_slot(replication, &beside, version, "TEMPORARY ", true).await;
+        return create_slot(replication, &beside, version, Life::Temporary, true).await;
     }
-    let export = create_slot(replication, name, version, "", true).await?;
+    let life = Life::Lasting { failover: settings.slot_care.failover };
+    let export = create_slot(replication, name, version, life, true).await?;
     tracing::info!(slot = name, "replication slot created");
     Ok(export)
 }

@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
-use postgres_protocol::escape::escape_literal;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until};
 use wasmgate_connector::{SourceEvent, SourceStatus};
@@ -15,15 +14,11 @@ use wasmgate_model::Fault;
 
 use crate::assemble::{Assembler, now_us};
 use crate::replication::Chunk;
-use crate::session::number;
 use crate::settings::Settings;
 use crate::snapshot::{Events, hand_over};
 use crate::stream::Stream;
 use crate::transactions::Decided;
 use crate::wire::bodies;
-
-/// How often the server is asked how much log it keeps for us.
-const WATCH: Duration = Duration::from_secs(10);
 
 /// Decodes the stream into deliveries.
 pub(crate) struct Pump {
@@ -45,8 +40,6 @@ impl Pump {
     /// Runs until the reader is gone or the stream fails.
     pub(crate) async fn run(mut self) -> Result<(), Fault> {
         let mut beat = every(self.settings.heartbeat.unwrap_or(self.settings.status_interval));
-        let mut watch = every(WATCH);
-        self.watch().await;
         let events = self.events.clone();
         let mut overdue = false;
         loop {
@@ -55,7 +48,6 @@ impl Pump {
             let due = overdue || !self.stream.in_transaction();
             tokio::select! {
                 biased;
-                _ = watch.tick() => self.watch().await,
                 // An idle or foreign log moves on too, so that the server can forget it.
                 _ = beat.tick(), if !rows => if self.out.has_moved() {
                     hand_over(&mut self.out, &self.events).await?;
@@ -114,22 +106,6 @@ impl Pump {
         if let Some(commit_us) = self.stream.last_commit_us {
             let lag = now_us().saturating_sub(commit_us).max(0) / 1000;
             self.status.lag_ms.store(lag, Ordering::Relaxed);
-        }
-    }
-
-    /// Asks how much log the server keeps for us; a failure only leaves the figure old.
-    async fn watch(&mut self) {
-        let sql = format!(
-            "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::int8 \
-             FROM pg_catalog.pg_replication_slots WHERE slot_name = {}",
-            escape_literal(&self.settings.slot)
-        );
-        match self.stream.catalog().query("cannot read the slot", &sql).await {
-            Ok(rows) => {
-                let bytes = rows.first().map_or(-1, |row| number(row, 0));
-                self.status.retained_bytes.store(bytes, Ordering::Relaxed);
-            }
-            Err(fault) => tracing::warn!(error = fault.chain(), "cannot look at the slot"),
         }
     }
 }

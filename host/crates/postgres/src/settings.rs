@@ -10,6 +10,7 @@ use crate::shape::{Filters, Shape};
 
 use crate::connection::Connection;
 use crate::notify::Notifications;
+use crate::slot_care::SlotCare;
 use crate::snapshot::options::Snapshots;
 use crate::streaming::Streaming;
 
@@ -66,8 +67,9 @@ pub struct Settings {
     pub filters: Filters,
     /// Replication slot; created when missing. One gateway per slot.
     pub slot: String,
-    /// Publication; created `FOR TABLE` the `tables` when missing, never altered.
+    /// Publication; `slot_care` says who makes and changes it.
     pub publication: String,
+    pub slot_care: SlotCare,
     pub snapshot: Snapshot,
     pub snapshots: Snapshots,
     pub notifications: Notifications,
@@ -108,6 +110,7 @@ impl Default for Settings {
             filters: Filters::default(),
             slot: "wasmgate".into(),
             publication: "wasmgate".into(),
+            slot_care: SlotCare::default(),
             snapshot: Snapshot::default(),
             snapshots: Snapshots::default(),
             notifications: Notifications::default(),

@@ -15,13 +15,17 @@ use wasmgate_connector::{
 use wasmgate_model::{Checkpoint, Fault, FaultKind};
 
 use crate::assemble::partition;
+use crate::catalog::{Catalog, quote};
 use crate::check::check;
 use crate::connect::Connector;
 use crate::driver::Driver;
 use crate::prepare::prepare;
+use crate::publication::found::look;
 use crate::publication::named_tables;
 use crate::replication::Confirmed;
 use crate::settings::Settings;
+use crate::slot::{drop_slot, slot};
+use crate::slot_watch::SlotWatch;
 use crate::state::State;
 
 /// Deliveries that wait for the consumer. One: it is processed while the next is filled.
@@ -41,6 +45,59 @@ impl PostgresSource {
     pub fn new(settings: Settings) -> Self {
         Self { settings: Arc::new(settings) }
     }
+
+    /// The replication slot as the server has it; `None`: there is none.
+    ///
+    /// # Errors
+    /// The server cannot be asked.
+    pub async fn slot(&self) -> Result<Option<SlotState>, Fault> {
+        let mut catalog = Catalog::new(Connector::new(&self.settings)?);
+        let found = slot(&mut catalog, &self.settings.slot).await?;
+        Ok(found.map(|found| SlotState {
+            name: self.settings.slot.clone(),
+            reader: found.active_pid,
+            confirmed: found.confirmed.map(|at| at.to_string()),
+            retained_bytes: found.retained,
+            safe_bytes: found.safe,
+            health: found.health.word(),
+        }))
+    }
+
+    /// Drops the slot, and ends whoever reads it; with `publication` that goes too. Answers what
+    /// was dropped. What was not read is lost to this pipeline.
+    ///
+    /// # Errors
+    /// The server refuses.
+    pub async fn drop_slot(&self, publication: bool) -> Result<Vec<String>, Fault> {
+        let mut catalog = Catalog::new(Connector::new(&self.settings)?);
+        let mut dropped = Vec::new();
+        if drop_slot(&mut catalog, &self.settings.slot).await? {
+            dropped.push(format!("slot {}", self.settings.slot));
+        }
+        let name = &self.settings.publication;
+        if publication && look(&mut catalog, name).await?.is_some() {
+            let sql = format!("DROP PUBLICATION {}", quote(name));
+            catalog.query("cannot drop the publication", &sql).await?;
+            dropped.push(format!("publication {name}"));
+        }
+        Ok(dropped)
+    }
+}
+
+/// A replication slot, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlotState {
+    pub name: String,
+    /// Server process that reads it.
+    pub reader: Option<u32>,
+    /// What is settled.
+    pub confirmed: Option<String>,
+    /// Bytes of log kept for it; -1 while unknown.
+    pub retained_bytes: i64,
+    /// Bytes that may be written before it is in danger; `None`: no bound.
+    pub safe_bytes: Option<i64>,
+    /// `reserved`, `extended`, `unreserved` or `lost`.
+    pub health: &'static str,
 }
 
 #[async_trait]
@@ -57,7 +114,9 @@ impl Source for PostgresSource {
         let status = Arc::clone(&context.status);
         status.phase("connecting");
         status.connected.store(false, Ordering::Relaxed);
-        for unknown in [&status.lag_ms, &status.lag_records, &status.retained_bytes] {
+        let unknown =
+            [&status.lag_ms, &status.lag_records, &status.retained_bytes, &status.place_health];
+        for unknown in unknown {
             unknown.store(-1, Ordering::Relaxed);
         }
         named_tables(&self.settings)?;
@@ -70,6 +129,11 @@ impl Source for PostgresSource {
         let (events, receiver) = mpsc::channel(AHEAD);
         let (closer, closing) = mpsc::channel(1);
         let confirmed = Arc::new(Confirmed::default());
+        let (alarm, alarms) = mpsc::channel(1);
+        let settings = Arc::clone(&self.settings);
+        let watched = (connector.clone(), Arc::clone(&status));
+        tokio::spawn(SlotWatch::new(settings, watched.0, watched.1, alarm).run());
+        let dropping = self.settings.slot_care.drop_on_stop.then(|| connector.clone());
         let driver = Driver {
             settings: Arc::clone(&self.settings),
             connector,
@@ -79,14 +143,16 @@ impl Source for PostgresSource {
             closing,
         };
         let task = tokio::spawn(driver.run(prepared)).abort_handle();
-        let reader = Reader { events: receiver, status: Arc::clone(&status), task };
-        Ok((Box::new(reader), Box::new(Acker { confirmed, closer, status })))
+        let reader = Reader { events: receiver, alarms, status: Arc::clone(&status), task };
+        Ok((Box::new(reader), Box::new(Acker { confirmed, closer, status, dropping })))
     }
 }
 
 /// Dropping it ends the reading task.
 struct Reader {
     events: mpsc::Receiver<Result<SourceEvent, Fault>>,
+    /// What ends the source whatever the stream brings.
+    alarms: mpsc::Receiver<Fault>,
     status: Arc<SourceStatus>,
     task: AbortHandle,
 }
@@ -94,7 +160,12 @@ struct Reader {
 #[async_trait]
 impl SourceReader for Reader {
     async fn next(&mut self) -> Result<SourceEvent, Fault> {
-        match self.events.recv().await {
+        let next = tokio::select! {
+            biased;
+            Some(fault) = self.alarms.recv() => Some(Err(fault)),
+            next = self.events.recv() => next,
+        };
+        match next {
             Some(Ok(event)) => Ok(event),
             Some(Err(fault)) => {
                 self.status.connected.store(false, Ordering::Relaxed);
@@ -116,6 +187,18 @@ struct Acker {
     confirmed: Arc<Confirmed>,
     closer: mpsc::Sender<oneshot::Sender<()>>,
     status: Arc<SourceStatus>,
+    /// The slot goes at the end.
+    dropping: Option<Connector>,
+}
+
+impl Acker {
+    /// Tells the socket task to confirm and say goodbye.
+    async fn goodbye(&self) {
+        let (done, closed) = oneshot::channel();
+        if self.closer.send(done).await.is_ok() {
+            drop(tokio::time::timeout(GOODBYE, closed).await);
+        }
+    }
 }
 
 #[async_trait]
@@ -129,12 +212,16 @@ impl SourceAcker for Acker {
 
     async fn close(&mut self) {
         // While the snapshot runs there is no stream to end: the reader's end is enough.
-        if !self.status.snapshot_done.load(Ordering::Relaxed) {
-            return;
+        if self.status.snapshot_done.load(Ordering::Relaxed) {
+            self.goodbye().await;
         }
-        let (done, closed) = oneshot::channel();
-        if self.closer.send(done).await.is_ok() {
-            drop(tokio::time::timeout(GOODBYE, closed).await);
+        let Some(connector) = self.dropping.take() else { return };
+        let slot = connector.who.slot.clone();
+        let mut catalog = Catalog::new(connector);
+        match tokio::time::timeout(GOODBYE * 2, drop_slot(&mut catalog, &slot)).await {
+            Ok(Ok(_)) => tracing::info!(slot, "the slot was dropped, as `drop_on_stop` says"),
+            Ok(Err(fault)) => tracing::error!(slot, error = fault.chain(), "the slot stays"),
+            Err(_) => tracing::error!(slot, "the slot stays: the server does not answer"),
         }
     }
 }

@@ -138,11 +138,6 @@ impl Stream {
         }
     }
 
-    /// The connection for questions.
-    pub(crate) fn catalog(&mut self) -> &mut Catalog {
-        &mut self.catalog
-    }
-
     /// Whether a transaction is half read.
     pub(crate) fn in_transaction(&self) -> bool {
         self.transaction.is_some()

@@ -2,6 +2,7 @@
 
 mod connection;
 mod shape;
+mod slot;
 mod snapshots;
 mod stream;
 
@@ -54,6 +55,7 @@ impl Checks<'_> {
             filters,
             slot: raw.slot,
             publication: raw.publication,
+            slot_care: self.slot_care(&field.member("slot_care"), raw.slot_care),
             snapshot: snapshot(raw.snapshot),
             snapshots,
             notifications,

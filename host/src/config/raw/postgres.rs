@@ -5,6 +5,7 @@ mod columns;
 mod connection;
 mod filters;
 mod records;
+mod slot;
 mod snapshots;
 mod stream;
 mod values;
@@ -17,6 +18,7 @@ use serde::Deserialize;
 pub(crate) use self::connection::{
     ChannelBinding, Connection, Method, Negotiation, Protocol, Target,
 };
+pub(crate) use self::slot::{Mismatch, OnWalLimit, PublicationMode, SlotCare};
 pub(crate) use self::snapshots::{Notifications, Snapshots};
 pub(crate) use self::stream::{InProgress, Origin, Stream};
 use crate::config::units::{Secret, Size, Time};
@@ -58,9 +60,12 @@ pub(crate) struct Postgres {
     /// One gateway per slot. Default `wasmgate`.
     #[serde(default = "own_name")]
     pub(crate) slot: String,
-    /// Publication; created for `tables` when missing, never altered. Default `wasmgate`.
+    /// Publication; `slot_care` says who makes and changes it. Default `wasmgate`.
     #[serde(default = "own_name")]
     pub(crate) publication: String,
+    /// Who makes and changes slot and publication.
+    #[serde(default)]
+    pub(crate) slot_care: SlotCare,
     /// When existing rows are read. Default `initial`.
     #[serde(default)]
     pub(crate) snapshot: Snapshot,

@@ -10,10 +10,14 @@
 
 mod access;
 mod capture;
+mod doctor;
 mod harness;
 mod mitm;
+mod network;
 mod parallel;
+mod partitions;
 mod restart;
+mod slots;
 mod snapshot;
 mod streaming;
 mod tls;

@@ -62,6 +62,7 @@ impl Checks<'_> {
             tcp_user_timeout: self.time_ms(&user, raw.tcp_user_timeout, 0, 3_600_000),
             further_hosts: self.hosts(&field.member("further_hosts"), &raw.further_hosts),
             target: target(raw.target_session_attrs),
+            initial_statements: raw.initial_statements,
         }
     }
 

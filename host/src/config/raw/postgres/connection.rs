@@ -51,6 +51,8 @@ pub(crate) struct Connection {
     pub(crate) further_hosts: Vec<String>,
     /// Which of the hosts is taken. Default `$PGTARGETSESSIONATTRS`, else `any`.
     pub(crate) target_session_attrs: Target,
+    /// SQL to run on every connection but that of the stream, once it is open. Default none.
+    pub(crate) initial_statements: Vec<String>,
 }
 
 impl Default for Connection {
@@ -73,6 +75,7 @@ impl Default for Connection {
             tcp_user_timeout: seconds(30),
             further_hosts: Vec::new(),
             target_session_attrs: Target::default(),
+            initial_statements: Vec::new(),
         }
     }
 }
