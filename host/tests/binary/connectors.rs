@@ -108,20 +108,18 @@ fn every_mistake_in_a_connector_is_refused_with_its_place() {
         ),
         (
             r#""column.mask.with.3.chars": "a", "column.mask.hash.MD6.with.salt.s": "b""#,
-            &["c.json:12:77: column.mask.hash.MD6.with.salt.s: found `MD6`"],
+            &["c.json:12:74: column.mask.hash.MD6.with.salt.s: found `MD6`"],
         ),
-        (
-            r#""table.include.list": "public\.(a", "wasmgate.lanes": "2""#,
-            &["c.json:12:27: table.include.list: "],
-        ),
+        (r#""table.include.list": "public\\.(a""#, &["c.json:12:27: table.include.list: "]),
+        (r#""topic.delimiter": "_/""#, &["12:24: topic.delimiter: found `_/`, expected letters"]),
         // Found by the check of the configuration, under the property's name.
         (
             r#""table.include.list": "public.a,public.a""#,
             &["c.json:12:27: table.include.list: `public.a` is also entry [0]"],
         ),
         (
-            r#""topic.delimiter": "_/", "skipped.operations": "x""#,
-            &["12:24: topic.delimiter", "12:52"],
+            r#""snapshot.mode": "x", "skipped.operations": "x""#,
+            &["12:22: snapshot.mode", "12:49: skipped.operations"],
         ),
         (r#""wasmgate.lanes": "many""#, &["c.json:12:23: wasmgate.lanes: found `many`, expected"]),
         (

@@ -58,6 +58,9 @@ impl Refusal {
 /// What a document looks like, for those who have something else.
 const SHAPE: &str = "write {\"name\": \"…\", \"config\": { … }}, as for POST /connectors";
 
+/// What mostly is wrong with JSON that is written by hand.
+const SYNTAX: &str = "JSON has no comments and no comma at the end; a backslash is written twice";
+
 /// The documents of a file, at least one. `name` is that of a document that does not say it, as
 /// the address of `PUT /connectors/NAME/config` has it.
 ///
@@ -70,7 +73,7 @@ pub fn read(text: &str, name: Option<&str>) -> Result<Vec<Document>, Refusal> {
         let place = Place { line: number(error.line()), column: number(error.column()), width: 1 };
         let message = error.to_string();
         let message = message.split(" at line ").next().unwrap_or_default();
-        return Err(Refusal::new(place, format!("not valid JSON: {message}"), SHAPE));
+        return Err(Refusal::new(place, format!("not valid JSON: {message}"), SYNTAX));
     }
     let root = scan::scan(text);
     let documents = match &root.body {
