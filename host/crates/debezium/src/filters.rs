@@ -1,7 +1,7 @@
 //! Which tables and which operations.
 
 use crate::java;
-use crate::setting::Setting;
+use crate::setting::{Setting, Value};
 use crate::table::Row;
 use crate::translate::Work;
 use crate::value;
@@ -29,6 +29,53 @@ pub(crate) fn tables(work: &mut Work, index: usize, row: &Row) {
     }
     work.put("tables", Setting::texts(names, index), row.name);
     work.honoured(index, "`source.postgres.tables`");
+}
+
+/// `table.include.list` where a source takes names only.
+pub(crate) fn named_tables(work: &mut Work, index: usize, row: &Row) {
+    names(work, index, row, "tables", 2);
+}
+
+/// `database.include.list` where a source takes names only.
+pub(crate) fn databases(work: &mut Work, index: usize, row: &Row) {
+    names(work, index, row, "databases", 1);
+}
+
+/// Names of so many parts; a pattern is refused.
+fn names(work: &mut Work, index: usize, row: &Row, path: &str, parts: usize) {
+    let entries = value::list(work.text_or(row.name, ""));
+    let name = |entry: &String| {
+        java::literal(entry).filter(|name| name.split('.').count() == parts).ok_or(entry.clone())
+    };
+    match entries.iter().map(name).collect::<Result<Vec<_>, _>>() {
+        Ok(names) if names.is_empty() => work.honoured(index, "all that the user may see"),
+        Ok(names) => {
+            work.put(path, Setting::texts(names, index), row.name);
+            work.honoured(index, format!("`source.mysql.{path}`"));
+        }
+        Err(entry) => {
+            let entry = work.shown(index, &entry);
+            let expected = if parts == 1 { "a name" } else { "`database.table`" };
+            let why = format!("found `{entry}`, expected {expected}: patterns are not supported");
+            work.refuse(index, why, "write the names, parted by commas");
+        }
+    }
+}
+
+/// `skipped.operations` where only truncates can be skipped.
+pub(crate) fn truncates(work: &mut Work, index: usize, row: &Row) {
+    let found = value::list(work.text_or(row.name, row.default));
+    let known = ["c", "u", "d", "t", "none"];
+    if let Some(other) = found.iter().find(|op| !known.contains(&op.as_str())) {
+        let other = work.shown(index, other);
+        work.wrong(index, format!("found `{other}`, expected `c`, `u`, `d`, `t` or `none`"));
+    } else if found.iter().any(|op| matches!(op.as_str(), "c" | "u" | "d")) {
+        work.refuse(index, "only truncates can be skipped", "write `t` or `none`");
+    } else {
+        let truncate = Value::Flag(found.iter().any(|op| op == "t"));
+        work.put("skip_truncate", Setting { value: truncate, from: Some(index) }, row.name);
+        work.honoured(index, "`source.mysql.skip_truncate`");
+    }
 }
 
 /// The patterns of a list, unless one of them cannot be understood.

@@ -5,17 +5,21 @@
 mod connect;
 mod flow;
 mod framework;
+mod mysql;
 mod shape;
 mod slot;
 mod snapshot;
 
 use crate::finding::Verdict;
+use crate::spelling::alternatives;
 use crate::translate::Work;
 
 /// What is captured.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Connector {
     Postgres,
+    /// And MariaDB.
+    MySql,
 }
 
 impl Connector {
@@ -23,6 +27,7 @@ impl Connector {
     pub(crate) fn source(self) -> &'static str {
         match self {
             Self::Postgres => "postgres",
+            Self::MySql => "mysql",
         }
     }
 }
@@ -106,7 +111,7 @@ const fn prefers(name: &'static str, values: &'static [&'static str], says: &'st
     row(name, default, Rule::Only { values, changes_data: false }, says)
 }
 
-/// The rooms of the table, for the reference.
+/// The rooms of the table. Of two rows with one name the later counts.
 pub(crate) fn rooms(connector: Connector) -> Vec<(&'static str, &'static [Row])> {
     match connector {
         Connector::Postgres => vec![
@@ -117,6 +122,10 @@ pub(crate) fn rooms(connector: Connector) -> Vec<(&'static str, &'static [Row])>
             ("Flow", flow::ROWS),
             ("Kafka Connect", framework::ROWS),
         ],
+        Connector::MySql => {
+            let shared = [("Flow", flow::ROWS), ("Kafka Connect", framework::ROWS)];
+            shared.into_iter().chain(mysql::ROOMS.iter().copied()).collect()
+        }
     }
 }
 
@@ -134,13 +143,12 @@ pub(crate) fn row_of(connector: Connector, name: &str) -> Option<&'static Row> {
         Some(prefix) => name.starts_with(prefix),
         None => row.name == name,
     };
+    // The last of equals: `max_by_key`.
     rows(connector).filter(matches).max_by_key(|row| (row.name == name, row.name.len()))
 }
 
 /// Classes that are known, and what they are.
 const OTHERS: &[(&str, &str)] = &[
-    ("io.debezium.connector.mysql.MySqlConnector", "MySQL"),
-    ("io.debezium.connector.mariadb.MariaDbConnector", "MariaDB"),
     ("io.debezium.connector.mongodb.MongoDbConnector", "MongoDB"),
     ("io.debezium.connector.mongodb.MongoDbSinkConnector", "MongoDB as a sink"),
     ("io.debezium.connector.sqlserver.SqlServerConnector", "SQL Server"),
@@ -154,6 +162,13 @@ const OTHERS: &[(&str, &str)] = &[
 
 const POSTGRES: &str = "io.debezium.connector.postgresql.PostgresConnector";
 
+/// The classes that are captured here, and how.
+const OURS: &[(&str, Connector)] = &[
+    (POSTGRES, Connector::Postgres),
+    ("io.debezium.connector.mysql.MySqlConnector", Connector::MySql),
+    ("io.debezium.connector.mariadb.MariaDbConnector", Connector::MySql),
+];
+
 /// The connector that `connector.class` names, as Kafka Connect finds it: the whole name, the
 /// last part, or that without `Connector`.
 pub(crate) fn connector(work: &mut Work) -> Option<Connector> {
@@ -166,16 +181,17 @@ pub(crate) fn connector(work: &mut Work) -> Option<Connector> {
         let last = class.rsplit('.').next().unwrap_or(class);
         found == class || found == last || Some(found.as_str()) == last.strip_suffix("Connector")
     };
-    if names(POSTGRES) {
-        work.honoured(index, "source `postgres`");
-        return Some(Connector::Postgres);
+    if let Some((_, connector)) = OURS.iter().find(|(class, _)| names(class)) {
+        work.honoured(index, format!("source `{}`", connector.source()));
+        return Some(*connector);
     }
     let shown = work.shown(index, &found);
     let text = match OTHERS.iter().find(|(class, _)| names(class)) {
         Some((_, what)) => format!("`{shown}`: this version has no connector for {what}"),
         None => format!("`{shown}` is not known"),
     };
-    let help = format!("expected `{POSTGRES}`");
+    let classes: Vec<&str> = OURS.iter().map(|(class, _)| *class).collect();
+    let help = format!("expected {}", alternatives(&classes));
     work.answer_with(index, Verdict::Unsupported { changes_data: true }, text, Some(help));
     None
 }

@@ -55,10 +55,12 @@ pub fn translate(document: Vec<Property>, defaults: &[Property]) -> Translation 
 /// # Errors
 /// It is not; the name that was probably meant.
 pub fn known(name: &str) -> Result<(), Option<&'static str>> {
-    match table::row_of(Connector::Postgres, &legacy::modern(name).0) {
-        Some(_) => Ok(()),
-        None => Err(closest(name, table::names(Connector::Postgres))),
+    let modern = legacy::modern(name).0;
+    let all = [Connector::Postgres, Connector::MySql];
+    if all.iter().any(|connector| table::row_of(*connector, &modern).is_some()) {
+        return Ok(());
     }
+    Err(closest(name, all.into_iter().flat_map(table::names)))
 }
 
 fn with_defaults(mut document: Vec<Property>, defaults: &[Property]) -> Vec<Property> {

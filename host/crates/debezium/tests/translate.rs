@@ -146,7 +146,7 @@ const LACKING: Verdict = Verdict::Unsupported { changes_data: false };
 #[test]
 fn every_property_has_its_answer() {
     for (name, value, verdict, want) in [
-        ("connector.class", "io.debezium.connector.mysql.MySqlConnector", REFUSED, "MySQL"),
+        ("connector.class", "io.debezium.connector.oracle.OracleConnector", REFUSED, "Oracle"),
         ("connector.class", "org.example.Own", REFUSED, "is not known"),
         ("connector.class", "PostgresConnector", Verdict::Honoured, "postgres"),
         ("tasks.max", "4", Verdict::Ignored, "one task"),
@@ -267,4 +267,51 @@ fn names_are_known_or_nearly() {
     assert_eq!(known("database.server.name"), Ok(()));
     assert_eq!(known("slot.nam"), Err(Some("slot.name")));
     assert_eq!(known("blue"), Err(None));
+}
+
+#[test]
+fn a_mysql_connector_is_translated_by_its_own_rows() {
+    let least = [
+        ("connector.class", "io.debezium.connector.mysql.MySqlConnector"),
+        ("database.hostname", "db"),
+        ("database.user", "u"),
+        ("topic.prefix", "p"),
+    ];
+    let run =
+        |more: &[(&str, &str)]| translate(least.iter().chain(more).map(property).collect(), &[]);
+    let translation = run(&[
+        ("database.server.id", "5701"),
+        ("database.include.list", "shop, hr"),
+        ("table.include.list", "shop.orders,hr.people"),
+        ("schema.history.internal.kafka.topic", "h"),
+        ("bigint.unsigned.handling.mode", "precise"),
+        ("snapshot.mode", "never"),
+        ("skipped.operations", "none"),
+        ("binary.handling.mode", "bytes"),
+    ]);
+    assert!(!translation.is_refused(), "{:?}", translation.findings);
+    let source = json!({ "mysql": {
+        "host": "db", "user": "u", "topic_prefix": "p", "port": 3306, "server_id": 5701,
+        "databases": ["shop", "hr"], "tables": ["shop.orders", "hr.people"],
+        "bigint_unsigned": "precise", "snapshot": "never", "start": "earliest",
+        "skip_truncate": false, "binaries": "base64",
+    }});
+    assert_eq!(json(&translation.pipeline), json!({ "source": source }));
+    for (name, value, verdict, want) in [
+        ("table.include.list", "shop.o.*", REFUSED, "patterns are not supported"),
+        ("heartbeat.interval.ms", "1000", REFUSED, "heartbeat records"),
+        ("time.precision.mode", "adaptive", Verdict::Wrong, "expected `adaptive_time_micro"),
+        ("gtid.source.includes", "a", REFUSED, "every server"),
+        ("include.schema.changes", "true", LACKING, "schema changes"),
+        ("slot.name", "s", Verdict::Ignored, "Postgres"),
+        ("database.dbname", "d", Verdict::Ignored, "JDBC"),
+        ("column.mask.with.3.chars", "a", REFUSED, "mask in a module"),
+        ("tasks.max", "2", Verdict::Ignored, "one task"),
+    ] {
+        let translation = run(&[(name, value)]);
+        let (is, text) = found(&translation, name);
+        assert_eq!(is, verdict, "{name}={value}: {text}");
+        assert!(text.contains(want), "{name}={value}: {text}");
+    }
+    assert!(run(&[("snapshot.mode", "schema_only")]).pipeline.get("source.mysql.start").is_none());
 }
