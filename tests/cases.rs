@@ -3,6 +3,7 @@
 mod badinput;
 mod capture;
 mod clickhouse;
+mod connector;
 mod crosssite;
 mod deploy;
 mod hostile;

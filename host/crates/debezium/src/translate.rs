@@ -263,6 +263,13 @@ impl Work {
                 }
             }
             Rule::Patterns(path) => self.patterns(path, row, index),
+            // As templates leave them.
+            Rule::Text(_) if !row.required && property.value().trim().is_empty() => {
+                self.honoured(index, "empty, as if it were not given");
+                if let (Rule::Text(path), true) = (&row.rule, row.always) {
+                    self.put(path, Setting::text(row.default, index), row.name);
+                }
+            }
             rule => match setting(rule, &property) {
                 Ok((path, value)) => {
                     let how = format!("`{}`", self.path(path));

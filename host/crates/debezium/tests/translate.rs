@@ -70,6 +70,7 @@ fn properties_become_settings() {
         ("database.password", " p,w ", "source.postgres.password", json!(" p,w ")),
         ("database.sslmode", "VERIFY-FULL", "source.postgres.sslmode", json!("verify-full")),
         ("slot.name", "s", "source.postgres.slot", json!("s")),
+        ("slot.name", " ", "source.postgres.slot", json!("debezium")),
         ("snapshot.mode", "no_data", "source.postgres.snapshot", json!("never")),
         ("snapshot.mode", "schema_only", "source.postgres.snapshot", json!("never")),
         ("snapshot.mode", "when_needed", "source.postgres.snapshot", json!("when_needed")),
