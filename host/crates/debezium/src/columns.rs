@@ -32,7 +32,8 @@ pub(crate) fn keys(work: &mut Work, index: usize, row: &Row) {
         keys.push(key);
     }
     work.put("columns.keys", keys, row.name);
-    work.honoured(index, "`source.postgres.columns.keys`");
+    let how = format!("`{}`", work.path("columns.keys"));
+    work.honoured(index, how);
 }
 
 /// `column.mask.with.N.chars`, `column.mask.hash[.v2].ALGORITHM.with.salt.SALT` and
@@ -53,11 +54,11 @@ pub(crate) fn masked(work: &mut Work, index: usize, _: &Row) {
     for (member, value) in more.1 {
         mask.set(member, Setting { value, from: Some(index) });
     }
-    let path = "source.postgres.columns.masks";
-    let number = work.pipeline.get(path).map_or(0, Setting::entries);
-    work.pipeline.push_at(path, mask);
+    let path = work.path("columns.masks");
+    let number = work.pipeline.get(&path).map_or(0, Setting::entries);
+    work.pipeline.push_at(&path, mask);
     work.stands_for(format!("{path}[{number}]"), &name);
-    work.honoured(index, "`source.postgres.columns.masks`");
+    work.honoured(index, format!("`{path}`"));
 }
 
 type Members = Vec<(&'static str, Value)>;

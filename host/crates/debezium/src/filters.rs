@@ -31,37 +31,6 @@ pub(crate) fn tables(work: &mut Work, index: usize, row: &Row) {
     work.honoured(index, "`source.postgres.tables`");
 }
 
-/// `table.include.list` where a source takes names only.
-pub(crate) fn named_tables(work: &mut Work, index: usize, row: &Row) {
-    names(work, index, row, "tables", 2);
-}
-
-/// `database.include.list` where a source takes names only.
-pub(crate) fn databases(work: &mut Work, index: usize, row: &Row) {
-    names(work, index, row, "databases", 1);
-}
-
-/// Names of so many parts; a pattern is refused.
-fn names(work: &mut Work, index: usize, row: &Row, path: &str, parts: usize) {
-    let entries = value::list(work.text_or(row.name, ""));
-    let name = |entry: &String| {
-        java::literal(entry).filter(|name| name.split('.').count() == parts).ok_or(entry.clone())
-    };
-    match entries.iter().map(name).collect::<Result<Vec<_>, _>>() {
-        Ok(names) if names.is_empty() => work.honoured(index, "all that the user may see"),
-        Ok(names) => {
-            work.put(path, Setting::texts(names, index), row.name);
-            work.honoured(index, format!("`source.mysql.{path}`"));
-        }
-        Err(entry) => {
-            let entry = work.shown(index, &entry);
-            let expected = if parts == 1 { "a name" } else { "`database.table`" };
-            let why = format!("found `{entry}`, expected {expected}: patterns are not supported");
-            work.refuse(index, why, "write the names, parted by commas");
-        }
-    }
-}
-
 /// `skipped.operations` where only truncates can be skipped.
 pub(crate) fn truncates(work: &mut Work, index: usize, row: &Row) {
     let found = value::list(work.text_or(row.name, row.default));

@@ -140,7 +140,8 @@ impl Work {
         self.stands_for(path, property);
     }
 
-    fn path(&self, path: &str) -> String {
+    /// The whole path of a setting.
+    pub(crate) fn path(&self, path: &str) -> String {
         match path.strip_prefix('/') {
             Some(whole) => whole.to_owned(),
             None => format!("source.{}.{path}", self.connector.source()),

@@ -283,7 +283,8 @@ fn a_mysql_connector_is_translated_by_its_own_rows() {
     let translation = run(&[
         ("database.server.id", "5701"),
         ("database.include.list", "shop, hr"),
-        ("table.include.list", "shop.orders,hr.people"),
+        ("table.include.list", "shop.o.*,hr.people"),
+        ("column.mask.with.3.chars", "shop.a.b"),
         ("schema.history.internal.kafka.topic", "h"),
         ("bigint.unsigned.handling.mode", "precise"),
         ("snapshot.mode", "never"),
@@ -293,20 +294,23 @@ fn a_mysql_connector_is_translated_by_its_own_rows() {
     assert!(!translation.is_refused(), "{:?}", translation.findings);
     let source = json!({ "mysql": {
         "host": "db", "user": "u", "topic_prefix": "p", "port": 3306, "server_id": 5701,
-        "databases": ["shop", "hr"], "tables": ["shop.orders", "hr.people"],
+        "filters": {
+            "databases": { "include": ["shop", "hr"] },
+            "tables": { "include": ["shop.o.*", "hr.people"] },
+        },
+        "columns": { "masks": [{ "columns": ["shop.a.b"], "stars": 3 }] },
         "bigint_unsigned": "precise", "snapshot": "never", "start": "earliest",
         "skip_truncate": false, "binaries": "base64",
     }});
     assert_eq!(json(&translation.pipeline), json!({ "source": source }));
     for (name, value, verdict, want) in [
-        ("table.include.list", "shop.o.*", REFUSED, "patterns are not supported"),
+        ("table.include.list", "shop.(?!o).*", REFUSED, "look-around"),
         ("heartbeat.interval.ms", "1000", REFUSED, "heartbeat records"),
         ("time.precision.mode", "adaptive", Verdict::Wrong, "expected `adaptive_time_micro"),
         ("gtid.source.includes", "a", REFUSED, "every server"),
         ("include.schema.changes", "true", LACKING, "schema changes"),
         ("slot.name", "s", Verdict::Ignored, "Postgres"),
         ("database.dbname", "d", Verdict::Ignored, "JDBC"),
-        ("column.mask.with.3.chars", "a", REFUSED, "mask in a module"),
         ("tasks.max", "2", Verdict::Ignored, "one task"),
     ] {
         let translation = run(&[(name, value)]);

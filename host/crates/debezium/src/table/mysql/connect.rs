@@ -54,7 +54,7 @@ pub(super) const ROWS: &[Row] = &[
     only("gtid.source.excludes", &[""], "changes of every server are captured"),
     ignored("gtid.source.filter.dml.events", "true", "counts with `gtid.source.includes`"),
     ignored("gtid.ignore.on.recovery", "false", "the place in the log is GTIDs where there are"),
-    ignored("slot.*", "", "a property of Postgres connectors"),
-    ignored("publication.*", "", "a property of Postgres connectors"),
+    ignored("slot.name", "", "a property of Postgres connectors"),
+    ignored("publication.name", "", "a property of Postgres connectors"),
     ignored("plugin.name", "", "a property of Postgres connectors"),
 ];

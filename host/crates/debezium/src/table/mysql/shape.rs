@@ -1,6 +1,7 @@
 //! Which tables of MySQL and MariaDB, and what their records look like.
 
 use super::super::{Row, Rule, ignored, only, prefers, required, row};
+use crate::columns;
 use crate::filters;
 
 const DECIMALS: &[(&str, &str)] =
@@ -29,26 +30,16 @@ pub(super) const ROWS: &[Row] = &[
         Rule::Text("topic_prefix"),
         "add \"topic.prefix\": the first part of topic names (`database.server.name` of old)",
     ),
-    row(
-        "database.include.list",
-        "",
-        Rule::Own(filters::databases),
-        "`databases`: names; patterns are refused",
-    ),
-    only("database.exclude.list", &[""], "databases are chosen by `database.include.list`"),
-    row(
-        "table.include.list",
-        "",
-        Rule::Own(filters::named_tables),
-        "`tables`: names; patterns are refused",
-    ),
-    only("table.exclude.list", &[""], "tables are chosen by `table.include.list`"),
+    row("database.include.list", "", Rule::Patterns("filters.databases.include"), ""),
+    row("database.exclude.list", "", Rule::Patterns("filters.databases.exclude"), ""),
+    row("table.include.list", "", Rule::Patterns("filters.tables.include"), ""),
+    row("table.exclude.list", "", Rule::Patterns("filters.tables.exclude"), ""),
     ignored("table.ignore.builtin", "true", "the system's tables are never captured"),
-    only("column.include.list", &[""], "every column is captured"),
-    only("column.exclude.list", &[""], "every column is captured"),
-    only("column.mask.*", &[""], "columns are written as they are; mask in a module"),
-    only("column.truncate.*", &[""], "columns are written as they are; cut in a module"),
-    only("message.key.columns", &[""], "keys are those of the tables"),
+    row("column.include.list", "", Rule::Patterns("columns.filter.include"), ""),
+    row("column.exclude.list", "", Rule::Patterns("columns.filter.exclude"), ""),
+    row("column.mask.*", "", Rule::Own(columns::masked), "`columns.masks`"),
+    row("column.truncate.*", "", Rule::Own(columns::masked), "`columns.masks`"),
+    row("message.key.columns", "", Rule::Own(columns::keys), "`columns.keys`"),
     prefers("column.propagate.source.type", &[""], "parameters of schemas are left out"),
     prefers("datatype.propagate.source.type", &[""], "parameters of schemas are left out"),
     row("decimal.handling.mode", "precise", Rule::Words("decimals", DECIMALS), ""),
