@@ -21,3 +21,4 @@ mod slots;
 mod snapshot;
 mod streaming;
 mod tls;
+mod values;
