@@ -134,6 +134,8 @@ fn differing(db: &Db, events: &[Event]) -> String {
         .map(|e| format!("({}, {}::jsonb)", e.after()["id"], literal(&e.after().to_string())))
         .collect();
     db.sql(&format!("TRUNCATE back; INSERT INTO back VALUES {}", rows.join(",")));
+    let both = db.sql("SELECT count(*) FROM t JOIN back USING (id)");
+    assert_eq!(both, events.len().to_string(), "every record is held against its row");
     let each = COLUMNS.iter().map(|(name, _, _, read)| {
         let text = format!("(doc->>'{name}')");
         let back = read.replace('$', &text);
