@@ -9,6 +9,10 @@ use crate::run::{cargo, run as run_program, target};
 const MEMORY: &str = "wasmgate-bench";
 /// Measures the release binary on real servers.
 const SERVERS: &str = "wasmgate-bench-servers";
+/// Measures the ClickHouse sink on the real engine.
+const CLICKHOUSE: &str = "wasmgate-bench-clickhouse";
+/// The engine's server.
+const ENGINE: &str = "wasmgate-chdb";
 
 /// (name, program that measures it).
 const BENCHES: &[(&str, &str)] = &[
@@ -19,6 +23,7 @@ const BENCHES: &[(&str, &str)] = &[
     ("latency", SERVERS),
     ("startup", SERVERS),
     ("modules", SERVERS),
+    ("clickhouse", CLICKHOUSE),
 ];
 
 /// Builds what is needed once, then runs the named benches, or all.
@@ -33,7 +38,10 @@ pub(crate) fn run(names: &[&str]) -> Result<(), String> {
     // compile every dependency again.
     let mut build = cargo();
     build.args(["build", "--release", "--package", "wasmgate", "--bin", "wasmgate"]);
-    for program in [MEMORY, SERVERS].iter().filter(|p| chosen().any(|b| b.1 == **p)) {
+    if chosen().any(|b| b.1 == CLICKHOUSE) {
+        build.args(["--package", ENGINE, "--bin", ENGINE]);
+    }
+    for program in [MEMORY, SERVERS, CLICKHOUSE].iter().filter(|p| chosen().any(|b| b.1 == **p)) {
         build.args(["--package", program, "--bin", program]);
     }
     run_program(&mut build)?;

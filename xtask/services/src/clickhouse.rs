@@ -1,7 +1,8 @@
 //! ClickHouse's engine as a server: `wasmgate-chdb` (`chdb/`, built with the workspace) around
 //! libchdb from npm, which the first start fetches into `$WASMGATE_CACHE` (178 MB) when `CI=true`.
 //!
-//! Real semantics, but not ClickHouse's own HTTP front end: for that there is an old server.
+//! Real semantics, but not ClickHouse's own HTTP front end; for that there is
+//! [`crate::clickhouse_wire`].
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

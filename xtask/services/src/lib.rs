@@ -5,6 +5,7 @@
 pub mod cache;
 pub mod certificates;
 pub mod clickhouse;
+pub mod clickhouse_wire;
 pub mod kafka;
 pub mod mysql;
 pub mod postgres;

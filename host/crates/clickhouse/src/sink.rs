@@ -103,11 +103,17 @@ struct Writer {
     context: Arc<Context>,
     /// Topic to its table.
     topics: HashMap<String, Arc<str>>,
-    tables: HashMap<Arc<str>, mpsc::UnboundedSender<Message>>,
+    tables: HashMap<Arc<str>, Table>,
     /// The last shape of each (schema, topic): most batches have it again.
     shapes: HashMap<(u64, String), Arc<Shape>>,
     /// Aborted when the sink is dropped.
     workers: JoinSet<()>,
+}
+
+/// A table's worker, and the topic that came first.
+struct Table {
+    inbox: mpsc::UnboundedSender<Message>,
+    topic: String,
 }
 
 /// Rows of one batch for one topic, as places in its `sel`.
@@ -138,7 +144,7 @@ impl Sink for Writer {
                 ticket: Arc::clone(&ticket),
             };
             // A worker that is gone has told its fault.
-            drop(self.worker(&topic).send(Message::Piece(piece)));
+            drop(self.worker(&topic)?.send(Message::Piece(piece)));
         }
         if self.context.gathered.load(Ordering::Relaxed) > GATHERED_MAX {
             self.flush().await;
@@ -154,7 +160,7 @@ impl Sink for Writer {
 
     async fn flush(&mut self) {
         for table in self.tables.values() {
-            drop(table.send(Message::Flush));
+            drop(table.inbox.send(Message::Flush));
         }
     }
 
@@ -167,14 +173,18 @@ impl Sink for Writer {
     }
 
     async fn close(&mut self) {
+        // Everything was answered; a worker that is left has nothing to do.
         self.tables.clear();
-        while self.workers.join_next().await.is_some() {}
+        self.workers.shutdown().await;
     }
 }
 
 impl Writer {
     /// The worker of a topic's table.
-    fn worker(&mut self, topic: &str) -> &mpsc::UnboundedSender<Message> {
+    ///
+    /// # Errors
+    /// Another topic goes to the same table, and nobody said that they are to be one.
+    fn worker(&mut self, topic: &str) -> Result<&mpsc::UnboundedSender<Message>, Fault> {
         let settings = &self.context.settings;
         if self.topics.len() >= TOPICS_MAX && !self.topics.contains_key(topic) {
             self.topics.clear();
@@ -186,12 +196,25 @@ impl Writer {
             table
         });
         let (workers, context) = (&mut self.workers, &self.context);
-        self.tables.entry(Arc::clone(&table)).or_insert_with(|| {
+        let own = settings.for_topic(topic);
+        let found = self.tables.entry(Arc::clone(&table)).or_insert_with(|| {
             let (sender, inbox) = mpsc::unbounded_channel();
-            let own = settings.for_topic(topic).clone();
-            workers.spawn(Worker::new(Arc::clone(context), own, &table).run(inbox));
-            sender
-        })
+            workers.spawn(Worker::new(Arc::clone(context), own.clone(), &table).run(inbox));
+            Table { inbox: sender, topic: topic.to_owned() }
+        });
+        // A name without a place for the topic is meant for several.
+        if found.topic != topic && own.name.contains('{') {
+            return Err(Fault::new(
+                FaultKind::SinkRefused,
+                format!(
+                    "topics {} and {topic} both go to table {table}, and rows of one would replace \
+                     rows of the other; set `table.name` to `{{schema}}_{{table}}`, or name the \
+                     table under `tables` if they belong together",
+                    found.topic
+                ),
+            ));
+        }
+        Ok(&found.inbox)
     }
 
     fn shape(&mut self, batch: &Batch, topic: &str) -> Arc<Shape> {

@@ -12,6 +12,8 @@ mod documents;
 mod engine;
 mod faults;
 mod native;
+mod network;
 mod once;
 mod rig;
 mod tables;
+mod wire;

@@ -419,3 +419,122 @@ fn random_values_read_back() {
         })
         .unwrap();
 }
+
+const TYPES: &[&str] = &[
+    "Bool",
+    "Int8",
+    "UInt64",
+    "Int256",
+    "Float32",
+    "Float64",
+    "Decimal(9, 2)",
+    "Decimal(76, 38)",
+    "String",
+    "FixedString(3)",
+    "UUID",
+    "Date",
+    "Date32",
+    "DateTime",
+    "DateTime64(0)",
+    "DateTime64(9)",
+    "Time",
+    "Time64(9)",
+    "IPv4",
+    "IPv6",
+    "Enum8('a' = 1)",
+    "JSON",
+    "Nullable(Int32)",
+    "LowCardinality(Nullable(String))",
+    "LowCardinality(FixedString(2))",
+    "Array(Array(Int16))",
+    "Map(String, Array(Nullable(Decimal(5, 1))))",
+    "Array(Map(UInt8, String))",
+    "Nullable(DateTime64(6))",
+];
+
+const KINDS: &[Kind] = &[
+    Kind::Boolean,
+    Kind::Integer,
+    Kind::Float,
+    Kind::Text,
+    Kind::Bytes,
+    Kind::Json,
+    Kind::Decimal,
+    Kind::Uuid,
+    Kind::TimestampUs,
+    Kind::DateDays,
+    Kind::TimeUs,
+];
+
+/// Bytes that look like something, or like nothing.
+fn bytes() -> impl Strategy<Value = Vec<u8>> {
+    prop_oneof![
+        proptest::collection::vec(any::<u8>(), 0..20),
+        "[-0-9.eE+:a-f\\[\\]{}\", ]{0,24}".prop_map(String::into_bytes),
+        "\\{\"[a-c]\":(-?[0-9]{1,30}|null|\\[[0-9,]{0,6}\\]|\"x\")\\}".prop_map(String::into_bytes),
+        "\\[(null|-?[0-9]{1,6}|\"[a-z]\")(,(null|[0-9]{1,4}))?\\]".prop_map(String::into_bytes),
+        Just(b"NaN".to_vec()),
+    ]
+}
+
+/// Whatever stands in a column of whatever kind, into whatever type: nothing panics, a misfit
+/// names a row that is there, and a second look finds the same.
+#[test]
+fn anything_goes_into_any_type_or_is_a_misfit() {
+    let mut runner =
+        TestRunner::new(Config { cases: 4000, failure_persistence: None, ..Config::default() });
+    let value = proptest::option::weighted(0.8, (bytes(), any::<i64>(), any::<f64>()));
+    let input =
+        (0..TYPES.len(), 0..KINDS.len(), proptest::collection::vec(value, 1..9), 0..3_usize);
+    runner
+        .run(&input, |(ty, kind, values, times)| {
+            let (ty, kind) = (Type::parse(TYPES[ty]).unwrap(), KINDS[kind]);
+            let times = [Times::Refuse, Times::Clamp, Times::Null][times];
+            let mut column = Column::new(kind);
+            for value in &values {
+                match (value, &mut column.values) {
+                    (None, _) => column.push_null(),
+                    (Some((_, n, _)), Values::Booleans(v)) => v.push(n % 2 == 0),
+                    (Some((_, n, _)), Values::Ints(v)) => v.push(*n),
+                    (Some((_, _, f)), Values::Floats(v)) => v.push(*f),
+                    (Some((b, _, _)), Values::Texts(block) | Values::Blobs(block)) => block.push(b),
+                }
+            }
+            let rows: Vec<u32> = (0..column.len() as u32).collect();
+            let cells = Cells {
+                column: &column,
+                kind,
+                logical: &Logical::Plain,
+                rows: &rows,
+                absent_is_null: false,
+            };
+            let write = || {
+                let mut block = BlockWriter::new([("v", &ty)], Options { times });
+                let mut misfits = Vec::new();
+                block.push(0, &cells, &mut misfits);
+                (block.rows(), block.finish(), misfits)
+            };
+            let (count, data, misfits) = write();
+            prop_assert_eq!(count as usize, values.len());
+            prop_assert!(misfits.iter().all(|m| m.row < count), "{:?}", misfits);
+            prop_assert_eq!((count, data, misfits), write());
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[test]
+fn texts_of_types_never_panic() {
+    let mut runner =
+        TestRunner::new(Config { cases: 4000, failure_persistence: None, ..Config::default() });
+    let words = "(Nullable|Array|Map|Enum8|Decimal|DateTime64|FixedString|LowCardinality|Int|UInt|String|JSON|\\(|\\)|,| |'|=|\\\\|[0-9]{1,3}|é){0,14}";
+    runner
+        .run(&words, |text| {
+            if let Some(ty) = Type::parse(&text) {
+                let again = ty.to_string();
+                prop_assert_eq!(Type::parse(&again), Some(ty), "{}", again);
+            }
+            Ok(())
+        })
+        .unwrap();
+}

@@ -328,3 +328,24 @@ async fn many_small_writes_become_few_inserts_and_an_idle_table_shows_at_once() 
     assert!(own <= 10, "{own} inserts for 500 writes");
     assert_eq!(lines(&engine, &format!("SELECT count() FROM {table} FINAL")), ["500"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_topics_do_not_share_a_table_by_accident() {
+    let Some(engine) = engine() else { return };
+    let table = unique("shared");
+    let (first, second) = (orders(&format!("db.a.{table}")), orders(&format!("db.b.{table}")));
+    let mut sink = open(settings(&engine.url())).await;
+    written(&mut sink, all(numbered(&first, 0, 2))).await;
+    let fault = sink.write(all(numbered(&second, 2, 4))).await.err().unwrap();
+    assert!(
+        fault.kind == FaultKind::SinkRefused && fault.chain().contains("{schema}_{table}"),
+        "{}",
+        fault.chain()
+    );
+    let mut own = settings(&engine.url());
+    own.table.name.clone_from(&table);
+    let mut sink = open(own).await;
+    written(&mut sink, all(numbered(&first, 2, 4))).await;
+    written(&mut sink, all(numbered(&second, 4, 6))).await;
+    assert_eq!(lines(&engine, &format!("SELECT count() FROM {table} FINAL")), ["6"]);
+}

@@ -1,0 +1,135 @@
+//! The sink against posts of prepared data, in turns, into tables of the same form; and the
+//! memory of this process with 20 tables.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use wasmgate_clickhouse::{ClickHouseSink, Compression, SinkSettings, TableSettings};
+use wasmgate_connector::{RowSet, Sink, SinkConnector as _, WriteRequest, fakes};
+use wasmgate_model::Schema;
+use wasmgate_services::clickhouse::ClickHouse;
+
+use crate::{Problem, encode, rows};
+
+const ROUNDS: usize = 5;
+/// Rows of one delivery, as the gateway's pipelines have it.
+const DELIVERY: u64 = 1024;
+const TABLES: u64 = 20;
+
+fn settings(url: String, rows: usize) -> SinkSettings {
+    let mut settings = SinkSettings {
+        hosts: vec![url],
+        user: None,
+        password: None,
+        token: None,
+        ca_file: None,
+        database: "default".to_owned(),
+        table: TableSettings::default(),
+        tables: Vec::new(),
+        batch: Default::default(),
+        parallel: 4,
+        compression: Compression::Lz4,
+        async_insert: false,
+        timeout: Duration::from_secs(60),
+        connect_timeout: Duration::from_secs(5),
+    };
+    settings.batch.rows = rows;
+    settings.batch.bytes = 64 << 20;
+    settings
+}
+
+pub(crate) async fn run(count: usize) -> Result<(), Problem> {
+    let engine = ClickHouse::start()?;
+    let schema = rows::schema(2, "bench.public.sunk");
+    let connector = ClickHouseSink::new(settings(engine.url(), count), None)?;
+    let mut sink = connector.open().await?;
+    // Makes the table.
+    pour(&mut sink, &schema, 0, 1024).await?;
+    let like = "CREATE TABLE native AS sunk; CREATE TABLE json AS sunk";
+    for statement in like.split("; ") {
+        engine.query(statement)?;
+    }
+    let block = encode::block(&rows::batch(&schema, 0, count as u64));
+    let lines = rows::json_lines(0, count as u64);
+    let names: Vec<&str> = rows::types().iter().map(|(name, _)| *name).collect();
+    let native =
+        format!("/?query=INSERT%20INTO%20native%20({})%20FORMAT%20Native", names.join(","));
+    let json = "/?query=INSERT%20INTO%20json%20FORMAT%20JSONEachRow";
+    let mut best = [f64::INFINITY; 3];
+    let mut from = 1024;
+    for _ in 0..ROUNDS {
+        let started = Instant::now();
+        engine.post(&native, &block)?;
+        let first = started.elapsed();
+        let started = Instant::now();
+        engine.post(json, lines.as_bytes())?;
+        let second = started.elapsed();
+        let third = pour(&mut sink, &schema, from, from + count as u64).await?;
+        from += count as u64;
+        for (best, spent) in best.iter_mut().zip([first, second, third]) {
+            *best = best.min(spent.as_secs_f64());
+        }
+    }
+    let [native, json, sink_s] = best.map(|seconds| count as f64 / seconds);
+    println!("  prepared Native block        {native:>9.0} rows/s");
+    println!("  prepared JSON lines          {json:>9.0} rows/s");
+    println!(
+        "  the sink, from columns       {sink_s:>9.0} rows/s  {:.2}x of Native, {:.2}x of JSON lines",
+        sink_s / native,
+        sink_s / json
+    );
+    drop(sink);
+    memory(&engine).await
+}
+
+/// Writes rows in deliveries, and waits for all; the time from the first write to the last answer.
+/// Making the deliveries is not counted.
+async fn pour(
+    sink: &mut Box<dyn Sink>,
+    schema: &Arc<Schema>,
+    from: u64,
+    to: u64,
+) -> Result<Duration, Problem> {
+    let pieces = (from..to).step_by(DELIVERY as usize).map(|from| {
+        let batch = rows::batch(schema, from, (from + DELIVERY).min(to));
+        let delivery = Arc::new(fakes::delivery("bench", from, vec![batch]));
+        WriteRequest { delivery, rows: RowSet::All }
+    });
+    let requests: Vec<WriteRequest> = pieces.collect();
+    let started = Instant::now();
+    let mut durables = Vec::with_capacity(requests.len());
+    for request in requests {
+        durables.push(sink.write(request).await?);
+    }
+    sink.flush().await;
+    for durable in durables {
+        durable.await?;
+    }
+    Ok(started.elapsed())
+}
+
+/// 20 tables, each written in turn for a while.
+async fn memory(engine: &ClickHouse) -> Result<(), Problem> {
+    let mut own = settings(engine.url(), 50_000);
+    own.batch = Default::default();
+    let mut sink = ClickHouseSink::new(own, None)?.open().await?;
+    let schemas: Vec<_> =
+        (0..TABLES).map(|n| rows::schema(100 + n, &format!("bench.public.t{n}"))).collect();
+    for round in 0..10 {
+        let mut durables = Vec::new();
+        for schema in &schemas {
+            let batch = rows::batch(schema, round * DELIVERY, (round + 1) * DELIVERY);
+            let delivery = Arc::new(fakes::delivery("bench", round * DELIVERY, vec![batch]));
+            durables.push(sink.write(WriteRequest { delivery, rows: RowSet::All }).await?);
+        }
+        sink.flush().await;
+        for durable in durables {
+            durable.await?;
+        }
+    }
+    let status = std::fs::read_to_string("/proc/self/status")?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib: u64 = peak.and_then(|l| l.trim().trim_end_matches(" kB").parse().ok()).unwrap_or(0);
+    println!("  {TABLES} tables, this process      {:>9} MiB at most", kib >> 10);
+    Ok(())
+}
