@@ -126,7 +126,8 @@ fn configure(dir: &Path, port: u16, (user, password): (&str, &str)) -> Result<()
         "<yandex><logger><level>warning</level><log>{d}/l</log><errorlog>{d}/e</errorlog></logger>\
          <http_port>{port}</http_port><tcp_port>{tcp}</tcp_port><listen_host>127.0.0.1</listen_host>\
          <path>{d}/data/</path><tmp_path>{d}/data/tmp/</tmp_path>\
-         <mark_cache_size>67108864</mark_cache_size><users_config>{d}/u.xml</users_config><default_profile>default</default_profile>\
+         <mark_cache_size>67108864</mark_cache_size>\
+         <users_config>{d}/u.xml</users_config><default_profile>default</default_profile>\
          <default_database>default</default_database></yandex>"
     );
     let users = format!(
