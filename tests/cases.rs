@@ -8,6 +8,7 @@ mod crosssite;
 mod deploy;
 mod hostile;
 mod kill;
+mod kill_snapshot;
 mod load;
 mod nasty;
 mod orders;

@@ -35,6 +35,20 @@ pub(crate) fn source(settings: &checked::Source, dir: &Path) -> Result<Arc<dyn S
     })
 }
 
+/// What reads the signals of a channel, and the key that its records have to have.
+pub(crate) fn signals(
+    channel: &checked::SignalChannel,
+) -> Result<(Arc<dyn Source>, Option<String>), Fault> {
+    Ok(match channel {
+        checked::SignalChannel::File(settings) => {
+            (Arc::new(FileSource::new(settings.clone())), None)
+        }
+        checked::SignalChannel::Kafka(settings, key) => {
+            (Arc::new(KafkaSource::new(settings.clone())?), Some(key.clone()))
+        }
+    })
+}
+
 /// `place`: where a sink keeps notes of its own; `None` where it is only looked at.
 pub(crate) fn sink(
     settings: &checked::SinkKind,

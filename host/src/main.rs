@@ -11,6 +11,7 @@ mod gateway;
 mod log;
 mod modules;
 mod policy;
+mod signals;
 mod watch;
 
 use std::process::ExitCode;

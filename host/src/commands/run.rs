@@ -10,6 +10,7 @@ use secrecy::ExposeSecret as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use wasmgate_admin::{Access, Gateway, ListenLimits, Role, UploadLimits, Uploads};
 use wasmgate_connector::{CheckpointStore, Module as _, PolicyModule as _};
 use wasmgate_debezium::Verdict;
@@ -22,10 +23,12 @@ use wasmgate_wasm::{Library, Loaded, Runtime};
 use crate::assemble::{self, Chain, Shared};
 use crate::config::reference::Process as Surroundings;
 use crate::config::{self, Files, Loaded as LoadedConfig, Reported, checked};
+use crate::connectors;
 use crate::exit::Failure;
 use crate::gateway::Process;
 use crate::log;
 use crate::modules::{Modules, User};
+use crate::signals::Channel;
 use crate::watch::watch;
 
 /// How long in-flight records may take to settle at the end; what has not settled then is
@@ -168,6 +171,8 @@ async fn serve(parts: Parts, until_complete: bool) -> Result<(), Failure> {
     let process =
         Process { pipelines: pipelines.clone(), modules: Arc::clone(&modules), telemetry };
     let (stop_http, http_stopped) = listen(listener, http, uploads, Arc::new(process))?;
+    // Dropping the set ends them.
+    let _channels = channels(&parts, &pipelines)?;
     let dir = parts.config.modules.dir.clone();
     let watcher = tokio::spawn(async move { watch(&dir, modules).await });
 
@@ -212,6 +217,23 @@ fn start(parts: &Parts, telemetry: &Telemetry) -> Result<Vec<Arc<Pipeline>>, Fai
         }
     }
     Ok(pipelines)
+}
+
+/// Starts to read signals for the pipelines' sources.
+fn channels(parts: &Parts, pipelines: &[Arc<Pipeline>]) -> Result<JoinSet<()>, Failure> {
+    let mut tasks = JoinSet::new();
+    for (settings, pipeline) in parts.config.pipelines.iter().zip(pipelines) {
+        for (number, channel) in settings.signals.iter().enumerate() {
+            let (source, key) = connectors::signals(channel).map_err(|fault| {
+                Failure::Config(format!("pipelines.{}: {}", settings.name, fault.chain()))
+            })?;
+            // No pipeline's name has a colon.
+            let name = format!("{}:signals-{}-{number}", settings.name, source.kind());
+            let (pipeline, store) = (Arc::clone(pipeline), Arc::clone(&parts.store));
+            tasks.spawn(Channel { name, source, key, pipeline, store }.run());
+        }
+    }
+    Ok(tasks)
 }
 
 type HttpTask = tokio::task::JoinHandle<()>;

@@ -217,6 +217,7 @@ impl Checks<'_> {
         letters: &std::path::Path,
     ) -> Option<checked::Pipeline> {
         self.pipeline_name(field, &name);
+        let signals = self.signal_channels(&field.member("source"), &name, &raw.source);
         let source = self.source(&field.member("source"), raw.source);
         let transforms = self.transforms(&field.member("transforms"), raw.transforms);
         let broker = raw.sinks.iter().find_map(|s| s.kafka.as_ref());
@@ -241,6 +242,7 @@ impl Checks<'_> {
         Some(checked::Pipeline {
             name,
             source,
+            signals,
             transforms,
             sinks,
             dead_letters,

@@ -48,6 +48,8 @@ pub(crate) struct Modules {
 pub(crate) struct Pipeline {
     pub(crate) name: String,
     pub(crate) source: Source,
+    /// Where signals for the source come from, beside HTTP and what it looks at itself.
+    pub(crate) signals: Vec<SignalChannel>,
     pub(crate) transforms: Vec<Transform>,
     pub(crate) sinks: Vec<Sink>,
     pub(crate) dead_letters: DeadLetters,
@@ -63,6 +65,13 @@ pub(crate) enum Source {
     Kafka(wasmgate_kafka::SourceSettings),
     File(wasmgate_file::FileSourceSettings),
     Sample(wasmgate_file::SampleSettings),
+}
+
+#[derive(Debug)]
+pub(crate) enum SignalChannel {
+    File(wasmgate_file::FileSourceSettings),
+    /// Only records with this key count.
+    Kafka(wasmgate_kafka::SourceSettings, String),
 }
 
 #[derive(Debug)]

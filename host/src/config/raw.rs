@@ -26,8 +26,8 @@ pub(crate) use mysql::{
     BigintUnsigned, Binaries, MySql, MySqlColumns, MySqlSnapshot, MySqlSslMode, MySqlStart, Times,
 };
 pub(crate) use postgres::{
-    ChannelBinding, Connection, Decimals, Method, Negotiation, Postgres, Protocol, Snapshot,
-    SslMode, Target,
+    ChannelBinding, Connection, Decimals, Method, Negotiation, Postgres, Protocol, Signals,
+    Snapshot, SslMode, Target, Watermarks,
 };
 pub(crate) use postgres::{InProgress, Origin, Stream};
 pub(crate) use postgres::{Mismatch, OnWalLimit, PublicationMode, SlotCare};

@@ -8,7 +8,6 @@ pub(super) const NOT_RUN: &[(&str, &str)] = &[
     ("heartbeat", "heartbeat topic and heartbeat.action.query"),
     ("logical_table_router", "ByLogicalTableRouter changes the key"),
     ("outbox_default", "the outbox EventRouter"),
-    ("signals_incremental_and_blocking_snapshot", "signal.data.collection, notifications"),
 ];
 
 /// Options that this version lacks, of recordings that are run without them.

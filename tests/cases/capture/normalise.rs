@@ -51,11 +51,23 @@ pub(super) fn normalise(record: &Value, rules: &Value) -> Value {
     if value.get("source").is_none() {
         mark_row(&table, Some(&mut value), rules);
     }
+    let mut key = record["key"].clone();
+    if value.get("aggregate_type").is_some() && value.get("additional_data").is_some() {
+        value["timestamp"] = json!("<ts_ms>");
+        mark_id(&mut value);
+        mark_id(&mut key);
+    }
+    if table == "dbz_signal" {
+        mark_id(&mut key);
+        for image in ["before", "after"] {
+            mark_signal(&mut value[image]);
+        }
+    }
     let headers = record["headers"].as_array().into_iter().flatten();
     let kept = |h: &&Value| !h[0].as_str().unwrap().starts_with("__debezium.context.");
     json!({
         "topic": topic,
-        "key": record["key"],
+        "key": key,
         "value": match whole {
             Value::Null => value,
             mut wrapped => {
@@ -65,6 +77,33 @@ pub(super) fn normalise(record: &Value, rules: &Value) -> Value {
         },
         "headers": headers.filter(kept).collect::<Vec<_>>(),
     })
+}
+
+/// An identifier that begins with a UUID.
+fn mark_id(object: &mut Value) {
+    let Some(id) = object["id"].as_str() else { return };
+    let dashes = [8, 13, 18, 23];
+    let uuid = |(i, c): (usize, char)| {
+        if dashes.contains(&i) { c == '-' } else { c.is_ascii_hexdigit() }
+    };
+    if id.len() >= 36 && id.chars().take(36).enumerate().all(uuid) {
+        object["id"] = json!(format!("<uuid>{}", id.chars().skip(36).collect::<String>()));
+    }
+}
+
+/// A row of the signal table: its id, and the times in its data.
+fn mark_signal(row: &mut Value) {
+    if !row.is_object() {
+        return;
+    }
+    mark_id(row);
+    let Some(data) = row["data"].as_str() else { return };
+    let time = |text: &str| {
+        let digits = text.chars().filter(char::is_ascii_digit).count();
+        text.len() >= 20 && text.ends_with('Z') && text.chars().nth(10) == Some('T') && digits >= 14
+    };
+    let parts: Vec<&str> = data.split('"').map(|p| if time(p) { "<ts>" } else { p }).collect();
+    row["data"] = json!(parts.join("\""));
 }
 
 fn mark_source(source: &mut Map<String, Value>, rules: &Value) {

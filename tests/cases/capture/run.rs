@@ -130,6 +130,8 @@ impl<'a> Database<'a> {
         let confirmed = || (self.sql(&sql).as_deref() == Ok("t")).then_some(());
         let seen = || format!("{:?}\n{}", gateway.pipeline(PIPELINE), gateway.log());
         wait_for(&format!("the confirmation of {end}"), confirmed, seen);
+        // A signal may have begun something beside the stream.
+        wait_streaming(gateway);
     }
 }
 

@@ -94,6 +94,11 @@ impl Assembler {
         &mut self.state
     }
 
+    /// What the state says of snapshots beside the stream.
+    pub(crate) fn work(&self) -> Option<&serde_json::Value> {
+        self.state.work.as_ref()
+    }
+
     /// Number of the last record before those of a transaction with its commit at this place.
     pub(crate) fn numbered(&self, commit_lsn: u64) -> u64 {
         self.state.between.filter(|at| at.major == commit_lsn).map_or(0, |at| at.minor)
@@ -193,6 +198,11 @@ impl Assembler {
         }
     }
 
+    /// How far the log is read.
+    pub(crate) fn place(&self) -> Position {
+        self.to
+    }
+
     /// Whether the delivery is as large as it may be.
     pub(crate) fn is_full(&self) -> bool {
         let limits = &self.context.limits;
@@ -212,6 +222,11 @@ impl Assembler {
     /// Whether the log was read further than was delivered, or the state is another one.
     pub(crate) fn has_moved(&self) -> bool {
         self.to > self.from || self.news
+    }
+
+    /// Whether the state is to be stored, with rows or without.
+    pub(crate) fn has_news(&self) -> bool {
+        self.news
     }
 
     /// Closes the delivery.

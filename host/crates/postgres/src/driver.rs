@@ -6,19 +6,21 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use wasmgate_connector::{SourceContext, SourceEvent, SourceStatus};
+use wasmgate_connector::{SourceCommand, SourceContext, SourceEvent, SourceStatus, random_id};
 use wasmgate_model::{Fault, FaultKind, Position};
 
 use crate::assemble::{Assembler, partition};
-use crate::catalog::quote;
+use crate::catalog::{TableName, quote};
 use crate::connect::{Connector, Purpose};
-use crate::notify::{About, Notifier};
+use crate::incremental::{Beside, Item, Parts, TableItem, Work};
+use crate::notify::{About, Notifier, no_numbers};
 use crate::prepare::{Prepared, Start};
 use crate::protocol::Protocol;
 use crate::pump::Pump;
 use crate::replication::{Closing, Confirmed, Pace, Receiver};
 use crate::session::{Session, number};
 use crate::settings::{Settings, Snapshot as Mode};
+use crate::signal::Answers;
 use crate::snapshot::copied::Stamp;
 use crate::snapshot::{self, Copy, Events, Export, Planner, hand_over};
 use crate::state::State;
@@ -35,6 +37,8 @@ pub(crate) struct Driver {
     pub events: Events,
     pub confirmed: Arc<Confirmed>,
     pub closing: Closing,
+    pub commands: mpsc::Receiver<SourceCommand>,
+    pub taken: Answers,
 }
 
 impl Driver {
@@ -64,6 +68,7 @@ impl Driver {
 
     async fn read(self, mut prepared: Prepared) -> Result<(), Fault> {
         let start = std::mem::replace(&mut prepared.start, Start::Completed);
+        let mut notifier = Notifier::new(&self.settings);
         let (at, assembler) = match start {
             Start::Completed => return self.send(SourceEvent::Completed).await,
             Start::Stream { at, assigned } => {
@@ -71,14 +76,14 @@ impl Driver {
                     self.assign(at, &prepared.state).await?;
                 }
                 let mut out = Assembler::new(self.context.clone(), prepared.state.clone(), at);
-                let mut notifier = Notifier::new(&self.settings);
                 notifier.tell((About::Initial, None, "SKIPPED"), &[], &mut out)?;
                 (at, out)
             }
             Start::Snapshot(export) => {
                 // Stored before the first row: a crash from here on takes the snapshot again.
                 self.assign(export.start(), &prepared.state).await?;
-                let assembler = Box::pin(self.snapshot(&mut prepared, &export)).await?;
+                let copy = self.snapshot(&mut prepared, &export, &mut notifier);
+                let assembler = Box::pin(copy).await?;
                 if self.settings.snapshot == Mode::InitialOnly {
                     return self.send(SourceEvent::Completed).await;
                 }
@@ -86,10 +91,15 @@ impl Driver {
             }
         };
         self.status().snapshot_done.store(true, Ordering::Relaxed);
-        self.stream(prepared, at, assembler).await
+        self.stream(prepared, at, assembler, notifier).await
     }
 
-    async fn snapshot(&self, prepared: &mut Prepared, export: &Export) -> Result<Assembler, Fault> {
+    async fn snapshot(
+        &self,
+        prepared: &mut Prepared,
+        export: &Export,
+        notifier: &mut Notifier,
+    ) -> Result<Assembler, Fault> {
         self.status().phase("snapshot");
         self.status().snapshot_rows.store(0, Ordering::Relaxed);
         let (settings, naming) = (&*self.settings, Naming::new(&self.settings));
@@ -99,10 +109,12 @@ impl Driver {
         let (catalog, status) = (&mut prepared.catalog, self.status());
         let mut planner =
             Planner { session: &mut session, catalog, naming: &naming, settings, status };
-        let mut tables = Vec::new();
-        for table in &prepared.tables {
-            if settings.snapshots.includes(&table.name.to_string()) {
-                tables.push(planner.table(table, &[]).await?);
+        let (mut tables, mut later) = (Vec::new(), Vec::new());
+        for table in prepared.tables.iter().filter(|t| copied_first(settings, &t.name)) {
+            if settings.snapshot != Mode::InitialOnly && planner.is_for_chunks(table).await? {
+                later.push(TableItem::of(&table.name));
+            } else {
+                tables.push(planner.table(table, None).await?);
             }
         }
         let stamp = Stamp::ask(&mut session, export.consistent_point).await?;
@@ -117,18 +129,28 @@ impl Driver {
             let sql = format!("DROP_REPLICATION_SLOT {}", quote(slot));
             prepared.replication.query("cannot drop the temporary slot", &sql).await?;
         }
-        let mut notifier = Notifier::new(settings);
-        let (events, notifier) = (&self.events, &mut notifier);
+        let events = &self.events;
         Copy { sessions, tables, stamp, out: &mut out, events, notifier }.run().await?;
         // With the last rows goes the word that there are no more.
         out.state().snapshot_done = true;
+        if !later.is_empty() {
+            let id = random_id().map_err(no_numbers)?;
+            let work = Work { queue: vec![Item::of(&id, later)], ..Work::default() };
+            out.state().work = work.stored();
+        }
         out.reached(Position::new(export.consistent_point, 0));
         hand_over(&mut out, &self.events).await?;
         Ok(out)
     }
 
-    async fn stream(self, prepared: Prepared, at: Position, out: Assembler) -> Result<(), Fault> {
-        let Self { settings, connector, context, events, confirmed, closing } = self;
+    async fn stream(
+        self,
+        prepared: Prepared,
+        at: Position,
+        out: Assembler,
+        notifier: Notifier,
+    ) -> Result<(), Fault> {
+        let Self { settings, connector, context, events, confirmed, closing, .. } = self;
         context.status.phase("streaming");
         let Prepared { mut replication, catalog, tables, .. } = prepared;
         let server = Server::ask(&mut replication, &settings).await?;
@@ -141,14 +163,36 @@ impl Driver {
         }
         let wire = replication.replicate(&protocol.start(&settings, at)).await?;
         confirmed.advance(at.major);
+        let beside = Beside::new(Parts {
+            settings: Arc::clone(&settings),
+            naming: Naming::new(&settings),
+            connector: connector.clone(),
+            status: Arc::clone(&context.status),
+            confirmed: Arc::clone(&confirmed),
+            notifier,
+            work: Work::parse(out.work()).unwrap_or_default(),
+            commands: self.commands,
+            taken: self.taken,
+        });
         let pace = server.pace;
         let (sender, chunks) = mpsc::channel((settings.read_ahead / READ).max(1));
         tokio::spawn(Receiver::new(wire, connector.who, sender, confirmed, closing, pace).run());
         let wanted = wanted(&tables, &settings);
         let naming = Naming::new(&settings);
-        let stream = Stream::new(Arc::clone(&settings), naming, catalog, wanted, at, transactions);
-        Pump { settings, status: context.status, events, chunks, stream, out }.run().await
+        let mut stream =
+            Stream::new(Arc::clone(&settings), naming, catalog, wanted, at, transactions);
+        stream.watch.signal_table = settings.signals.table();
+        Pump { settings, status: context.status, events, chunks, stream, out, beside }.run().await
     }
+}
+
+/// Whether the first snapshot reads a table. The signal table is not a table of the user's, unless
+/// it is named as one.
+fn copied_first(settings: &Settings, name: &TableName) -> bool {
+    let text = name.to_string();
+    let signals = settings.signals.table().as_ref() == Some(name);
+    let named = settings.tables.is_empty() || settings.tables.contains(&text);
+    settings.snapshots.includes(&text) && (named || !signals)
 }
 
 /// What the stream has to know of the server.

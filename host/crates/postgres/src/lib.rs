@@ -16,6 +16,7 @@ mod decide;
 mod driver;
 mod fault;
 mod gathering;
+mod incremental;
 mod literal;
 mod lsn;
 mod notify;
@@ -29,6 +30,7 @@ mod rows;
 mod session;
 mod settings;
 mod shape;
+mod signal;
 mod slot;
 mod slot_care;
 mod slot_watch;
@@ -54,6 +56,7 @@ pub use shape::{
     BinaryMode, ColumnRules, DecimalMode, Filter, Filters, NameAdjustment, Names, Shape, Skipped,
     TimePrecision, ValueModes, pattern,
 };
+pub use signal::Signals;
 pub use slot_care::{Identity, Mismatch, OnWalLimit, PublicationMode, SlotCare};
 pub use snapshot::options::{Snapshots, Watermarks};
 pub use source::{PostgresSource, SlotState};

@@ -26,12 +26,14 @@ pub struct Notifications {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum About {
     Initial,
+    Incremental,
 }
 
 impl About {
     fn name(self) -> &'static str {
         match self {
             Self::Initial => "Initial Snapshot",
+            Self::Incremental => "Incremental Snapshot",
         }
     }
 }
@@ -93,6 +95,11 @@ impl Notifier {
         });
         self.waiting.push((json!({ "id": id }).to_string(), value.to_string()));
         self.flush(out)
+    }
+
+    /// Whether records wait until no transaction is open.
+    pub(crate) fn waits(&self) -> bool {
+        !self.waiting.is_empty()
     }
 
     /// Puts what waits where no transaction is open.

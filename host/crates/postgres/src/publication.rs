@@ -13,7 +13,7 @@ use crate::table::topic;
 pub(crate) mod found;
 pub(crate) mod identity;
 
-/// The tables that the settings name, in their order.
+/// The tables that the settings name, in their order, and the signal table with them.
 pub(crate) fn named_tables(settings: &Settings) -> Result<Vec<TableName>, Fault> {
     let parse = |text: &String| {
         TableName::parse(text).ok_or_else(|| {
@@ -22,7 +22,8 @@ pub(crate) fn named_tables(settings: &Settings) -> Result<Vec<TableName>, Fault>
         })
     };
     let mut tables = Vec::with_capacity(settings.tables.len());
-    for table in settings.tables.iter().map(parse) {
+    let signals = settings.signals.table.iter().filter(|_| !settings.tables.is_empty());
+    for table in settings.tables.iter().chain(signals).map(parse) {
         let table = table?;
         if !tables.contains(&table) {
             tables.push(table);

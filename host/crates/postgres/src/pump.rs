@@ -13,6 +13,7 @@ use wasmgate_connector::{SourceEvent, SourceStatus};
 use wasmgate_model::Fault;
 
 use crate::assemble::{Assembler, now_us};
+use crate::incremental::Beside;
 use crate::replication::Chunk;
 use crate::settings::Settings;
 use crate::snapshot::{Events, hand_over};
@@ -28,6 +29,7 @@ pub(crate) struct Pump {
     pub chunks: mpsc::Receiver<Chunk>,
     pub stream: Stream,
     pub out: Assembler,
+    pub beside: Beside,
 }
 
 fn every(period: Duration) -> Interval {
@@ -41,6 +43,7 @@ impl Pump {
     pub(crate) async fn run(mut self) -> Result<(), Fault> {
         let mut beat = every(self.settings.heartbeat.unwrap_or(self.settings.status_interval));
         let events = self.events.clone();
+        self.beside.step(&mut self.stream, &mut self.out, &events).await?;
         let mut overdue = false;
         loop {
             let rows = self.out.has_rows();
@@ -52,6 +55,9 @@ impl Pump {
                 _ = beat.tick(), if !rows => if self.out.has_moved() {
                     hand_over(&mut self.out, &self.events).await?;
                 },
+                event = self.beside.next() => {
+                    self.beside.take(event, &mut self.stream, &mut self.out, &events).await?;
+                }
                 chunk = self.chunks.recv() => match chunk {
                     Some(run) => self.take(run?).await?,
                     None => return Ok(()),
@@ -72,6 +78,9 @@ impl Pump {
         for body in bodies(&run) {
             if let Some(decided) = self.stream.message(body, &mut self.out).await? {
                 self.replay(*decided).await?;
+            }
+            if !self.stream.in_transaction() && self.beside.is_due(&self.stream, &self.out) {
+                self.beside.step(&mut self.stream, &mut self.out, &self.events).await?;
             }
             self.hand_over_full().await?;
         }

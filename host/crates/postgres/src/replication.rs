@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes};
 use postgres_protocol::message::frontend;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use wasmgate_model::{Fault, FaultKind};
 
@@ -33,11 +33,12 @@ pub(crate) struct Confirmed {
     settled: AtomicU64,
     /// Nothing behind this place may be told.
     held: AtomicU64,
+    ask: Notify,
 }
 
 impl Default for Confirmed {
     fn default() -> Self {
-        Self { settled: AtomicU64::new(0), held: AtomicU64::new(u64::MAX) }
+        Self { settled: AtomicU64::new(0), held: AtomicU64::new(u64::MAX), ask: Notify::new() }
     }
 }
 
@@ -45,6 +46,11 @@ impl Confirmed {
     /// Moves forward only.
     pub(crate) fn advance(&self, lsn: u64) {
         self.settled.fetch_max(lsn, Ordering::AcqRel);
+    }
+
+    /// The server is asked how far it is.
+    pub(crate) fn ask(&self) {
+        self.ask.notify_one();
     }
 
     /// What lies behind `lsn` is needed again after a restart, whatever is settled.
@@ -122,6 +128,7 @@ impl Receiver {
         let mut tick = interval(TICK.min(self.pace.status));
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let chunks = self.chunks.clone();
+        let confirmed = Arc::clone(&self.confirmed);
         let mut pending: Option<Bytes> = None;
         let (mut reader, mut acker) = (true, true);
         let mut gathering = Gathering::new(Instant::now());
@@ -149,6 +156,7 @@ impl Receiver {
                     }
                     self.on_tick().await?;
                 }
+                () = confirmed.ask.notified() => self.tell(true).await?,
                 done = self.closing.recv(), if acker => match done {
                     Some(done) => return self.goodbye(done).await,
                     None => acker = false,

@@ -10,6 +10,7 @@ use crate::shape::{Filters, Shape};
 
 use crate::connection::Connection;
 use crate::notify::Notifications;
+use crate::signal::Signals;
 use crate::slot_care::SlotCare;
 use crate::snapshot::options::Snapshots;
 use crate::streaming::Streaming;
@@ -73,6 +74,7 @@ pub struct Settings {
     pub snapshot: Snapshot,
     pub snapshots: Snapshots,
     pub notifications: Notifications,
+    pub signals: Signals,
     pub sslmode: SslMode,
     /// PEM file with trusted roots, or `system`; `None`: the system's for
     /// [`SslMode::VerifyFull`], else none.
@@ -114,6 +116,7 @@ impl Default for Settings {
             snapshot: Snapshot::default(),
             snapshots: Snapshots::default(),
             notifications: Notifications::default(),
+            signals: Signals::default(),
             sslmode: SslMode::default(),
             ssl_root_cert: None,
             connection: Connection::default(),

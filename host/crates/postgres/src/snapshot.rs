@@ -23,7 +23,7 @@ use wasmgate_connector::SourceEvent;
 use wasmgate_model::{Fault, FaultKind, Position};
 
 pub(crate) use self::copy::Copy;
-pub(crate) use self::plan::{Planned, Planner};
+pub(crate) use self::plan::{Clauses, Planned, Planner};
 use crate::assemble::Assembler;
 use crate::session::Session;
 

@@ -19,11 +19,13 @@ use crate::catalog::{Catalog, quote};
 use crate::check::check;
 use crate::connect::Connector;
 use crate::driver::Driver;
+use crate::incremental::Work;
 use crate::prepare::prepare;
 use crate::publication::found::look;
 use crate::publication::named_tables;
 use crate::replication::Confirmed;
 use crate::settings::Settings;
+use crate::signal::Answers;
 use crate::slot::{drop_slot, slot};
 use crate::slot_watch::SlotWatch;
 use crate::state::State;
@@ -126,6 +128,7 @@ impl Source for PostgresSource {
         let prepared = Box::pin(prepare(&connector, &self.settings, stored)).await?;
         status.connected.store(true, Ordering::Relaxed);
 
+        let (commands, taken) = (context.commands.receive(), Answers::default());
         let (events, receiver) = mpsc::channel(AHEAD);
         let (closer, closing) = mpsc::channel(1);
         let confirmed = Arc::new(Confirmed::default());
@@ -141,10 +144,12 @@ impl Source for PostgresSource {
             events,
             confirmed: Arc::clone(&confirmed),
             closing,
+            commands,
+            taken: taken.clone(),
         };
         let task = tokio::spawn(driver.run(prepared)).abort_handle();
         let reader = Reader { events: receiver, alarms, status: Arc::clone(&status), task };
-        Ok((Box::new(reader), Box::new(Acker { confirmed, closer, status, dropping })))
+        Ok((Box::new(reader), Box::new(Acker { confirmed, closer, status, dropping, taken })))
     }
 }
 
@@ -189,6 +194,7 @@ struct Acker {
     status: Arc<SourceStatus>,
     /// The slot goes at the end.
     dropping: Option<Connector>,
+    taken: Answers,
 }
 
 impl Acker {
@@ -204,8 +210,13 @@ impl Acker {
 #[async_trait]
 impl SourceAcker for Acker {
     async fn settled(&mut self, checkpoint: &Checkpoint) -> Result<(), Fault> {
-        if let Some((at, _)) = checkpoint.get(&partition()) {
+        if let Some((at, state)) = checkpoint.get(&partition()) {
             self.confirmed.advance(at.major);
+            if !self.taken.is_empty() {
+                let state = state.and_then(|state| State::parse(state));
+                let work = state.and_then(|state| Work::parse(state.work.as_ref()));
+                self.taken.stored(work.map_or(0, |work| work.commands));
+            }
         }
         Ok(())
     }

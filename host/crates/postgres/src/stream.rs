@@ -17,6 +17,7 @@ use wasmgate_model::{Fault, FaultKind, Op, Position};
 
 use crate::assemble::Assembler;
 use crate::catalog::{Catalog, Published, TableName};
+use crate::incremental::{Touched, Watch, marks};
 use crate::replication::number;
 use crate::rows::{Origin, is_unchanged, push_delete, push_new, push_truncate, push_updated};
 use crate::settings::Settings;
@@ -63,6 +64,8 @@ pub(crate) struct Stream {
     /// Time of the last commit read, microseconds since 1970.
     pub last_commit_us: Option<i64>,
     truncates_skipped: u64,
+    /// What else looks at the changes.
+    pub watch: Watch,
 }
 
 /// A relation as it was described.
@@ -109,6 +112,16 @@ impl Change<'_> {
             Self::Delete(..) => 2,
         }
     }
+
+    /// Its images.
+    fn touched(&self) -> Touched<'_> {
+        match *self {
+            Self::Insert(new) => Touched { old: None, new: Some(new) },
+            Self::Update(old, new) => Touched { old: old.map(|(_, old)| old), new: Some(new) },
+            Self::Delete(_, old) => Touched { old: Some(old), new: None },
+            Self::Truncate => Touched { old: None, new: None },
+        }
+    }
 }
 
 impl Stream {
@@ -135,7 +148,18 @@ impl Stream {
             sequence: Vec::new(),
             last_commit_us: None,
             truncates_skipped: 0,
+            watch: Watch::default(),
         }
+    }
+
+    /// The connection for questions.
+    pub(crate) fn catalog(&mut self) -> &mut Catalog {
+        &mut self.catalog
+    }
+
+    /// The commit of the last whole transaction, as JSON.
+    pub(crate) fn last_commit(&self) -> &[u8] {
+        &self.last_commit
     }
 
     /// Whether a transaction is half read.
@@ -254,7 +278,8 @@ impl Stream {
                 }
             }
             Message::Logical { prefix, .. } => {
-                if self.settings.stream.messages.wants(prefix) {
+                // Marks of chunks are ours.
+                if prefix != marks::PREFIX && self.settings.stream.messages.wants(prefix) {
                     tracing::trace!("a logical message");
                 }
             }
@@ -270,6 +295,7 @@ impl Stream {
             std::cmp::Ordering::Equal => self.resume.minor,
             std::cmp::Ordering::Greater => 0,
         };
+        self.watch.begin(xid);
         let xid = i64::from(xid);
         let origin = None;
         self.transaction = Some(Transaction { commit_lsn, commit_us, xid, origin, minor, settled });
@@ -332,14 +358,14 @@ impl Stream {
             return Ok(());
         }
         let Some(Known { table, .. }) = known(&self.replayed, &self.tables, relation) else {
-            return Err(protocol(format!(
-                "a change of relation {relation}, which was not described"
-            )));
+            let what = format!("a change of relation {relation}, which was not described");
+            return Err(protocol(what));
         };
         let Some(table) = table else {
             out.reached(end);
             return Ok(());
         };
+        self.watch.change(table, transaction.xid, &change.touched());
         if self.settings.shape.skipped.has(change.op()) {
             if matches!(change, Change::Truncate) {
                 self.truncates_skipped += 1;

@@ -19,6 +19,7 @@ use crate::source_type::SourceType;
 /// A column of the server's tuples.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct TableColumn {
+    pub name: String,
     /// `None`: the rows do not have it.
     pub ty: Option<ColumnType>,
     pub nullable: bool,
@@ -199,6 +200,7 @@ impl Naming {
             fields.rows.push(field);
         }
         fields.columns.push(TableColumn {
+            name: column.name.clone(),
             ty: in_rows,
             nullable,
             default: known.and_then(|c| c.default.clone()),

@@ -14,6 +14,9 @@ use crate::stage::{self, StageMetrics};
 /// Distinct (stage, code) pairs of dead letters per pipeline; further codes count as `other`.
 const CODES_MAX: usize = 64;
 
+/// Bounds of times, in seconds.
+const BUCKETS: [f64; 11] = [1e-5, 1e-4, 5e-4, 1e-3, 5e-3, 1e-2, 5e-2, 0.1, 0.5, 1.0, 5.0];
+
 /// Registers a family whose definition is a constant of this crate.
 pub(crate) fn register<T: Collector + Clone + 'static>(
     registry: &Registry,
@@ -48,8 +51,32 @@ pub(crate) struct Families {
     safe_bytes: GaugeVec,
     place_health: IntGaugeVec,
     running: IntGaugeVec,
+    copies: Copies,
     stages: stage::Families,
     checkpoint_seconds: HistogramVec,
+}
+
+/// How far snapshots of tables are.
+#[derive(Clone)]
+struct Copies {
+    rows: IntGaugeVec,
+    expected: IntGaugeVec,
+}
+
+impl Copies {
+    fn new(r: &Registry) -> Self {
+        let gauge = |name: &str, help: &str| {
+            let labels = &["pipeline", "table"];
+            register(r, IntGaugeVec::new(Opts::new(name, help), labels))
+        };
+        Self {
+            rows: gauge("wasmgate_snapshot_rows", "Existing rows read, by the last snapshot."),
+            expected: gauge(
+                "wasmgate_snapshot_rows_expected",
+                "Rows that the server believes the table has; -1 unknown.",
+            ),
+        }
+    }
 }
 
 impl Families {
@@ -62,8 +89,7 @@ impl Families {
             register(r, IntGaugeVec::new(Opts::new(name, help), &["pipeline"]))
         };
         let histogram = |name: &str, help: &str, labels: &[&str]| {
-            let buckets = vec![1e-5, 1e-4, 5e-4, 1e-3, 5e-3, 1e-2, 5e-2, 0.1, 0.5, 1.0, 5.0];
-            let opts = HistogramOpts::new(name, help).buckets(buckets);
+            let opts = HistogramOpts::new(name, help).buckets(BUCKETS.to_vec());
             register(r, HistogramVec::new(opts, labels))
         };
         let p = &["pipeline"][..];
@@ -112,6 +138,7 @@ impl Families {
                 "Our place in the log: 0 kept, 1 beyond the usual, 2 in danger, 3 lost; -1 unknown.",
             ),
             running: gauge("wasmgate_pipeline_running", "1 while running, else 0."),
+            copies: Copies::new(r),
             stages: stage::Families::new(
                 histogram(
                     "wasmgate_stage_seconds",
@@ -131,6 +158,7 @@ pub struct PipelineMetrics {
     dropped: IntCounterVec,
     dead_letters: IntCounterVec,
     restarts: IntCounterVec,
+    copies: Copies,
     stages: stage::Families,
     versions: Mutex<HashMap<String, String>>,
     codes: Mutex<HashSet<(String, String)>>,
@@ -169,6 +197,7 @@ impl PipelineMetrics {
             dropped: f.dropped.clone(),
             dead_letters: f.dead_letters.clone(),
             restarts: f.restarts.clone(),
+            copies: f.copies.clone(),
             stages: f.stages.clone(),
             versions: Mutex::default(),
             codes: Mutex::default(),
@@ -209,6 +238,13 @@ impl PipelineMetrics {
         let code = if known { code } else { "other" };
         self.dead_letters.with_label_values(&[self.pipeline.as_str(), stage, code]).inc_by(records);
         self.dead_letters_all.inc_by(records);
+    }
+
+    /// How far the snapshot of a table is: rows, and how many it is believed to have (-1: unknown).
+    pub fn copied(&self, table: &str, rows: u64, expected: i64) {
+        let labels = &[self.pipeline.as_str(), table];
+        self.copies.rows.with_label_values(labels).set(i64::try_from(rows).unwrap_or(i64::MAX));
+        self.copies.expected.with_label_values(labels).set(expected);
     }
 
     /// Counts a restart of the pipeline.

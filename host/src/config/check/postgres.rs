@@ -33,7 +33,9 @@ impl Checks<'_> {
             self.bounds(&field.member(member), name.len(), 0, POSTGRES_NAME_MAX);
         }
         let ssl_root_cert = raw.ssl_root_cert;
-        let snapshots = self.snapshots(&field.member("snapshots"), raw.snapshots, &raw.tables);
+        let snapshots =
+            self.snapshots(&field.member("snapshots"), raw.snapshots, &raw.tables, &raw.signals);
+        let signals = self.signals(&field.member("signals"), raw.signals);
         let notifications = self.notifications(&field.member("notifications"), raw.notifications);
         let root = ssl_root_cert.as_deref().filter(|path| *path != Path::new("system"));
         self.there(&field.member("ssl_root_cert"), root);
@@ -59,6 +61,7 @@ impl Checks<'_> {
             snapshot: snapshot(raw.snapshot),
             snapshots,
             notifications,
+            signals,
             sslmode: sslmode(raw.sslmode),
             ssl_root_cert,
             connection: self.connection(&field.member("connection"), raw.connection, raw.sslmode),

@@ -19,7 +19,7 @@ pub(crate) use self::connection::{
     ChannelBinding, Connection, Method, Negotiation, Protocol, Target,
 };
 pub(crate) use self::slot::{Mismatch, OnWalLimit, PublicationMode, SlotCare};
-pub(crate) use self::snapshots::{Notifications, Snapshots};
+pub(crate) use self::snapshots::{Notifications, Signals, Snapshots, Watermarks};
 pub(crate) use self::stream::{InProgress, Origin, Stream};
 use crate::config::units::{Secret, Size, Time};
 pub(crate) use columns::{Columns, Key, Mask};
@@ -72,6 +72,9 @@ pub(crate) struct Postgres {
     /// How existing rows are read.
     #[serde(default)]
     pub(crate) snapshots: Snapshots,
+    /// Where signals come from: what the source is asked to do while it runs.
+    #[serde(default)]
+    pub(crate) signals: Signals,
     /// Where it is told what snapshots do. Default: nowhere.
     #[serde(default)]
     pub(crate) notifications: Notifications,

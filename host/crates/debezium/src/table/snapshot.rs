@@ -59,10 +59,47 @@ pub(super) const ROWS: &[Row] = &[
         "tables are read in the order of their names",
     ),
     ignored("snapshot.scan.all.columns.force", "false", "the catalog is read per table"),
-    ignored("incremental.snapshot.*", "", "counts for signals, which are not supported"),
-    only("signal.data.collection", &[""], "signals are not supported by this version"),
-    prefers("signal.enabled.channels", &["source", ""], "signals are not supported"),
-    ignored("signal.*", "", "signals are not supported by this version"),
+    row(
+        "incremental.snapshot.chunk.size",
+        "1024",
+        Rule::Whole("snapshots.chunk_rows", 1, 1_000_000),
+        "`snapshots.chunk_rows`",
+    ),
+    row(
+        "incremental.snapshot.watermarking.strategy",
+        "insert_insert",
+        Rule::Own(watermarks),
+        "`snapshots.watermarks`, where there is a signal table",
+    ),
+    ignored(
+        "incremental.snapshot.allow.schema.changes",
+        "false",
+        "a table may change while it is read: each chunk has the columns of its time",
+    ),
+    ignored("incremental.snapshot.*", "", "chunks are read in one way only"),
+    row(
+        "signal.data.collection",
+        "",
+        Rule::Own(signal_table),
+        "`signals.table`; chunks are marked in it",
+    ),
+    row(
+        "signal.enabled.channels",
+        "source",
+        Rule::Own(channels),
+        "`source`, `file` and `kafka`; others are passed over. Signals also come by HTTP (`POST \
+         /api/v1/pipelines/{pipeline}/signals`)",
+    ),
+    row("signal.file", "file-signals.txt", Rule::Own(by_channel), "`signals.file`"),
+    row("signal.kafka.topic", "", Rule::Own(by_channel), "`signals.kafka.topic`"),
+    row(
+        "signal.kafka.bootstrap.servers",
+        "",
+        Rule::Own(by_channel),
+        "`signals.kafka.bootstrap_servers`",
+    ),
+    row("signal.kafka.groupId", "", Rule::Own(by_channel), "`signals.kafka.group`"),
+    ignored("signal.*", "", "each channel is read as it is written"),
     row(
         "notification.enabled.channels",
         "",
@@ -76,8 +113,92 @@ pub(super) const ROWS: &[Row] = &[
         "`notifications.topic`, with the channel `sink`",
     ),
     ignored("notification.*", "", "channels are `sink` and `log`"),
-    ignored("read.only", "false", "nothing is written to the database"),
+    ignored(
+        "read.only",
+        "false",
+        "with a signal table `snapshots.watermarks` is `read_only`; nothing else is written",
+    ),
 ];
+
+fn signal_table(work: &mut Work, index: usize, row: &Row) {
+    let table = work.text_or(row.name, "").to_owned();
+    if table.is_empty() {
+        work.answer(index, Verdict::Ignored, "no table is named");
+        return;
+    }
+    work.put("signals.table", Setting::text(table, index), row.name);
+    if work.find("incremental.snapshot.watermarking.strategy").is_none() {
+        let read_only = work.text_or("read.only", "false").eq_ignore_ascii_case("true");
+        let ours = if read_only { "read_only" } else { "insert_insert" };
+        work.put("snapshots.watermarks", Setting::text(ours, index), row.name);
+    }
+}
+
+fn channels(work: &mut Work, index: usize, row: &Row) {
+    let mut passed = Vec::new();
+    for channel in value::list(work.text_or(row.name, row.default)) {
+        match channel.as_str() {
+            "source" => {}
+            "file" => {
+                let path = work.text_or("signal.file", "file-signals.txt").to_owned();
+                work.put("signals.file", Setting::text(path, index), row.name);
+            }
+            "kafka" => kafka_channel(work, index, row),
+            other => passed.push(format!("`{}`", work.shown(index, other))),
+        }
+    }
+    if !passed.is_empty() {
+        let verdict = Verdict::Unsupported { changes_data: false };
+        work.answer(index, verdict, format!("no signals come by {}", passed.join(", ")));
+    }
+}
+
+fn kafka_channel(work: &mut Work, index: usize, row: &Row) {
+    const SERVERS: &str = "signal.kafka.bootstrap.servers";
+    if work.find(SERVERS).is_none() {
+        work.missing(SERVERS, "add the brokers of the topic with signals");
+        return;
+    }
+    let servers = work.text_or(SERVERS, "").to_owned();
+    let default = format!("{}-signal", work.text_or("topic.prefix", ""));
+    let topic = work.text_or("signal.kafka.topic", &default).to_owned();
+    work.put("signals.kafka.bootstrap_servers", Setting::text(servers, index), row.name);
+    work.put("signals.kafka.topic", Setting::text(topic, index), row.name);
+    let group = work.text_or("signal.kafka.groupId", "").to_owned();
+    if !group.is_empty() {
+        work.put("signals.kafka.group", Setting::text(group, index), row.name);
+    }
+}
+
+/// Counts with its channel, which takes it.
+fn by_channel(work: &mut Work, index: usize, row: &Row) {
+    let channel = row.name.split('.').nth(1).unwrap_or_default();
+    let enabled = value::list(work.text_or("signal.enabled.channels", "source"));
+    if enabled.iter().any(|enabled| enabled == channel) {
+        work.honoured(index, format!("with the channel `{channel}`"));
+    } else {
+        work.answer(index, Verdict::Ignored, format!("the channel `{channel}` is not enabled"));
+    }
+}
+
+fn watermarks(work: &mut Work, index: usize, row: &Row) {
+    if work.text_or("signal.data.collection", "").is_empty() {
+        let why = "there is no signal table: chunks are marked by messages in the log";
+        work.answer(index, Verdict::Ignored, why);
+        return;
+    }
+    let found = work.text_or(row.name, row.default).to_ascii_lowercase();
+    match found.as_str() {
+        "insert_insert" | "insert_delete" => {
+            work.put("snapshots.watermarks", Setting::text(found, index), row.name);
+        }
+        _ => {
+            let found = work.shown(index, &found);
+            let why = format!("found `{found}`, expected `insert_insert` or `insert_delete`");
+            work.wrong(index, why);
+        }
+    }
+}
 
 fn mode(work: &mut Work, index: usize, row: &Row) {
     let found = work.text_or(row.name, row.default).to_ascii_lowercase();

@@ -101,6 +101,11 @@ impl LaneQueues {
         let (metrics, source) = (&self.shared.metrics, &self.shared.source);
         let lag_ms = source.lag_ms.load(Ordering::Relaxed);
         metrics.lag_seconds.set(if lag_ms < 0 { -1.0 } else { lag_ms as f64 / 1000.0 });
+        for copy in source.copies() {
+            let (rows, expected) = (&copy.rows, &copy.estimate);
+            let (rows, expected) = (rows.load(Ordering::Relaxed), expected.load(Ordering::Relaxed));
+            metrics.copied(&copy.table, rows, expected);
+        }
         metrics.retained_bytes.set(source.retained_bytes.load(Ordering::Relaxed));
         let safe = source.safe_bytes.load(Ordering::Relaxed);
         metrics.safe_bytes.set(if safe == 0 { f64::INFINITY } else { safe as f64 });

@@ -2,6 +2,7 @@
 //! table has and the server reads without an index (14); a partitioned one into its partitions, or,
 //! where they may not be read by their own names, into ranges of an integer key.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use postgres_protocol::escape::escape_literal;
@@ -10,6 +11,7 @@ use wasmgate_model::Fault;
 
 use super::DOING;
 use crate::catalog::{Catalog, Published, TableInfo, TableName, quote};
+use crate::incremental::Key;
 use crate::session::{Row, Session, number, text};
 use crate::settings::Settings;
 use crate::table::{Naming, Table, described_by_catalog};
@@ -18,6 +20,8 @@ use crate::table::{Naming, Table, described_by_catalog};
 const PAGES_MIN: u64 = 1024;
 /// Pages of a piece, at most: so that the last reader is not long alone.
 const PAGES_MAX: u64 = 16 * 1024;
+/// Bytes of a page, where nobody built the server otherwise.
+const PAGE_BYTES: u64 = 8192;
 /// Types of integer keys: int8, int2, int4.
 const INTEGERS: [u32; 3] = [20, 21, 23];
 
@@ -42,6 +46,8 @@ pub(crate) struct Planned {
     /// COPY statements; together they give every row once.
     pub pieces: Vec<String>,
     pub progress: Arc<TableProgress>,
+    /// Rows that are left out: places of the key among the columns, and keys.
+    pub without: Option<Arc<(Vec<usize>, HashSet<Key>)>>,
 }
 
 /// Part of a table: what stands after FROM, and where its rows are.
@@ -60,36 +66,66 @@ pub(crate) struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    /// The copy of one table. `conditions` further restrict its rows.
+    /// The copy of one table. `condition` further restricts its rows; one that is a whole SELECT
+    /// gives them.
     pub(crate) async fn table(
         &mut self,
         published: &Published,
-        conditions: &[String],
+        condition: Option<&str>,
     ) -> Result<Planned, Fault> {
-        let mut clauses = self.clauses(published).await?;
-        clauses.whole &= conditions.is_empty();
-        clauses.conditions.extend_from_slice(conditions);
+        let settings = self.settings;
+        let whole = condition.filter(|text| is_select(text));
+        let configured = settings.snapshots.select.get(&published.name.to_string());
+        let select = whole.or(configured.map(String::as_str));
+        let mut clauses = self.clauses(published, select).await?;
+        if let Some(condition) = condition.filter(|_| whole.is_none()) {
+            clauses.whole = false;
+            clauses.conditions.push(condition.to_owned());
+        }
         let pages = self.pages(published).await?;
-        let parts = self.parts(published, &clauses, &pages).await?;
+        let parts = match select {
+            Some(_) => vec![Part { item: clauses.item.clone(), range: None }],
+            None => self.parts(published, &clauses, &pages).await?,
+        };
         let pieces = parts.iter().map(|part| statement(&clauses, part)).collect();
         let rows: i64 = pages.iter().map(|p| p.rows).sum();
         let known = pages.iter().all(|p| p.rows >= 0) && clauses.conditions.is_empty();
         let estimate = if known { rows } else { -1 };
         let progress = self.status.copying(published.name.to_string(), estimate);
-        Ok(Planned { table: Arc::new(clauses.table), pieces, progress })
+        Ok(Planned { table: Arc::new(clauses.table), pieces, progress, without: None })
     }
 
-    /// How a table is read.
-    pub(crate) async fn clauses(&mut self, published: &Published) -> Result<Clauses, Fault> {
+    /// Whether a table is rather read in chunks beside the stream: it is large, and has a key to go
+    /// by.
+    pub(crate) async fn is_for_chunks(&mut self, published: &Published) -> Result<bool, Fault> {
+        let snapshots = &self.settings.snapshots;
+        let Some(limit) = snapshots.chunked_above else { return Ok(false) };
+        if snapshots.select.contains_key(&published.name.to_string()) {
+            return Ok(false);
+        }
+        let pages: u64 = self.pages(published).await?.iter().map(|p| p.pages).sum();
+        if pages.saturating_mul(PAGE_BYTES) <= limit {
+            return Ok(false);
+        }
+        let info = self.catalog.table(published.oid, &[]).await?;
+        let firm = |name: &String| info.columns.iter().any(|c| c.name == *name && c.not_null);
+        Ok(!info.key.is_empty() && info.key.iter().all(firm))
+    }
+
+    /// How a table is read, or the statement that gives its rows.
+    pub(crate) async fn clauses(
+        &mut self,
+        published: &Published,
+        select: Option<&str>,
+    ) -> Result<Clauses, Fault> {
         let (only, filter) = self.lists(published).await?;
         let info = self.catalog.table(published.oid, &[]).await?;
         let described = described_by_catalog(&info, only.as_deref());
         let names = described.iter().map(|c| quote(&c.name)).collect::<Vec<_>>().join(", ");
         let table = self.naming.table(published.name.clone(), &described, &info, None);
         let generated = info.columns.iter().any(|c| c.generated);
-        let selected = self.settings.snapshots.select.get(&published.name.to_string());
-        let whole = filter.is_none() && !generated && selected.is_none() && !published.partitioned;
-        let (item, conditions) = match selected {
+        let whole = filter.is_none() && !generated && select.is_none() && !published.partitioned;
+        let (item, conditions) = match select {
             Some(statement) => (format!("({statement}) AS selected"), Vec::new()),
             None if published.partitioned => {
                 (published.name.quoted(), filter.into_iter().collect())
@@ -153,8 +189,7 @@ impl Planner<'_> {
     ) -> Result<Vec<Part>, Fault> {
         let threads = self.settings.snapshots.threads as u64;
         let all = || vec![Part { item: clauses.item.clone(), range: None }];
-        let selected = self.settings.snapshots.select.contains_key(&published.name.to_string());
-        if threads <= 1 || selected {
+        if threads <= 1 {
             return Ok(all());
         }
         if !published.partitioned {
@@ -203,6 +238,10 @@ impl Planner<'_> {
         }
         Ok(Some(parts))
     }
+}
+
+fn is_select(text: &str) -> bool {
+    text.trim_start().get(..6).is_some_and(|start| start.eq_ignore_ascii_case("select"))
 }
 
 /// A relation with rows of its own.

@@ -10,7 +10,9 @@ use wasmgate_connector::SourceContext;
 use wasmgate_model::{Batch, Fault};
 
 use super::copied::{Filling, Stamp};
+use super::lines::Lines;
 use super::{DOING, Planned};
+use crate::incremental::key_of;
 use crate::session::Session;
 use crate::wire::bodies;
 
@@ -70,6 +72,7 @@ async fn copy(
     let Some(planned) = work.tables.get(job.table) else { return Ok(()) };
     let Some(statement) = planned.pieces.get(job.piece) else { return Ok(()) };
     session.copy_out(DOING, statement).await?;
+    let mut lines = Lines::default();
     let mut filling = Filling::new(&work.context, &planned.table, &work.stamp)?;
     let send = async |filling: &mut Filling<'_>, last| {
         let (rows, bytes) = (filling.rows() as u64, filling.bytes);
@@ -80,6 +83,11 @@ async fn copy(
     };
     while let Some(run) = session.copied_run(DOING).await? {
         for line in bodies(&run) {
+            if let Some((places, keys)) = planned.without.as_deref()
+                && keys.contains(&key_of(&mut lines, line, places))
+            {
+                continue;
+            }
             filling.line(line);
             if filling.is_full() && !send(&mut filling, false).await? {
                 return Ok(());

@@ -12,6 +12,7 @@ mod access;
 mod capture;
 mod doctor;
 mod harness;
+mod incremental;
 mod mitm;
 mod network;
 mod parallel;

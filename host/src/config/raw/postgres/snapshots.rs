@@ -1,11 +1,12 @@
 //! How existing rows of Postgres tables are read, as it is written.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::config::units::Pattern;
+use crate::config::units::{Pattern, Secret, Size};
 
 /// How existing rows are read.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -20,12 +21,77 @@ pub(crate) struct Snapshots {
     /// By `schema.table`: the SELECT that gives its rows instead of the table. It has to give
     /// every column of the table, by name. Default: none.
     pub(crate) select: BTreeMap<String, String>,
+    /// Rows that are read at a time beside the stream (Debezium's
+    /// `incremental.snapshot.chunk.size`). Default 1024, from 1 to 1000000.
+    pub(crate) chunk_rows: usize,
+    /// The first snapshot reads tables of more than this in chunks beside the stream, so that a
+    /// restart goes on at the last chunk; for all others it begins again. Tables without a key are
+    /// always copied whole. Default `16GiB`; `1024TiB`, say, turns it off.
+    pub(crate) chunked_above: Size,
+    /// How chunks are set against the stream. Default `message`.
+    pub(crate) watermarks: Watermarks,
 }
 
 impl Default for Snapshots {
     fn default() -> Self {
-        Self { threads: 1, include: Vec::new(), select: BTreeMap::new() }
+        Self {
+            threads: 1,
+            include: Vec::new(),
+            select: BTreeMap::new(),
+            chunk_rows: 1024,
+            chunked_above: Size(16 << 30),
+            watermarks: Watermarks::default(),
+        }
     }
+}
+
+/// How chunks that are read beside the stream are set against its changes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Watermarks {
+    /// By logical messages in the log: needs no table and no privilege. On a standby as
+    /// `read_only`.
+    #[default]
+    Message,
+    /// By the place in the log alone; nothing is written.
+    ReadOnly,
+    /// By rows of the signal table that open and close each chunk, which become records of it.
+    /// Needs `signals.table` and INSERT on it.
+    InsertInsert,
+    /// As `insert_insert`, and the opening row is deleted at the end. Needs DELETE, too.
+    InsertDelete,
+}
+
+/// Where signals come from, beside `POST /api/v1/pipelines/{pipeline}/signals`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Signals {
+    /// Table `schema.table` of the captured database with three columns: id, type and data, as
+    /// text. It is captured with the others; an existing publication has to contain it. Default:
+    /// none.
+    pub(crate) table: Option<String>,
+    /// A file to which signals are appended, one JSON object `{"id", "type", "data"}` a line.
+    /// Default: none.
+    pub(crate) file: Option<PathBuf>,
+    /// A Kafka topic with a JSON object `{"id", "type", "data"}` in each record whose key is the
+    /// `topic_prefix`. Default: none.
+    pub(crate) kafka: Option<KafkaSignals>,
+}
+
+/// Signals in a Kafka topic.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct KafkaSignals {
+    /// `host:port`, several separated by commas. Required.
+    pub(crate) bootstrap_servers: String,
+    /// The topic; one partition keeps signals in their order. Required.
+    pub(crate) topic: String,
+    /// Consumer group; one of its own for each pipeline. Default
+    /// `wasmgate-signals-<pipeline>`.
+    pub(crate) group: Option<String>,
+    /// Further librdkafka settings by name. Default none.
+    #[serde(default)]
+    pub(crate) properties: BTreeMap<String, Secret>,
 }
 
 /// Where it is told what snapshots do.
