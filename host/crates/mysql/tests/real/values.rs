@@ -53,7 +53,7 @@ impl Draw {
 
     fn fraction(&mut self, digits: usize) -> String {
         let all = format!("{:06}", self.below(1_000_000));
-        if digits == 0 { String::new() } else { format!(".{}", &all[..digits]) }
+        if digits == 0 { String::new() } else { format!(".{all:.digits$}") }
     }
 
     fn date(&mut self) -> String {

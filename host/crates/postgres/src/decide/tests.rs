@@ -48,7 +48,8 @@ fn the_table() {
     let done = || state(2, "7", true);
     let live = |at| Some(slot(at, Unreserved));
     let dead = || Some(slot(5, Lost));
-    let cases: Vec<(Snapshot, Option<(u64, State)>, Option<Slot>, &str)> = vec![
+    type Case = (Snapshot, Option<(u64, State)>, Option<Slot>, &'static str);
+    let cases: Vec<Case> = vec![
         (Initial, None, None, "Snapshot"),
         (Initial, None, dead(), "Snapshot"),
         (Initial, None, live(5), "slot-foreign"),
