@@ -55,7 +55,7 @@ const DOCUMENTS: &[(&str, Fate)] = &[
     ("schemas", Taken),
     ("secrets", Taken),
     ("shards", Refused(&[("transforms.merge.type", "makes keys unique")])),
-    ("signals", Refused(&[("signal.data.collection", "signals")])),
+    ("signals", Taken),
     ("standby", Taken),
     ("tables", Taken),
     ("unnamed", NoDocument("has no name")),

@@ -63,7 +63,7 @@ pub(super) const ROWS: &[Row] = &[
         "incremental.snapshot.chunk.size",
         "1024",
         Rule::Whole("snapshots.chunk_rows", 1, 1_000_000),
-        "`snapshots.chunk_rows`",
+        "",
     ),
     row(
         "incremental.snapshot.watermarking.strategy",
