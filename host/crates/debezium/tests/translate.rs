@@ -58,7 +58,7 @@ fn the_least_document_has_debeziums_defaults() {
     let source = json!({ "postgres": {
         "host": "db", "user": "u", "database": "shop", "topic_prefix": "p",
         "port": 5432, "sslmode": "prefer", "slot": "debezium", "publication": "dbz_publication",
-        "records": { "context_headers": true },
+        "slot_care": { "publication_mode": "all_tables" }, "records": { "context_headers": true },
     }});
     assert_eq!(json(&translation.pipeline), json!({ "source": source }));
 }
@@ -70,6 +70,19 @@ fn properties_become_settings() {
         ("database.password", " p,w ", "source.postgres.password", json!(" p,w ")),
         ("database.sslmode", "VERIFY-FULL", "source.postgres.sslmode", json!("verify-full")),
         ("slot.name", "s", "source.postgres.slot", json!("s")),
+        (
+            "replica.identity.autoset.values",
+            "s.t:FULL, s.u:INDEX u_key",
+            "source.postgres.slot_care.replica_identity",
+            json!({ "s.t": "FULL", "s.u": "INDEX u_key" }),
+        ),
+        ("slot.failover", "true", "source.postgres.slot_care.failover", json!(true)),
+        (
+            "publication.autocreate.mode",
+            "disabled",
+            "source.postgres.slot_care.publication_mode",
+            json!("disabled"),
+        ),
         ("slot.name", " ", "source.postgres.slot", json!("debezium")),
         ("snapshot.mode", "no_data", "source.postgres.snapshot", json!("never")),
         ("snapshot.mode", "schema_only", "source.postgres.snapshot", json!("never")),

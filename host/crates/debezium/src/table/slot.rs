@@ -1,37 +1,59 @@
 //! The replication slot and the publication.
 
-use super::{Row, Rule, always, ignored, only, prefers, row};
+use super::{Row, Rule, always, ignored, only, row};
+use crate::setting::Setting;
 use crate::translate::Work;
+use crate::value;
+
+const MISMATCHES: &[(&str, &str)] = &[
+    ("no_validation", "no_validation"),
+    ("trust_offset", "trust_offset"),
+    ("trust_slot", "trust_slot"),
+    ("trust_greater_lsn", "trust_greater_lsn"),
+];
+
+const PUBLICATIONS: &[(&str, &str)] = &[
+    ("all_tables", "all_tables"),
+    ("filtered", "filtered"),
+    ("disabled", "disabled"),
+    ("no_tables", "no_tables"),
+];
 
 pub(super) const ROWS: &[Row] = &[
     row("plugin.name", "decoderbufs", Rule::Own(plugin), "`pgoutput`; also when it is not given"),
     always("slot.name", "debezium", Rule::Text("slot"), ""),
-    prefers("slot.drop.on.stop", &["false"], "the slot is kept"),
-    prefers("slot.failover", &["false"], "slots that move to a standby are not supported"),
+    row("slot.drop.on.stop", "false", Rule::Flag("slot_care.drop_on_stop"), ""),
+    row("slot.failover", "false", Rule::Flag("slot_care.failover"), ""),
     ignored("slot.seek.to.known.offset.on.start", "false", "see `offset.mismatch.strategy`"),
     only("slot.stream.params", &[""], "parameters of the output plugin"),
     ignored("slot.max.retries", "6", "tried again until it works, with growing pauses"),
     ignored("slot.retry.delay.ms", "10000", "tried again with growing pauses, up to 10 s apart"),
     ignored("create.slot.command.timeout", "90", "the server waits for open transactions"),
-    ignored(
+    row(
         "offset.mismatch.strategy",
         "no_validation",
-        "a checkpoint that the slot is ahead of stops the pipeline: changes would be missing",
+        Rule::Words("slot_care.position_mismatch", MISMATCHES),
+        "not given, a slot that is ahead of the checkpoint stops the pipeline: changes are missing",
     ),
     always("publication.name", "dbz_publication", Rule::Text("publication"), ""),
-    row(
+    always(
         "publication.autocreate.mode",
         "all_tables",
-        Rule::Own(autocreate),
-        "a publication that exists is used; one that is missing is created for the tables of \
-         `table.include.list`, unless the mode is `disabled`",
+        Rule::Words("slot_care.publication_mode", PUBLICATIONS),
+        "",
     ),
-    prefers(
+    row(
         "publish.via.partition.root",
-        &["false"],
-        "a publication that exists is used as it is; make it with `publish_via_partition_root`",
+        "false",
+        Rule::Flag("slot_care.publish_via_partition_root"),
+        "not given, a publication that exists stays as it is",
     ),
-    only("replica.identity.autoset.values", &[""], "write `ALTER TABLE … REPLICA IDENTITY …`"),
+    row(
+        "replica.identity.autoset.values",
+        "",
+        Rule::Own(identities),
+        "`slot_care.replica_identity`: `schema.table:FULL`, `DEFAULT`, `NOTHING`, `INDEX NAME`",
+    ),
     only(
         "lsn.flush.mode",
         &["connector"],
@@ -81,18 +103,18 @@ fn plugin(work: &mut Work, index: usize, _: &Row) {
     }
 }
 
-fn autocreate(work: &mut Work, index: usize, _: &Row) {
-    match work.text_or("publication.autocreate.mode", "all_tables").to_ascii_lowercase().as_str() {
-        "all_tables" | "filtered" => work.honoured(
-            index,
-            "a publication that is missing is created for the tables of `table.include.list`; one \
-             that exists is used as it is",
-        ),
-        "disabled" | "no_tables" => work.honoured(index, "a publication that exists is used"),
-        found => {
-            let allowed = "`all_tables`, `filtered`, `disabled` or `no_tables`";
-            let found = work.shown(index, found);
-            work.wrong(index, format!("found `{found}`, expected {allowed}"));
-        }
+/// `schema.table:IDENTITY`, parted by commas; the table is a pattern.
+fn identities(work: &mut Work, index: usize, row: &Row) {
+    let mut rules = Setting::map(Some(index));
+    for entry in value::list(work.text_or(row.name, "")) {
+        let Some((tables, identity)) = entry.rsplit_once(':') else {
+            let entry = work.shown(index, &entry);
+            let what = format!("`{entry}` names no identity, expected `schema.table:FULL`");
+            return work.wrong(index, what);
+        };
+        rules.set(tables.trim(), Setting::text(identity.trim(), index));
     }
+    work.put("slot_care.replica_identity", rules, row.name);
+    let how = format!("`{}`", work.path("slot_care.replica_identity"));
+    work.honoured(index, how);
 }
