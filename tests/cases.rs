@@ -9,6 +9,7 @@ mod deploy;
 mod hostile;
 mod kill;
 mod kill_snapshot;
+mod large;
 mod load;
 mod nasty;
 mod orders;

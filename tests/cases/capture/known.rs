@@ -5,7 +5,6 @@ use serde_json::{Value, json};
 
 /// Recordings that are not run, and the option that this version does not have.
 pub(super) const NOT_RUN: &[(&str, &str)] = &[
-    ("heartbeat", "heartbeat topic and heartbeat.action.query"),
     ("logical_table_router", "ByLogicalTableRouter changes the key"),
     ("outbox_default", "the outbox EventRouter"),
 ];
@@ -13,10 +12,6 @@ pub(super) const NOT_RUN: &[(&str, &str)] = &[
 /// Options that this version lacks, of recordings that are run without them.
 pub(super) fn lacking(recording: &str) -> &'static [&'static str] {
     match recording {
-        "envelope_transaction_message"
-        | "transactions"
-        | "truncate"
-        | "unwrap_add_fields_headers_route" => &["provide.transaction.metadata"],
         _ => &[],
     }
 }
@@ -33,32 +28,12 @@ pub(super) struct Known {
     pub(super) reason: &'static str,
 }
 
-pub(super) const KNOWN: &[Known] = &[
-    known(
-        "null_and_default_kept",
-        "dn",
-        &["value.source.snapshot"],
-        "with replacement off Debezium leaves out its own default, \"false\", too",
-    ),
-    known(
-        "unwrap_add_fields_headers_route",
-        "x",
-        &["value.__transaction_id"],
-        "provide.transaction.metadata",
-    ),
-    known(
-        "unwrap_add_fields_headers_route",
-        "y",
-        &["value.__transaction_id"],
-        "provide.transaction.metadata",
-    ),
-    known(
-        "unwrap_add_fields_headers_route",
-        "td",
-        &["value.__transaction_id"],
-        "provide.transaction.metadata",
-    ),
-];
+pub(super) const KNOWN: &[Known] = &[known(
+    "null_and_default_kept",
+    "dn",
+    &["value.source.snapshot"],
+    "with replacement off Debezium leaves out its own default, \"false\", too",
+)];
 
 const fn known(
     recording: &'static str,

@@ -30,7 +30,14 @@ pub(super) fn normalise(record: &Value, rules: &Value) -> Value {
         _ => whole.take(),
     };
     let topic = record["topic"].as_str().unwrap();
+    let mut key = record["key"].clone();
     let mut table = topic.rsplit('.').next().unwrap().to_owned();
+    for id in [value.pointer_mut("/transaction/id")].into_iter().flatten() {
+        *id = json!("<txn_id>");
+    }
+    if topic.ends_with(".transaction") {
+        mark_transaction(&mut key, &mut value);
+    }
     if let Value::Object(value) = &mut value {
         if let Some(Value::Object(source)) = value.get_mut("source") {
             if let Some(name) = source.get("table").and_then(Value::as_str) {
@@ -104,6 +111,21 @@ fn mark_signal(row: &mut Value) {
     };
     let parts: Vec<&str> = data.split('"').map(|p| if time(p) { "<ts>" } else { p }).collect();
     row["data"] = json!(parts.join("\""));
+}
+
+/// Begin and end of a transaction. The entry that counts logical messages names no table.
+fn mark_transaction(key: &mut Value, value: &mut Value) {
+    for part in [key, &mut *value] {
+        part["id"] = json!("<txn_id>");
+    }
+    let Some(collections) = value["data_collections"].as_array_mut() else { return };
+    for entry in collections.iter_mut() {
+        let name = &mut entry["data_collection"];
+        if !name.as_str().unwrap().contains('.') {
+            *name = json!("<message>");
+        }
+    }
+    collections.sort_by_key(|entry| entry["data_collection"].to_string());
 }
 
 fn mark_source(source: &mut Map<String, Value>, rules: &Value) {

@@ -38,6 +38,11 @@ pub(super) fn run(server: &Postgres, golden: &Golden) -> Vec<Value> {
             Step::Start => gateway = Some(start()),
             Step::Kill => gateway.take().unwrap().kill(),
             Step::Settle => database.settle(gateway.as_ref().unwrap()),
+            Step::Expect => wait_for(
+                "every record of the recording",
+                || golden.is_complete(&lines(&dir.path().join("out.jsonl"))).then_some(()),
+                || gateway.as_ref().unwrap().log(),
+            ),
             Step::Sql { script, fails } => {
                 if let Some(gateway) = &gateway {
                     wait_streaming(gateway);
@@ -121,7 +126,9 @@ impl<'a> Database<'a> {
     /// Waits until everything that is committed now is in the sink and the slot knows it.
     fn settle(&self, gateway: &Gateway) {
         wait_streaming(gateway);
-        let end = self.sql("select pg_current_wal_lsn()").unwrap();
+        // A message outside of transactions stays in memory until somebody commits after it.
+        let end = "select pg_current_xact_id(); select pg_current_wal_insert_lsn()";
+        let end = self.sql(end).unwrap().lines().last().unwrap().to_owned();
         let sql = format!(
             "select confirmed_flush_lsn >= '{end}' from pg_replication_slots \
              where slot_name = 'capture_{}'",

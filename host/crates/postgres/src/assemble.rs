@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use serde_json::Value;
 use tokio::time::Instant;
 use wasmgate_codec::document::{self, InboundRecord};
 use wasmgate_codec::project;
@@ -99,6 +100,11 @@ impl Assembler {
         self.state.work.as_ref()
     }
 
+    /// Tables as they were last accepted.
+    pub(crate) fn tables(&self) -> Option<&Value> {
+        self.state.tables.as_ref()
+    }
+
     /// Number of the last record before those of a transaction with its commit at this place.
     pub(crate) fn numbered(&self, commit_lsn: u64) -> u64 {
         self.state.between.filter(|at| at.major == commit_lsn).map_or(0, |at| at.minor)
@@ -131,18 +137,38 @@ impl Assembler {
         let id = table.schema.id;
         let place = match self.places.get(&id) {
             Some(place) => *place,
-            None => self.open_batch(table)?,
+            None => self.open_batch(&table.schema)?,
         };
+        self.opened(place)
+    }
+
+    fn opened(&mut self, place: usize) -> Result<&mut Batch, Fault> {
         self.open.get_mut(place).ok_or_else(|| {
             Fault::new(wasmgate_model::FaultKind::Internal, "an open batch is not there")
         })
     }
 
-    fn open_batch(&mut self, table: &Table) -> Result<usize, Fault> {
-        let batch = self.empty_batch(&table.schema)?;
+    fn open_batch(&mut self, schema: &Arc<Schema>) -> Result<usize, Fault> {
+        let batch = self.empty_batch(schema)?;
         self.open.push(batch);
-        self.places.insert(table.schema.id, self.open.len() - 1);
+        self.places.insert(schema.id, self.open.len() - 1);
         Ok(self.open.len() - 1)
+    }
+
+    /// Adds a JSON document that stands in a transaction, at the position that it says.
+    pub(crate) fn document(
+        &mut self,
+        schema: &Arc<Schema>,
+        record: &InboundRecord<'_>,
+    ) -> Result<(), Fault> {
+        let place = match self.places.get(&schema.id) {
+            Some(place) => *place,
+            None => self.open_batch(schema)?,
+        };
+        document::append(self.opened(place)?, record);
+        let bytes = record.value.map_or(0, <[u8]>::len);
+        self.appended(1, bytes, record.position);
+        Ok(())
     }
 
     fn empty_batch(&mut self, schema: &Arc<Schema>) -> Result<Batch, Fault> {

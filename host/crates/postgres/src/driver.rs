@@ -11,6 +11,7 @@ use wasmgate_model::{Fault, FaultKind, Position};
 
 use crate::assemble::{Assembler, partition};
 use crate::catalog::{TableName, quote};
+use crate::changes::Told;
 use crate::connect::{Connector, Purpose};
 use crate::incremental::{Beside, Item, Parts, TableItem, Work};
 use crate::notify::{About, Notifier, no_numbers};
@@ -39,6 +40,7 @@ pub(crate) struct Driver {
     pub closing: Closing,
     pub commands: mpsc::Receiver<SourceCommand>,
     pub taken: Answers,
+    pub told: Told,
 }
 
 impl Driver {
@@ -150,7 +152,7 @@ impl Driver {
         out: Assembler,
         notifier: Notifier,
     ) -> Result<(), Fault> {
-        let Self { settings, connector, context, events, confirmed, closing, .. } = self;
+        let Self { settings, connector, context, events, confirmed, closing, told, .. } = self;
         context.status.phase("streaming");
         let Prepared { mut replication, catalog, tables, .. } = prepared;
         let server = Server::ask(&mut replication, &settings).await?;
@@ -181,6 +183,7 @@ impl Driver {
         let naming = Naming::new(&settings);
         let mut stream =
             Stream::new(Arc::clone(&settings), naming, catalog, wanted, at, transactions);
+        stream.told = told;
         stream.watch.signal_table = settings.signals.table();
         Pump { settings, status: context.status, events, chunks, stream, out, beside }.run().await
     }

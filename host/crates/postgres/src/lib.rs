@@ -9,13 +9,17 @@
 mod assemble;
 mod auth;
 mod catalog;
+mod changes;
 mod check;
 mod connect;
 mod connection;
 mod decide;
+mod documents;
 mod driver;
+mod events;
 mod fault;
 mod gathering;
+mod heartbeat;
 mod incremental;
 mod literal;
 mod lsn;
@@ -43,13 +47,16 @@ mod stream;
 mod streaming;
 mod table;
 mod tls;
+mod transaction;
 mod transactions;
 mod transport;
 mod wire;
 
+pub use changes::SchemaChanges;
 pub use connection::{
     ChannelBinding, Connection, KeepAlive, Method, Negotiation, Protocol, Target,
 };
+pub use events::Events;
 pub use notify::Notifications;
 pub use settings::{Settings, Snapshot, SslMode};
 pub use shape::{

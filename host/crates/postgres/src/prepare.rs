@@ -63,10 +63,12 @@ pub(crate) async fn prepare(
         slot: settings.slot.clone(),
         between: None,
         work: None,
+        tables: None,
     };
     if let Some((_, Some(stored))) = &checkpoint {
         state.between = stored.between;
         state.work.clone_from(&stored.work);
+        state.tables.clone_from(&stored.tables);
     }
     let end = Lsn::parse(text(identity, 2)).unwrap_or_default();
     let slot = free_slot(&mut catalog, settings).await?;

@@ -13,6 +13,7 @@ use wasmgate_connector::{SourceEvent, SourceStatus};
 use wasmgate_model::Fault;
 
 use crate::assemble::{Assembler, now_us};
+use crate::heartbeat::Heartbeat;
 use crate::incremental::Beside;
 use crate::replication::Chunk;
 use crate::settings::Settings;
@@ -38,23 +39,39 @@ fn every(period: Duration) -> Interval {
     interval
 }
 
+/// Waits for ever where there is no interval.
+async fn tick(interval: &mut Option<Interval>) {
+    match interval {
+        Some(interval) => drop(interval.tick().await),
+        None => std::future::pending().await,
+    }
+}
+
 impl Pump {
     /// Runs until the reader is gone or the stream fails.
     pub(crate) async fn run(mut self) -> Result<(), Fault> {
         let mut beat = every(self.settings.heartbeat.unwrap_or(self.settings.status_interval));
+        let mut heartbeat = Heartbeat::new(&self.settings);
+        let mut strike = heartbeat.interval.map(every);
         let events = self.events.clone();
         self.beside.step(&mut self.stream, &mut self.out, &events).await?;
         let mut overdue = false;
         loop {
+            heartbeat.flush(&mut self.out)?;
             let rows = self.out.has_rows();
             let deadline = self.out.deadline().unwrap_or_else(Instant::now);
             let due = overdue || !self.stream.in_transaction();
             tokio::select! {
                 biased;
                 // An idle or foreign log moves on too, so that the server can forget it.
-                _ = beat.tick(), if !rows => if self.out.has_moved() {
-                    hand_over(&mut self.out, &self.events).await?;
-                },
+                _ = beat.tick(), if !rows => {
+                    if self.out.has_moved() {
+                        hand_over(&mut self.out, &self.events).await?;
+                    }
+                    let received = self.stream.received();
+                    heartbeat.speak_when_idle(received, self.stream.catalog()).await;
+                }
+                () = tick(&mut strike) => heartbeat.strike(self.stream.catalog()).await,
                 event = self.beside.next() => {
                     self.beside.take(event, &mut self.stream, &mut self.out, &events).await?;
                 }
@@ -99,8 +116,7 @@ impl Pump {
             self.stream.replay(kept, streamed, &mut self.out).await?;
             self.hand_over_full().await?;
         }
-        self.stream.end_decided(decided.end_lsn, &mut self.out);
-        Ok(())
+        self.stream.end_decided(decided.end_lsn, &mut self.out)
     }
 
     async fn hand_over_full(&mut self) -> Result<(), Fault> {

@@ -39,6 +39,15 @@ pub(crate) struct TransactionBlock<'a> {
     pub data_collection_order: i64,
 }
 
+impl TransactionBlock<'_> {
+    /// The place after this one.
+    fn next(self) -> Self {
+        let (total_order, data_collection_order) =
+            (self.total_order + 1, self.data_collection_order + 1);
+        Self { total_order, data_collection_order, ..self }
+    }
+}
+
 /// Which columns of a tuple are real.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Image {
@@ -131,7 +140,8 @@ pub(crate) fn push_updated(
             push_delete(table, batch, at, origin, (kind, tuple), tombstone);
             let created = batch.len();
             let failed = fill(table, batch, Image::Whole, new.iter(), full);
-            end_row(batch, Op::Create, next(at, 2), origin, failed);
+            let block = origin.block.map(TransactionBlock::next);
+            end_row(batch, Op::Create, next(at, 2), &Origin { block, ..*origin }, failed);
             let old_key = original(batch, deleted).0;
             let new_key = original(batch, created).0;
             for row in deleted..created {
@@ -160,8 +170,9 @@ fn next(at: Position, by: u64) -> Position {
     Position::new(at.major, at.minor + by)
 }
 
-/// Whether an update moves its record to another key, as far as the old tuple tells.
-fn key_differs(table: &Table, kind: OldKind, old: Tuple<'_>, new: Tuple<'_>) -> bool {
+/// Whether an update moves its record to another key, as far as the old tuple tells: it becomes
+/// two changes.
+pub(crate) fn key_differs(table: &Table, kind: OldKind, old: Tuple<'_>, new: Tuple<'_>) -> bool {
     let values = old.iter().zip(new.iter()).zip(&table.columns);
     values.into_iter().any(|((old, new), column)| {
         let told = column.key && (column.identity || kind == OldKind::Full);

@@ -8,7 +8,9 @@ use secrecy::SecretString;
 
 use crate::shape::{Filters, Shape};
 
+use crate::changes::SchemaChanges;
 use crate::connection::Connection;
+use crate::events::Events;
 use crate::notify::Notifications;
 use crate::signal::Signals;
 use crate::slot_care::SlotCare;
@@ -84,6 +86,8 @@ pub struct Settings {
     pub shape: Shape,
     /// Every delete is followed by a record with the same key and no value.
     pub tombstones_on_delete: bool,
+    pub events: Events,
+    pub schema_changes: SchemaChanges,
     /// How often the server is asked how far its log is, so that an idle database's slot moves
     /// on. `None`: only when the server tells it by itself.
     pub heartbeat: Option<Duration>,
@@ -122,6 +126,8 @@ impl Default for Settings {
             connection: Connection::default(),
             shape: Shape::default(),
             tombstones_on_delete: true,
+            events: Events::default(),
+            schema_changes: SchemaChanges::default(),
             heartbeat: Some(Duration::from_secs(10)),
             connect_timeout: Duration::from_secs(10),
             status_interval: Duration::from_secs(10),

@@ -16,6 +16,7 @@ use wasmgate_model::{Checkpoint, Fault, FaultKind};
 
 use crate::assemble::partition;
 use crate::catalog::{Catalog, quote};
+use crate::changes::Told;
 use crate::check::check;
 use crate::connect::Connector;
 use crate::driver::Driver;
@@ -39,13 +40,15 @@ const GOODBYE: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone)]
 pub struct PostgresSource {
     settings: Arc<Settings>,
+    /// Changes of tables that it stopped over.
+    told: Told,
 }
 
 impl PostgresSource {
     /// A source with these settings. Nothing is connected yet.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { settings: Arc::new(settings) }
+        Self { settings: Arc::new(settings), told: Told::default() }
     }
 
     /// The replication slot as the server has it; `None`: there is none.
@@ -146,6 +149,7 @@ impl Source for PostgresSource {
             closing,
             commands,
             taken: taken.clone(),
+            told: self.told.clone(),
         };
         let task = tokio::spawn(driver.run(prepared)).abort_handle();
         let reader = Reader { events: receiver, alarms, status: Arc::clone(&status), task };

@@ -19,6 +19,8 @@ pub(crate) struct State {
     pub between: Option<Position>,
     /// Snapshots that go on beside the stream, or wait; `incremental` reads and writes it.
     pub work: Option<Value>,
+    /// Columns of the tables as they were last accepted; see `changes`.
+    pub tables: Option<Value>,
 }
 
 impl State {
@@ -35,6 +37,9 @@ impl State {
         }
         if let Some(work) = &self.work {
             put("work", work.clone());
+        }
+        if let Some(tables) = &self.tables {
+            put("tables", tables.clone());
         }
         Value::Object(text).to_string().into_bytes().into()
     }
@@ -58,6 +63,7 @@ impl State {
                 Some(at) => Some(Position::new(number(at, 0)?, number(at, 1)?)),
             },
             work: value.get("work").cloned(),
+            tables: value.get("tables").cloned(),
         })
     }
 }
@@ -73,7 +79,9 @@ mod tests {
             (false, Some(Position::new(1 << 40, 7)), Some(json!({ "queue": [1] }))),
         ] {
             let (system_id, slot) = ("7".into(), "s".into());
-            let state = State { snapshot_done, system_id, timeline: 3, slot, between, work };
+            let tables = work.clone();
+            let state =
+                State { snapshot_done, system_id, timeline: 3, slot, between, work, tables };
             assert_eq!(State::parse(&state.to_bytes()), Some(state));
         }
         for other in [&b""[..], b"{}", b"{\"snapshot\":\"maybe\"}"] {

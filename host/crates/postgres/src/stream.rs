@@ -2,44 +2,39 @@
 //!
 //! Positions: (commit LSN, number of the record in its transaction) inside a transaction, (end of
 //! the transaction, 0) after it. A change takes as many numbers as it can become records (insert
-//! 1, update 3, delete 2, truncate one per table), whatever the options: so numbers mean the same
-//! after a restart with other options. The server sends transactions again whose commit is at or
+//! 1, update 3, delete 2, truncate one per table, logical message 1), and so do the beginning and
+//! the end of a transaction, whatever the options: so numbers mean the same after a restart with
+//! other options. The server sends transactions again whose commit is at or
 //! after the place we confirm, so confirming `major` is always safe.
+
+mod change;
+mod told;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use serde_json::{Map, Value};
 use wasmgate_codec::json::write_int;
 use wasmgate_codec::pgoutput::{
-    DecodeError, Message, OldKind, Relation, Tuple, decode, decode_control, decode_streamed,
+    DecodeError, Message, Relation, decode, decode_control, decode_streamed,
 };
-use wasmgate_model::{Fault, FaultKind, Op, Position};
+use wasmgate_model::{Fault, FaultKind, Position};
 
+use self::change::Change;
 use crate::assemble::Assembler;
 use crate::catalog::{Catalog, Published, TableName};
-use crate::incremental::{Touched, Watch, marks};
+use crate::changes::{self, SchemaChanges, Told};
+use crate::documents::Documents;
+use crate::incremental::Watch;
 use crate::replication::number;
-use crate::rows::{Origin, is_unchanged, push_delete, push_new, push_truncate, push_updated};
 use crate::settings::Settings;
 use crate::streaming::Origins;
 use crate::table::{Naming, Table, described};
+use crate::transaction::Transaction;
 use crate::transactions::{Decided, Kept, Step, Transactions};
 
 /// XLogData: letter, start, end, clock.
 const XLOG_HEADER: usize = 25;
-
-/// A transaction that is being read.
-struct Transaction {
-    commit_lsn: u64,
-    commit_us: i64,
-    xid: i64,
-    /// The replication origin that it came by: name, place there.
-    origin: Option<(String, u64)>,
-    /// Number of the last record.
-    minor: u64,
-    /// Records up to this number were settled before a restart.
-    settled: u64,
-}
 
 /// The decoder's memory: tables by relation, the open transaction.
 pub(crate) struct Stream {
@@ -64,8 +59,13 @@ pub(crate) struct Stream {
     /// Time of the last commit read, microseconds since 1970.
     pub last_commit_us: Option<i64>,
     truncates_skipped: u64,
+    documents: Documents,
     /// What else looks at the changes.
     pub watch: Watch,
+    /// Changes of tables that the source stopped over.
+    pub told: Told,
+    /// The name of the last change in its transaction.
+    id: Vec<u8>,
 }
 
 /// A relation as it was described.
@@ -86,44 +86,6 @@ struct Placed<'a> {
     bytes: usize,
 }
 
-/// What a change does.
-enum Change<'a> {
-    Insert(Tuple<'a>),
-    Update(Option<(OldKind, Tuple<'a>)>, Tuple<'a>),
-    Delete(OldKind, Tuple<'a>),
-    Truncate,
-}
-
-impl Change<'_> {
-    fn op(&self) -> Op {
-        match self {
-            Self::Insert(_) => Op::Create,
-            Self::Update(..) => Op::Update,
-            Self::Delete(..) => Op::Delete,
-            Self::Truncate => Op::Truncate,
-        }
-    }
-
-    /// Numbers it takes.
-    fn numbers(&self) -> u64 {
-        match self {
-            Self::Insert(_) | Self::Truncate => 1,
-            Self::Update(..) => 3,
-            Self::Delete(..) => 2,
-        }
-    }
-
-    /// Its images.
-    fn touched(&self) -> Touched<'_> {
-        match *self {
-            Self::Insert(new) => Touched { old: None, new: Some(new) },
-            Self::Update(old, new) => Touched { old: old.map(|(_, old)| old), new: Some(new) },
-            Self::Delete(_, old) => Touched { old: Some(old), new: None },
-            Self::Truncate => Touched { old: None, new: None },
-        }
-    }
-}
-
 impl Stream {
     pub(crate) fn new(
         settings: Arc<Settings>,
@@ -134,6 +96,10 @@ impl Stream {
         transactions: Transactions,
     ) -> Self {
         Self {
+            documents: Documents::new(&naming),
+            watch: Watch::default(),
+            told: Told::default(),
+            id: Vec::new(),
             settings,
             naming,
             catalog,
@@ -148,7 +114,6 @@ impl Stream {
             sequence: Vec::new(),
             last_commit_us: None,
             truncates_skipped: 0,
-            watch: Watch::default(),
         }
     }
 
@@ -160,6 +125,11 @@ impl Stream {
     /// The commit of the last whole transaction, as JSON.
     pub(crate) fn last_commit(&self) -> &[u8] {
         &self.last_commit
+    }
+
+    /// How many changes were received on this connection.
+    pub(crate) fn received(&self) -> u64 {
+        self.received
     }
 
     /// Whether a transaction is half read.
@@ -216,7 +186,7 @@ impl Stream {
     pub(crate) fn begin_decided(&mut self, decided: &Decided, out: &Assembler) {
         let Decided { commit_lsn, commit_us, xid, .. } = *decided;
         self.replayed = Some(HashMap::new());
-        self.begin(commit_lsn, commit_us, xid, out.numbered(commit_lsn));
+        self.begin((commit_lsn, commit_us, xid), 0, out.numbered(commit_lsn));
     }
 
     /// Takes its next change.
@@ -235,24 +205,27 @@ impl Stream {
 
     /// Ends it. What it described is in force from now on, unless the table was described again
     /// while the transaction ran.
-    pub(crate) fn end_decided(&mut self, end_lsn: u64, out: &mut Assembler) {
+    pub(crate) fn end_decided(&mut self, end_lsn: u64, out: &mut Assembler) -> Result<(), Fault> {
         for (relation, known) in self.replayed.take().into_iter().flatten() {
             let newer = self.tables.get(&relation).is_some_and(|k| k.number > known.number);
             if !newer {
                 self.tables.insert(relation, known);
             }
         }
-        self.commit(end_lsn, out);
+        self.commit(end_lsn, out)
     }
 
     async fn apply(&mut self, placed: Placed<'_>, out: &mut Assembler) -> Result<(), Fault> {
         let Placed { message, lsn, number, bytes } = placed;
         match message {
             Message::Begin { final_lsn, commit_us, xid } => {
-                self.begin(final_lsn, commit_us, xid, out.numbered(final_lsn));
+                self.begin((final_lsn, commit_us, xid), lsn, out.numbered(final_lsn));
             }
-            Message::Commit { end_lsn, .. } => self.commit(end_lsn, out),
-            Message::Relation(relation) => self.relation(&relation, number).await?,
+            Message::Commit { end_lsn, .. } => self.commit(end_lsn, out)?,
+            Message::Relation(relation) => {
+                self.hold_changes(&relation, out)?;
+                self.relation(&relation, number).await?;
+            }
             Message::Insert { relation, new } => {
                 self.change(relation, &Change::Insert(new), lsn, bytes, out)?;
             }
@@ -277,50 +250,18 @@ impl Stream {
                     }
                 }
             }
-            Message::Logical { prefix, .. } => {
-                // Marks of chunks are ours.
-                if prefix != marks::PREFIX && self.settings.stream.messages.wants(prefix) {
-                    tracing::trace!("a logical message");
-                }
+            Message::Logical { transactional, prefix, content, .. } => {
+                self.logical(transactional, lsn, (prefix, content), out)?;
             }
             Message::Type { .. } => {}
         }
         Ok(())
     }
 
-    /// `minor`: number of the last record before its first.
-    fn begin(&mut self, commit_lsn: u64, commit_us: i64, xid: u32, minor: u64) {
-        let settled = match commit_lsn.cmp(&self.resume.major) {
-            std::cmp::Ordering::Less => u64::MAX,
-            std::cmp::Ordering::Equal => self.resume.minor,
-            std::cmp::Ordering::Greater => 0,
-        };
-        self.watch.begin(xid);
-        let xid = i64::from(xid);
-        let origin = None;
-        self.transaction = Some(Transaction { commit_lsn, commit_us, xid, origin, minor, settled });
-    }
-
-    fn commit(&mut self, end_lsn: u64, out: &mut Assembler) {
-        let Some(transaction) = self.transaction.take() else { return };
-        self.last_commit.clear();
-        self.last_commit.push(b'"');
-        write_int(transaction.commit_lsn as i64, &mut self.last_commit);
-        self.last_commit.push(b'"');
-        self.last_commit_us = Some(transaction.commit_us);
-        self.transactions.reached(end_lsn);
-        out.reached(Position::new(end_lsn, 0));
-    }
-
     /// A table is new or was altered.
     async fn relation(&mut self, relation: &Relation<'_>, number: u64) -> Result<(), Fault> {
-        let schema = match relation.namespace {
-            "" => "pg_catalog",
-            name => name,
-        };
-        let name = TableName { schema: schema.into(), table: relation.name.into() };
-        let named = self.wanted.as_ref().is_none_or(|wanted| wanted.contains(&name));
-        if !named || !self.settings.filters.wants(&name) {
+        let name = name_of(relation);
+        if !self.is_wanted(&name) {
             self.describe(relation.id, Known { table: None, number });
             return Ok(());
         }
@@ -329,95 +270,58 @@ impl Stream {
         }
         let types: Vec<u32> = relation.columns.iter().map(|c| c.type_oid).collect();
         let info = self.catalog.table(relation.id, &types).await?;
-        let before = known(&self.replayed, &self.tables, relation.id);
+        let before = known(self.replayed.as_ref(), &self.tables, relation.id);
         let before = before.and_then(|k| k.table.as_ref()).filter(|t| t.name == name);
         let table = self.naming.table(name, &described(relation), &info, before);
         self.describe(relation.id, Known { table: Some(table), number });
         Ok(())
     }
 
+    /// A table that is another than the one in the checkpoint waits for somebody's word.
+    fn hold_changes(&mut self, relation: &Relation<'_>, out: &mut Assembler) -> Result<(), Fault> {
+        let name = name_of(relation);
+        if self.settings.schema_changes == SchemaChanges::Evolve || !self.is_wanted(&name) {
+            return Ok(());
+        }
+        // What is settled was accepted with its records.
+        let Some(transaction) = &self.transaction else { return Ok(()) };
+        if transaction.minor < transaction.settled {
+            return Ok(());
+        }
+        let now = changes::columns(relation);
+        if changes::hold(out.tables(), &name, &now, &self.told)? {
+            let tables = out.state().tables.get_or_insert_with(|| Value::Object(Map::new()));
+            if let Some(tables) = tables.as_object_mut() {
+                tables.insert(name.to_string(), now);
+            }
+        }
+        Ok(())
+    }
+
+    fn is_wanted(&self, name: &TableName) -> bool {
+        let named = self.wanted.as_ref().is_none_or(|wanted| wanted.contains(name));
+        named && self.settings.filters.wants(name)
+    }
+
     fn describe(&mut self, relation: u32, known: Known) {
         self.replayed.as_mut().unwrap_or(&mut self.tables).insert(relation, known);
     }
+}
 
-    fn change(
-        &mut self,
-        relation: u32,
-        change: &Change<'_>,
-        lsn: u64,
-        bytes: usize,
-        out: &mut Assembler,
-    ) -> Result<(), Fault> {
-        let Some(transaction) = &mut self.transaction else {
-            return Err(protocol("a change outside of a transaction"));
-        };
-        let at = Position::new(transaction.commit_lsn, transaction.minor + 1);
-        transaction.minor += change.numbers();
-        let end = Position::new(transaction.commit_lsn, transaction.minor);
-        if at.minor <= transaction.settled {
-            return Ok(());
-        }
-        let Some(Known { table, .. }) = known(&self.replayed, &self.tables, relation) else {
-            let what = format!("a change of relation {relation}, which was not described");
-            return Err(protocol(what));
-        };
-        let Some(table) = table else {
-            out.reached(end);
-            return Ok(());
-        };
-        self.watch.change(table, transaction.xid, &change.touched());
-        if self.settings.shape.skipped.has(change.op()) {
-            if matches!(change, Change::Truncate) {
-                self.truncates_skipped += 1;
-                let skipped = self.truncates_skipped;
-                let why = "truncate not delivered: skipped operations name it";
-                tracing::warn!(table = %table.name, skipped, "{why}");
-            }
-            out.reached(end);
-            return Ok(());
-        }
-        if let Change::Update(Some((OldKind::Full, old)), new) = change
-            && table.skip_unchanged
-            && is_unchanged(table, *old, *new)
-        {
-            out.reached(end);
-            return Ok(());
-        }
-        sequence(&self.last_commit, lsn, &mut self.sequence);
-        let origin = Origin {
-            time_us: transaction.commit_us,
-            snapshot: "false",
-            sequence: &self.sequence,
-            transaction: transaction.xid,
-            lsn,
-            block: None,
-            replicated: transaction.origin.as_ref().map(|(name, lsn)| (name.as_str(), *lsn)),
-        };
-        let tombstone = self.settings.tombstones_on_delete;
-        let batch = out.batch(table)?;
-        let before = batch.len();
-        match *change {
-            Change::Insert(new) => push_new(table, batch, Op::Create, at, &origin, new.iter()),
-            Change::Update(old, new) => {
-                push_updated(table, batch, at, &origin, old, new, tombstone);
-            }
-            Change::Delete(kind, old) => {
-                push_delete(table, batch, at, &origin, (kind, old), tombstone);
-            }
-            Change::Truncate => push_truncate(table, batch, at, &origin),
-        }
-        let rows = batch.len() - before;
-        out.appended(rows, bytes, end);
-        Ok(())
-    }
+fn name_of(relation: &Relation<'_>) -> TableName {
+    let schema = match relation.namespace {
+        "" => "pg_catalog",
+        name => name,
+    };
+    TableName { schema: schema.into(), table: relation.name.into() }
 }
 
 fn known<'t>(
-    replayed: &'t Option<HashMap<u32, Known>>,
+    replayed: Option<&'t HashMap<u32, Known>>,
     tables: &'t HashMap<u32, Known>,
     relation: u32,
 ) -> Option<&'t Known> {
-    let replayed = replayed.as_ref().and_then(|tables| tables.get(&relation));
+    let replayed = replayed.and_then(|tables| tables.get(&relation));
     replayed.or_else(|| tables.get(&relation))
 }
 

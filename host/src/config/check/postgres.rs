@@ -1,6 +1,7 @@
 //! The Postgres source: raw to the connector's settings.
 
 mod connection;
+mod events;
 mod shape;
 mod slot;
 mod snapshots;
@@ -67,6 +68,11 @@ impl Checks<'_> {
             connection: self.connection(&field.member("connection"), raw.connection, raw.sslmode),
             shape,
             tombstones_on_delete: raw.tombstones_on_delete,
+            events: self.events(&field.member("events"), raw.events),
+            schema_changes: match raw.schema_changes {
+                raw::SchemaChanges::Evolve => postgres::SchemaChanges::Evolve,
+                raw::SchemaChanges::Halt => postgres::SchemaChanges::Halt,
+            },
             heartbeat: Some(heartbeat),
             connect_timeout: self.time_ms(&connect, raw.connect_timeout, 100, 300_000),
             status_interval: self.time_ms(&status, raw.status_interval, 100, 300_000),

@@ -3,6 +3,7 @@
 
 mod columns;
 mod connection;
+mod events;
 mod filters;
 mod records;
 mod slot;
@@ -18,6 +19,7 @@ use serde::Deserialize;
 pub(crate) use self::connection::{
     ChannelBinding, Connection, Method, Negotiation, Protocol, Target,
 };
+pub(crate) use self::events::{Events, SchemaChanges};
 pub(crate) use self::slot::{Mismatch, OnWalLimit, PublicationMode, SlotCare};
 pub(crate) use self::snapshots::{Notifications, Signals, Snapshots, Watermarks};
 pub(crate) use self::stream::{InProgress, Origin, Stream};
@@ -124,6 +126,12 @@ pub(crate) struct Postgres {
     /// How the stream is read.
     #[serde(default)]
     pub(crate) stream: Stream,
+    /// Events beside the changes of tables.
+    #[serde(default)]
+    pub(crate) events: Events,
+    /// What becomes of a table's records after its columns or its key changed. Default `evolve`.
+    #[serde(default)]
+    pub(crate) schema_changes: SchemaChanges,
 }
 
 fn loopback() -> String {

@@ -1,5 +1,10 @@
 //! How much is on its way, how often, and what happens when something fails.
 
+use crate::finding::Verdict;
+use crate::setting::Setting;
+use crate::translate::Work;
+use crate::value;
+
 use super::{Row, Rule, ignored, lacking, only, row};
 
 pub(super) const ROWS: &[Row] = &[
@@ -9,8 +14,8 @@ pub(super) const ROWS: &[Row] = &[
     ignored("queue.provider.type", "memory", "a class of Java"),
     ignored("poll.interval.ms", "500", "records go on as they come, nobody polls"),
     ignored("poll.dispatch.interval.ms", "100", "records go on as they come, nobody polls"),
-    only("heartbeat.interval.ms", &["0"], "heartbeat records are not supported by this version"),
-    ignored("heartbeat.action.query", "", "counts with `heartbeat.interval.ms`"),
+    row("heartbeat.interval.ms", "0", Rule::Own(heartbeat), "`events.heartbeat`; 0: none"),
+    row("heartbeat.action.query", "", Rule::Own(query), "`events.heartbeat_query`"),
     only(
         "event.processing.failure.handling.mode",
         &["fail", "warn"],
@@ -53,3 +58,29 @@ pub(super) const ROWS: &[Row] = &[
     ),
     ignored("internal.*", "", "not for users of Debezium"),
 ];
+
+/// Milliseconds between heartbeat records; 0 for none.
+fn heartbeat(work: &mut Work, index: usize, row: &Row) {
+    let Some((_, property)) = work.find(row.name) else { return };
+    match value::whole(property, 0, 3_600_000) {
+        Ok(0) => work.honoured(index, "no heartbeat records"),
+        // Nothing is written more often here.
+        Ok(ms) => {
+            let every = format!("{}ms", ms.max(100));
+            work.put("events.heartbeat", Setting::text(every, index), row.name);
+            work.honoured(index, "`source.postgres.events.heartbeat`");
+        }
+        Err(what) => work.wrong(index, what),
+    }
+}
+
+/// Runs with every heartbeat record.
+fn query(work: &mut Work, index: usize, row: &Row) {
+    let text = work.text_or(row.name, "").to_owned();
+    if text.is_empty() || work.text_or("heartbeat.interval.ms", "0") == "0" {
+        work.answer(index, Verdict::Ignored, "counts with `heartbeat.interval.ms`");
+        return;
+    }
+    work.put("events.heartbeat_query", Setting::text(text, index), row.name);
+    work.honoured(index, "`source.postgres.events.heartbeat_query`");
+}

@@ -222,6 +222,15 @@ impl Run {
         rows: usize,
         checkpoint: Checkpoint,
     ) -> Result<Self, Fault> {
+        Self::of(&PostgresSource::new(settings.clone()), rows, checkpoint).await
+    }
+
+    /// Opens a source that was opened before, or not.
+    pub(crate) async fn of(
+        source: &PostgresSource,
+        rows: usize,
+        checkpoint: Checkpoint,
+    ) -> Result<Self, Fault> {
         let status = Arc::new(SourceStatus::default());
         let commands = Arc::new(Commands::default());
         let context = SourceContext {
@@ -233,7 +242,7 @@ impl Run {
             status: Arc::clone(&status),
             commands: Arc::clone(&commands),
         };
-        let (reader, acker) = PostgresSource::new(settings.clone()).open(context).await?;
+        let (reader, acker) = source.open(context).await?;
         let (assigned, completed) = (Vec::new(), false);
         Ok(Self { reader, acker, checkpoint, status, commands, assigned, completed })
     }

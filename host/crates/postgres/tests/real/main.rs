@@ -11,6 +11,7 @@
 mod access;
 mod capture;
 mod doctor;
+mod evolve;
 mod harness;
 mod incremental;
 mod mitm;
@@ -22,4 +23,5 @@ mod slots;
 mod snapshot;
 mod streaming;
 mod tls;
+mod told;
 mod values;

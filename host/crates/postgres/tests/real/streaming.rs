@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use wasmgate_model::Checkpoint;
 use wasmgate_postgres::{InProgress, Origins, Settings, Snapshot, SpillLimits};
+use wasmgate_services::proxy::Proxy;
 
 use crate::harness::{Db, Event, Run, events, skipped};
 
@@ -246,4 +247,94 @@ async fn what_came_by_replication_can_be_left_out() {
     db.sql("SELECT pg_replication_origin_session_setup('elsewhere'); INSERT INTO t VALUES (1)");
     db.sql("INSERT INTO t VALUES (2)");
     assert_eq!(run.count(1).await[0].after()["id"], 2);
+}
+
+/// The connection breaks again and again, inside of transactions too: what a consumer settled is
+/// not repeated, and nothing is missing.
+async fn through_cuts(name: &str, in_progress: InProgress) {
+    let db = Db::new(name, "CREATE TABLE t(id int PRIMARY KEY, v text)");
+    let proxy = Proxy::start(db.server.port()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let mut settings = spilling(&db, dir.path());
+    settings.stream.in_progress = in_progress;
+    let mut run = Run::open(&settings, 50).await;
+    settings.port = proxy.port();
+    for round in 0..2 {
+        let (from, to) = (round * 1000 + 1, round * 1000 + 1000);
+        db.sql(&format!(
+            "BEGIN; INSERT INTO t SELECT i, {WIDE} FROM generate_series({from}, {to}) i; COMMIT"
+        ));
+    }
+    let (mut all, mut cuts): (Vec<Event>, u32) = (Vec::new(), 0);
+    while all.len() < 2000 {
+        match run.next().await {
+            Ok(delivery) => {
+                let delivery = delivery.unwrap();
+                all.extend(events(&delivery));
+                run.settle(&delivery).await;
+            }
+            Err(fault) => {
+                assert_eq!(fault.kind, wasmgate_model::FaultKind::SourceUnavailable, "{fault}");
+                let checkpoint = run.checkpoint.clone();
+                drop(run);
+                run = loop {
+                    proxy.cut_after(100_000 + cuts % 7 * 90_000);
+                    if let Ok(run) = Run::resume(&settings, 50, checkpoint.clone()).await {
+                        break run;
+                    }
+                };
+                cuts += 1;
+            }
+        }
+        if cuts == 0 && all.len() > 100 {
+            // From here on through the proxy.
+            let checkpoint = run.checkpoint.clone();
+            drop(run);
+            proxy.cut_after(100_000);
+            run = Run::resume(&settings, 50, checkpoint).await.unwrap();
+            cuts = 1;
+        }
+    }
+    assert!(all.is_sorted_by(|a, b| a.at < b.at), "something was repeated");
+    let ids: Vec<_> = all.iter().map(|e| e.after()["id"].as_i64().unwrap()).collect();
+    assert_eq!(ids, (1..=2000).collect::<Vec<_>>());
+    assert!(cuts > 1, "{cuts} cuts");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn cut_connections_lose_and_repeat_nothing() {
+    if skipped() {
+        return;
+    }
+    through_cuts("cutkept", InProgress::Off).await;
+    through_cuts("cutstreamed", InProgress::On).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_slow_consumer_of_a_large_transaction_is_not_cut_off() {
+    if skipped() {
+        return;
+    }
+    let db = Db::new("slowlarge", "CREATE TABLE t(id int PRIMARY KEY, v text)");
+    let dir = tempfile::tempdir().unwrap();
+    let settings = spilling(&db, dir.path());
+    let mut run = Run::open(&settings, 100).await;
+    db.sql(&format!("INSERT INTO t SELECT i, {WIDE} FROM generate_series(1, 2000) i"));
+    let mut all = Vec::new();
+    while all.len() < 2000 {
+        let delivery = run.next().await.unwrap().unwrap();
+        all.extend(events(&delivery));
+        run.settle(&delivery).await;
+        if all.len() == 300 {
+            // The server gives up on clients that say nothing for a second.
+            let told = "SELECT reply_time FROM pg_stat_replication WHERE pid =
+                        (SELECT active_pid FROM pg_replication_slots WHERE slot_name = 'slowlarge')";
+            let (since, mut replies) = (Instant::now(), std::collections::BTreeSet::new());
+            while replies.len() < 6 || since.elapsed() < Duration::from_millis(2500) {
+                assert!(since.elapsed() < Duration::from_secs(60), "{replies:?}");
+                replies.insert(db.sql(told));
+            }
+        }
+    }
+    assert!(all.is_sorted_by(|a, b| a.at < b.at));
 }

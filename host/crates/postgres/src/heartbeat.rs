@@ -1,0 +1,109 @@
+//! Signs of life: records at an interval, a statement that goes with them, and a logical message
+//! where the database is idle and its server is not, so that the slot has something to move to.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use wasmgate_model::{Fault, Schema};
+
+use crate::assemble::{Assembler, now_us};
+use crate::catalog::Catalog;
+use crate::documents::{described, heartbeat_schemas};
+use crate::lsn::Lsn;
+use crate::session::text;
+use crate::settings::Settings;
+
+/// Prefix of our own logical messages, which never become records.
+pub(crate) const PREFIX: &str = "wasmgate.heartbeat";
+/// Log that others have to write before another message is: an idle server stays idle.
+const ENOUGH: u64 = 64 << 10;
+
+/// What was done and said so far.
+pub(crate) struct Heartbeat {
+    schema: Arc<Schema>,
+    prefix: String,
+    query: Option<String>,
+    pub(crate) interval: Option<Duration>,
+    /// A record waits until no transaction is open.
+    due: bool,
+    /// The statement failed last time.
+    failing: bool,
+    /// Whether messages are written for an idle database.
+    speak: bool,
+    /// Changes received when it was last asked.
+    received: u64,
+    /// The last message.
+    spoken: Lsn,
+}
+
+impl Heartbeat {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        let prefix = settings.topic_prefix.clone();
+        Self {
+            schema: described(&format!("__debezium-heartbeat.{prefix}"), heartbeat_schemas()),
+            prefix,
+            query: settings.events.heartbeat_query.clone(),
+            interval: settings.events.heartbeat,
+            due: false,
+            failing: false,
+            speak: settings.events.idle_message,
+            received: 0,
+            spoken: Lsn(0),
+        }
+    }
+
+    /// A record is due; the statement runs now.
+    pub(crate) async fn strike(&mut self, catalog: &mut Catalog) {
+        self.due = true;
+        let Some(query) = &self.query else { return };
+        match catalog.query("cannot run `events.heartbeat_query`", query).await {
+            Ok(_) => self.failing = false,
+            Err(fault) if !self.failing => {
+                self.failing = true;
+                tracing::warn!(error = fault.chain(), "the heartbeat's statement fails");
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Puts the record that waits where no transaction is open.
+    pub(crate) fn flush(&mut self, out: &mut Assembler) -> Result<(), Fault> {
+        if !self.due || !out.is_free() {
+            return Ok(());
+        }
+        self.due = false;
+        let key = json!({ "serverName": self.prefix }).to_string();
+        let value = json!({ "ts_ms": now_us() / 1000 }).to_string();
+        out.add_document(&self.schema, key.as_bytes(), value.as_bytes())
+    }
+
+    /// Looks whether the database is idle beside a busy one. `received`: changes so far.
+    pub(crate) async fn speak_when_idle(&mut self, received: u64, catalog: &mut Catalog) {
+        let idle = std::mem::replace(&mut self.received, received) == received;
+        if !idle || !self.speak {
+            return;
+        }
+        let sql = format!(
+            "SELECT CASE WHEN NOT pg_catalog.pg_is_in_recovery() AND \
+             pg_catalog.pg_wal_lsn_diff(pg_catalog.pg_current_wal_insert_lsn(), '{}') > {ENOUGH} \
+             THEN pg_catalog.pg_logical_emit_message(false, '{PREFIX}', '') END",
+            self.spoken
+        );
+        match catalog.query("cannot write a logical message", &sql).await {
+            Ok(rows) => {
+                let written = rows.first().and_then(|row| Lsn::parse(text(row, 0)));
+                self.spoken = written.unwrap_or(self.spoken);
+            }
+            Err(fault) if fault.retry() == wasmgate_model::Retry::Timed => {}
+            Err(fault) => {
+                self.speak = false;
+                tracing::warn!(
+                    error = fault.chain(),
+                    "the slot of an idle database moves only when the server says how far it is; \
+                     grant EXECUTE on pg_logical_emit_message, or set `events.idle_message: false`"
+                );
+            }
+        }
+    }
+}

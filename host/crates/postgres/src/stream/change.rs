@@ -1,0 +1,171 @@
+//! Changes of rows: numbered, counted, left out where they are settled or not wanted, and appended
+//! to the batch of their table.
+
+use wasmgate_codec::json::write_int;
+use wasmgate_codec::pgoutput::{OldKind, Tuple};
+use wasmgate_model::{Batch, Fault, Op, Position};
+
+use super::{Known, Stream, known, protocol, sequence};
+use crate::assemble::Assembler;
+use crate::incremental::Touched;
+use crate::rows::{
+    Origin, TransactionBlock, is_unchanged, key_differs, push_delete, push_new, push_truncate,
+    push_updated,
+};
+use crate::table::Table;
+
+/// What a change does.
+pub(super) enum Change<'a> {
+    Insert(Tuple<'a>),
+    Update(Option<(OldKind, Tuple<'a>)>, Tuple<'a>),
+    Delete(OldKind, Tuple<'a>),
+    Truncate,
+}
+
+impl Change<'_> {
+    /// Numbers it takes.
+    fn numbers(&self) -> u64 {
+        match self {
+            Self::Insert(_) | Self::Truncate => 1,
+            Self::Update(..) => 3,
+            Self::Delete(..) => 2,
+        }
+    }
+
+    fn op(&self) -> Op {
+        match self {
+            Self::Insert(_) => Op::Create,
+            Self::Update(..) => Op::Update,
+            Self::Delete(..) => Op::Delete,
+            Self::Truncate => Op::Truncate,
+        }
+    }
+
+    /// An update that changes nothing of what the records hold.
+    fn is_unchanged(&self, table: &Table) -> bool {
+        let Self::Update(Some((OldKind::Full, old)), new) = self else { return false };
+        table.skip_unchanged && is_unchanged(table, *old, *new)
+    }
+
+    /// Its images.
+    fn touched(&self) -> Touched<'_> {
+        match *self {
+            Self::Insert(new) => Touched { old: None, new: Some(new) },
+            Self::Update(old, new) => Touched { old: old.map(|(_, old)| old), new: Some(new) },
+            Self::Delete(_, old) => Touched { old: Some(old), new: None },
+            Self::Truncate => Touched { old: None, new: None },
+        }
+    }
+
+    /// Appends its records.
+    fn push(
+        &self,
+        (table, batch): (&Table, &mut Batch),
+        at: Position,
+        origin: &Origin<'_>,
+        tombstone: bool,
+    ) {
+        match *self {
+            Self::Insert(new) => push_new(table, batch, Op::Create, at, origin, new.iter()),
+            Self::Update(old, new) => push_updated(table, batch, at, origin, old, new, tombstone),
+            Self::Delete(kind, old) => {
+                push_delete(table, batch, at, origin, (kind, old), tombstone);
+            }
+            Self::Truncate => push_truncate(table, batch, at, origin),
+        }
+    }
+
+    /// Events in Debezium's count: tombstones are none, a change of the key is two.
+    fn events(&self, table: &Table) -> i64 {
+        match self {
+            Self::Update(Some((kind, old)), new) if key_differs(table, *kind, *old, *new) => 2,
+            _ => 1,
+        }
+    }
+}
+
+/// Sinks keep rows that the table lost.
+fn warn_of_truncate(table: &Table, skipped: u64) {
+    let why = "truncate not delivered: skipped operations name it";
+    tracing::warn!(table = %table.name, skipped, "{why}");
+}
+
+/// The name of an event in its transaction, see [`crate::documents::transaction_id`].
+fn write_id(xid: i64, lsn: u64, out: &mut Vec<u8>) {
+    out.clear();
+    write_int(xid, out);
+    out.push(b':');
+    write_int(lsn as i64, out);
+}
+
+impl Stream {
+    pub(super) fn change(
+        &mut self,
+        relation: u32,
+        change: &Change<'_>,
+        lsn: u64,
+        bytes: usize,
+        out: &mut Assembler,
+    ) -> Result<(), Fault> {
+        if self.transaction.as_ref().is_some_and(|t| !t.begun) {
+            self.tell_begin(lsn, out)?;
+        }
+        let Some(transaction) = &mut self.transaction else {
+            return Err(protocol("a change outside of a transaction"));
+        };
+        let at = Position::new(transaction.commit_lsn, transaction.minor + 1);
+        transaction.minor += change.numbers();
+        let end = Position::new(transaction.commit_lsn, transaction.minor);
+        let settled = at.minor <= transaction.settled;
+        let metadata = self.settings.events.transactions;
+        if settled && !metadata {
+            return Ok(());
+        }
+        let Some(Known { table, .. }) = known(self.replayed.as_ref(), &self.tables, relation)
+        else {
+            let what = format!("a change of relation {relation}, which was not described");
+            return Err(protocol(what));
+        };
+        let Some(table) = table else {
+            out.reached(end);
+            return Ok(());
+        };
+        if !settled {
+            self.watch.change(table, transaction.xid, &change.touched());
+        }
+        if self.settings.shape.skipped.has(change.op()) || change.is_unchanged(table) {
+            out.reached(end);
+            if matches!(change, Change::Truncate) {
+                self.truncates_skipped += 1;
+                warn_of_truncate(table, self.truncates_skipped);
+            }
+            return Ok(());
+        }
+        let block = metadata.then(|| {
+            let events = change.events(table);
+            write_id(transaction.xid, lsn, &mut self.id);
+            let places = transaction.tally.count(relation, &table.name, events);
+            let (id, (total_order, data_collection_order)) = (&*self.id, places);
+            TransactionBlock { id, total_order, data_collection_order }
+        });
+        if settled {
+            return Ok(());
+        }
+        sequence(&self.last_commit, lsn, &mut self.sequence);
+        let origin = Origin {
+            time_us: transaction.commit_us,
+            snapshot: "false",
+            sequence: &self.sequence,
+            transaction: transaction.xid,
+            lsn,
+            block,
+            replicated: transaction.origin.as_ref().map(|(name, lsn)| (name.as_str(), *lsn)),
+        };
+        let batch = out.batch(table)?;
+        let before = batch.len();
+        change.push((table, batch), at, &origin, self.settings.tombstones_on_delete);
+        let rows = batch.len() - before;
+        out.appended(rows, bytes, end);
+        Ok(())
+    }
+}

@@ -1,0 +1,27 @@
+//! Events of the Postgres source: raw to the connector's settings.
+
+use wasmgate_postgres as postgres;
+
+use crate::config::check::Checks;
+use crate::config::problem::Problem;
+use crate::config::{Field, raw};
+
+impl Checks<'_> {
+    pub(super) fn events(&mut self, field: &Field, raw: raw::Events) -> postgres::Events {
+        let query = field.member("heartbeat_query");
+        if let Some(text) = &raw.heartbeat_query {
+            self.filled(&query, text);
+            if raw.heartbeat.is_none() {
+                let problem = Problem::new("means something only with `heartbeat`");
+                self.refuse(&query, problem.help("say how often: `heartbeat: 10s`"));
+            }
+        }
+        let interval = field.member("heartbeat");
+        postgres::Events {
+            transactions: raw.transactions,
+            heartbeat: raw.heartbeat.map(|time| self.time_ms(&interval, time, 100, 3_600_000)),
+            heartbeat_query: raw.heartbeat_query,
+            idle_message: raw.idle_message,
+        }
+    }
+}

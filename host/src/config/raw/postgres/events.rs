@@ -1,0 +1,41 @@
+//! Events of the Postgres source beside the changes of tables.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use crate::config::units::Time;
+
+/// What becomes of a table's records after its columns or its key changed.
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum SchemaChanges {
+    /// They go on, each with the schema of its own time.
+    #[default]
+    Evolve,
+    /// The pipeline stops before the first of them; resuming it accepts the change.
+    Halt,
+}
+
+/// Events beside the changes of tables.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct Events {
+    /// Begin and end of every transaction become records on `<topic_prefix>.transaction`, and the
+    /// `transaction` block of every change says its place in its transaction. Default false.
+    pub(crate) transactions: bool,
+    /// How often a record goes to `__debezium-heartbeat.<topic_prefix>`. Default never, from
+    /// `100ms` to `1h`.
+    pub(crate) heartbeat: Option<Time>,
+    /// A statement that is run with every such record. Default none.
+    pub(crate) heartbeat_query: Option<String>,
+    /// While nothing is written to this database and much to others of its server, a logical
+    /// message (`pg_logical_emit_message`, prefix `wasmgate.heartbeat`) is written every
+    /// `heartbeat` of the source, so that the slot moves on. Default true.
+    pub(crate) idle_message: bool,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self { transactions: false, heartbeat: None, heartbeat_query: None, idle_message: true }
+    }
+}
