@@ -47,7 +47,6 @@ fn write(server: &Postgres, database: &str, stop: &AtomicBool) {
         let script = "do $$ begin for i in 1..20 loop
             update large set seq = nextval('s') where id = 1 + (random() * 11999)::int;
             update small set seq = nextval('s') where id = 1 + (random() * 2999)::int;
-            delete from large where id = 12000 + (random() * 500)::int;
             insert into large values (12000 + (random() * 500)::int, nextval('s'), 'new')
               on conflict (id) do update set seq = excluded.seq;
             commit; end loop; end $$";
