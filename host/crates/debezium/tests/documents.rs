@@ -23,13 +23,7 @@ use Fate::{NoDocument, Refused, Taken};
 const DOCUMENTS: &[(&str, Fate)] = &[
     ("avro", Refused(&[("key.converter", "Avro"), ("value.converter", "Avro")])),
     ("bare", Taken),
-    (
-        "busy",
-        Refused(&[
-            ("heartbeat.interval.ms", "heartbeat records"),
-            ("provide.transaction.metadata", "not supported"),
-        ]),
-    ),
+    ("busy", Taken),
     ("cloudevents", Refused(&[("value.converter", "CloudEvents")])),
     ("custom", Refused(&[("converters", "classes of Java"), ("post.processors", "of Java")])),
     ("exported", Taken),
