@@ -103,6 +103,11 @@ impl Catalog {
         Self { connector, session: None }
     }
 
+    /// A connection of its own to the same server.
+    pub(crate) fn another(&self) -> Self {
+        Self::new(self.connector.clone())
+    }
+
     /// Asks once; a connection that went away while idle is replaced.
     pub(crate) async fn query(&mut self, doing: &str, sql: &str) -> Result<Vec<Row>, Fault> {
         if let Some(session) = &mut self.session {

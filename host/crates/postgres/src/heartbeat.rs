@@ -2,15 +2,18 @@
 //! where the database is idle and its server is not, so that the slot has something to move to.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::task::JoinSet;
 use wasmgate_model::{Fault, Schema};
 
 use crate::assemble::{Assembler, now_us};
 use crate::catalog::Catalog;
 use crate::documents::{described, heartbeat_schemas};
 use crate::lsn::Lsn;
+use crate::pump::{every, tick};
 use crate::session::text;
 use crate::settings::Settings;
 
@@ -19,52 +22,55 @@ pub(crate) const PREFIX: &str = "wasmgate.heartbeat";
 /// Log that others have to write before another message is: an idle server stays idle.
 const ENOUGH: u64 = 64 << 10;
 
-/// What was done and said so far.
+/// Records that are due, and the task that speaks to the server: a server that does not answer
+/// holds up that task alone.
 pub(crate) struct Heartbeat {
     schema: Arc<Schema>,
     prefix: String,
-    query: Option<String>,
     pub(crate) interval: Option<Duration>,
     /// A record waits until no transaction is open.
     due: bool,
-    /// The statement failed last time.
-    failing: bool,
-    /// Whether messages are written for an idle database.
-    speak: bool,
-    /// Changes received when it was last asked.
-    received: u64,
-    /// The last message.
-    spoken: Lsn,
+    /// Changes received so far.
+    received: Arc<AtomicU64>,
+    /// Ends with this.
+    _voice: JoinSet<()>,
 }
 
 impl Heartbeat {
-    pub(crate) fn new(settings: &Settings) -> Self {
+    pub(crate) fn new(settings: &Settings, catalog: Catalog) -> Self {
         let prefix = settings.topic_prefix.clone();
+        let received = Arc::new(AtomicU64::new(0));
+        let voice = Voice {
+            catalog,
+            query: settings.events.heartbeat_query.clone(),
+            interval: settings.events.heartbeat,
+            beat: settings.heartbeat.unwrap_or(settings.status_interval),
+            failing: false,
+            speak: settings.events.idle_message,
+            received: Arc::clone(&received),
+            seen: 0,
+            spoken: Lsn(0),
+        };
+        let mut tasks = JoinSet::new();
+        tasks.spawn(voice.run());
         Self {
             schema: described(&format!("__debezium-heartbeat.{prefix}"), heartbeat_schemas()),
             prefix,
-            query: settings.events.heartbeat_query.clone(),
             interval: settings.events.heartbeat,
             due: false,
-            failing: false,
-            speak: settings.events.idle_message,
-            received: 0,
-            spoken: Lsn(0),
+            received,
+            _voice: tasks,
         }
     }
 
-    /// A record is due; the statement runs now.
-    pub(crate) async fn strike(&mut self, catalog: &mut Catalog) {
+    /// A record is due.
+    pub(crate) fn strike(&mut self) {
         self.due = true;
-        let Some(query) = &self.query else { return };
-        match catalog.query("cannot run `events.heartbeat_query`", query).await {
-            Ok(_) => self.failing = false,
-            Err(fault) if !self.failing => {
-                self.failing = true;
-                tracing::warn!(error = fault.chain(), "the heartbeat's statement fails");
-            }
-            Err(_) => {}
-        }
+    }
+
+    /// Tells how many changes were received so far.
+    pub(crate) fn received(&self, changes: u64) {
+        self.received.store(changes, Ordering::Relaxed);
     }
 
     /// Puts the record that waits where no transaction is open.
@@ -77,10 +83,54 @@ impl Heartbeat {
         let value = json!({ "ts_ms": now_us() / 1000 }).to_string();
         out.add_document(&self.schema, key.as_bytes(), value.as_bytes())
     }
+}
 
-    /// Looks whether the database is idle beside a busy one. `received`: changes so far.
-    pub(crate) async fn speak_when_idle(&mut self, received: u64, catalog: &mut Catalog) {
-        let idle = std::mem::replace(&mut self.received, received) == received;
+/// What is said to the server.
+struct Voice {
+    catalog: Catalog,
+    query: Option<String>,
+    interval: Option<Duration>,
+    beat: Duration,
+    /// The statement failed last time.
+    failing: bool,
+    /// Whether messages are written for an idle database.
+    speak: bool,
+    received: Arc<AtomicU64>,
+    /// Changes received when it was last looked.
+    seen: u64,
+    /// The last message.
+    spoken: Lsn,
+}
+
+impl Voice {
+    async fn run(mut self) {
+        let mut beat = every(self.beat);
+        let mut strike = self.interval.filter(|_| self.query.is_some()).map(every);
+        loop {
+            tokio::select! {
+                _ = beat.tick() => self.speak_when_idle().await,
+                () = tick(&mut strike) => self.ask().await,
+            }
+        }
+    }
+
+    /// Runs the statement.
+    async fn ask(&mut self) {
+        let Some(query) = &self.query else { return };
+        match self.catalog.query("cannot run `events.heartbeat_query`", query).await {
+            Ok(_) => self.failing = false,
+            Err(fault) if !self.failing => {
+                self.failing = true;
+                tracing::warn!(error = fault.chain(), "the heartbeat's statement fails");
+            }
+            Err(_) => {}
+        }
+    }
+
+    /// Looks whether the database is idle beside a busy one.
+    async fn speak_when_idle(&mut self) {
+        let received = self.received.load(Ordering::Relaxed);
+        let idle = std::mem::replace(&mut self.seen, received) == received;
         if !idle || !self.speak {
             return;
         }
@@ -90,7 +140,7 @@ impl Heartbeat {
              THEN pg_catalog.pg_logical_emit_message(false, '{PREFIX}', '') END",
             self.spoken
         );
-        match catalog.query("cannot write a logical message", &sql).await {
+        match self.catalog.query("cannot write a logical message", &sql).await {
             Ok(rows) => {
                 let written = rows.first().and_then(|row| Lsn::parse(text(row, 0)));
                 self.spoken = written.unwrap_or(self.spoken);

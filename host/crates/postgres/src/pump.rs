@@ -33,14 +33,15 @@ pub(crate) struct Pump {
     pub beside: Beside,
 }
 
-fn every(period: Duration) -> Interval {
+/// Ticks from one period on, never in a rush.
+pub(crate) fn every(period: Duration) -> Interval {
     let mut interval = interval_at(Instant::now() + period, period);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
 }
 
 /// Waits for ever where there is no interval.
-async fn tick(interval: &mut Option<Interval>) {
+pub(crate) async fn tick(interval: &mut Option<Interval>) {
     match interval {
         Some(interval) => drop(interval.tick().await),
         None => std::future::pending().await,
@@ -51,7 +52,8 @@ impl Pump {
     /// Runs until the reader is gone or the stream fails.
     pub(crate) async fn run(mut self) -> Result<(), Fault> {
         let mut beat = every(self.settings.heartbeat.unwrap_or(self.settings.status_interval));
-        let mut heartbeat = Heartbeat::new(&self.settings);
+        let catalog = self.stream.catalog().another();
+        let mut heartbeat = Heartbeat::new(&self.settings, catalog);
         let mut strike = heartbeat.interval.map(every);
         let events = self.events.clone();
         self.beside.step(&mut self.stream, &mut self.out, &events).await?;
@@ -68,10 +70,9 @@ impl Pump {
                     if self.out.has_moved() {
                         hand_over(&mut self.out, &self.events).await?;
                     }
-                    let received = self.stream.received();
-                    heartbeat.speak_when_idle(received, self.stream.catalog()).await;
+                    heartbeat.received(self.stream.received());
                 }
-                () = tick(&mut strike) => heartbeat.strike(self.stream.catalog()).await,
+                () = tick(&mut strike) => heartbeat.strike(),
                 event = self.beside.next() => {
                     self.beside.take(event, &mut self.stream, &mut self.out, &events).await?;
                 }

@@ -173,6 +173,8 @@ fn settings_of(server: &Postgres) -> Settings {
         ..Settings::default()
     };
     settings.slot_care.watch_interval = Duration::from_millis(100);
+    // The log is filled with messages.
+    settings.stream.messages.off = true;
     settings
 }
 
