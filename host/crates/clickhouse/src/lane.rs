@@ -99,7 +99,16 @@ impl Lane {
         // Rows that were written before, or that a module made of rows that were.
         if behind {
             let range = Range { from: first, to: last, noted: false };
-            return self.add(piece, range, None, limits);
+            let (truncates, rows): (Vec<u32>, Vec<u32>) =
+                piece.rows.iter().partition(|at| is_truncate(&piece, **at));
+            for at in truncates {
+                self.truncate(piece.with(vec![at]), range, truncate);
+            }
+            return if rows.is_empty() {
+                0
+            } else {
+                self.add(piece.with(rows), range, None, limits)
+            };
         }
         let from = self.last.map_or(piece.delivery.from, |last| last.max(piece.delivery.from));
         self.last = Some(last);
