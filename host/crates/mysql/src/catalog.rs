@@ -26,6 +26,8 @@ pub(crate) struct Server {
     pub row_metadata: String,
     /// Transactions have names.
     pub gtids: bool,
+    /// Names of tables are kept in lower case (`lower_case_table_names`)
+    pub lower_names: bool,
 }
 
 /// Reads what a server is.
@@ -44,12 +46,13 @@ pub(crate) async fn server(session: &mut Session) -> Result<Server, Fault> {
         ..Server::default()
     };
     let sql = "SHOW GLOBAL VARIABLES WHERE Variable_name IN ('server_uuid', 'server_id', \
-               'gtid_mode', 'binlog_row_image', 'binlog_row_metadata')";
+               'gtid_mode', 'binlog_row_image', 'binlog_row_metadata', 'lower_case_table_names')";
     for row in session.query(doing, sql).await? {
         let value = text(&row, 1).to_ascii_uppercase();
         match text(&row, 0) {
             "server_uuid" if !maria => server.identity = text(&row, 1).to_owned(),
             "server_id" if maria => server.identity = value,
+            "lower_case_table_names" => server.lower_names = value == "1",
             "gtid_mode" => server.gtids = value == "ON",
             "binlog_row_image" => server.row_image = value,
             "binlog_row_metadata" => server.row_metadata = value,

@@ -14,6 +14,9 @@ use crate::settings::{Settings, SslMode};
 const SETUP: &str = "SET NAMES utf8mb4, time_zone = '+00:00', sql_mode = '', \
      net_write_timeout = 31536000, wait_timeout = 31536000";
 
+/// The protocol's largest packet (the server's `replica_max_allowed_packet` by default).
+const PACKET_MAX: usize = 1 << 30;
+
 /// Makes connections.
 #[derive(Debug, Clone)]
 pub(crate) struct Connector {
@@ -68,7 +71,9 @@ impl Connector {
             .tcp_keepalive(Some(std::time::Duration::from_secs(30)))
             // A socket of the same machine would be another server's where ports are forwarded.
             .prefer_socket(Some(false))
-            .stmt_cache_size(Some(0));
+            .stmt_cache_size(Some(0))
+            // A replica takes events beyond the server's own bound for statements.
+            .max_allowed_packet(Some(PACKET_MAX));
         if mode != SslMode::Disabled {
             let loose = matches!(mode, SslMode::Preferred | SslMode::Required);
             let mut tls = SslOpts::default()

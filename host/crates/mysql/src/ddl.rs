@@ -8,6 +8,7 @@ mod token;
 use crate::catalog::TableName;
 use crate::definition::TableDefinition;
 use crate::history::History;
+use crate::table::Naming;
 use alter::Around;
 use token::Tokens;
 
@@ -22,8 +23,9 @@ pub(crate) enum Change {
 }
 
 /// Reads a statement; `database` is the session's.
-pub(crate) fn read(sql: &str, database: &str, history: &History, maria: bool) -> Vec<Change> {
-    let mut tokens = Tokens::new(sql, database);
+pub(crate) fn read(sql: &str, database: &str, history: &History, naming: &Naming) -> Vec<Change> {
+    let maria = naming.maria;
+    let mut tokens = Tokens::new(sql, database, naming.lower_names);
     let mut changes = Vec::new();
     if tokens.eat("create") {
         create(&mut tokens, history, maria, &mut changes);

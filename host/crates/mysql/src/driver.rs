@@ -64,6 +64,7 @@ impl Driver {
         let mut naming = Naming {
             settings: Arc::clone(&self.settings),
             maria: prepared.server.maria,
+            lower_names: prepared.server.lower_names,
             charsets: std::mem::take(&mut prepared.charsets),
         };
         let start = std::mem::replace(&mut prepared.start, Start::Completed);

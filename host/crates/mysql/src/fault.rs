@@ -54,7 +54,7 @@ impl Who {
                 FaultKind::SourceRefused,
                 format!("user \"{user}\" lacks a privilege: {}", grants(user)),
             ),
-            1236 if duplicate(&error.message) => (
+            1236 | 4052 if duplicate(&error.message) => (
                 FaultKind::SourceUnavailable,
                 format!(
                     "another reader has server id {}; give this pipeline a `server_id` of its own",

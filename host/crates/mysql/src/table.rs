@@ -133,6 +133,8 @@ fn forget_last(column: &mut Column) {
 pub(crate) struct Naming {
     pub settings: Arc<Settings>,
     pub maria: bool,
+    /// Statements may write names of tables in any case.
+    pub lower_names: bool,
     pub charsets: Charsets,
 }
 

@@ -1,6 +1,9 @@
 //! Statements and what they make of the definitions.
 
+use std::sync::Arc;
+
 use super::*;
+use crate::catalog::Charsets;
 use wasmgate_model::Position;
 
 /// Runs statements in database `d`; answers the columns of `t`, then its key.
@@ -8,8 +11,14 @@ fn after(statements: &[&str]) -> String {
     let dir = tempfile::tempdir().unwrap();
     let at = Position::new(1, 0);
     let mut history = History::load(dir.path(), "p", at).unwrap();
+    let naming = Naming {
+        settings: Arc::default(),
+        maria: false,
+        lower_names: false,
+        charsets: Charsets::default(),
+    };
     for sql in statements {
-        for change in read(sql, "d", &history, false) {
+        for change in read(sql, "d", &history, &naming) {
             match change {
                 Change::Defined(name, table) => history.set(at, &name, Some(table)).unwrap(),
                 Change::Dropped(name) => history.set(at, &name, None).unwrap(),

@@ -20,11 +20,13 @@ pub(super) struct Tokens<'a> {
     tokens: Vec<Token>,
     at: usize,
     database: &'a str,
+    /// Names of tables do not count case.
+    lower: bool,
 }
 
 impl<'a> Tokens<'a> {
-    pub(super) fn new(sql: &str, database: &'a str) -> Self {
-        Self { tokens: split(sql), at: 0, database }
+    pub(super) fn new(sql: &str, database: &'a str, lower: bool) -> Self {
+        Self { tokens: split(sql), at: 0, database, lower }
     }
 
     pub(super) fn peek(&self) -> Option<&Token> {
@@ -154,10 +156,14 @@ impl<'a> Tokens<'a> {
     /// `table` or `database.table`.
     pub(super) fn table_name(&mut self) -> Option<TableName> {
         let first = self.identifier()?;
-        if self.eat(".") {
-            return Some((first, self.identifier()?));
-        }
-        Some((self.database.to_owned(), first))
+        let (database, table) = match self.eat(".") {
+            true => (first, self.identifier()?),
+            false => (self.database.to_owned(), first),
+        };
+        Some(match self.lower {
+            true => (database.to_lowercase(), table.to_lowercase()),
+            false => (database, table),
+        })
     }
 }
 

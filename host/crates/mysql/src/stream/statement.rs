@@ -95,7 +95,7 @@ impl Stream {
         transaction.event += 1;
         let at = Position::new(transaction.major, transaction.event << EVENT_BITS);
         let settled = transaction.settled >= at.minor;
-        let changes = ddl::read(&query.sql, &query.database, &self.history, self.naming.maria);
+        let changes = ddl::read(&query.sql, &query.database, &self.history, &self.naming);
         if changes.is_empty() {
             return Ok(());
         }

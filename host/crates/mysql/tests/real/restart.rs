@@ -155,3 +155,66 @@ async fn rotation_and_a_server_that_starts_anew_lose_nothing() {
         drop(dir);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_server_of_the_topology_takes_over() {
+    if skipped(Flavor::MySql) {
+        return;
+    }
+    let first = own(Flavor::MySql, &[]);
+    let second = own(Flavor::MySql, &["--server-id=2", "--log-replica-updates=ON"]);
+    second
+        .sql(
+            "",
+            &format!(
+                "CHANGE REPLICATION SOURCE TO SOURCE_HOST = '127.0.0.1', SOURCE_PORT = {},
+                 SOURCE_USER = 'root', SOURCE_AUTO_POSITION = 1, GET_SOURCE_PUBLIC_KEY = 1,
+                 SOURCE_RETRY_COUNT = 1; START REPLICA",
+                first.port()
+            ),
+        )
+        .unwrap();
+    first.sql("", "CREATE USER 'root'@'127.0.0.1'; GRANT ALL ON *.* TO 'root'@'127.0.0.1'").ok();
+    let db = Db::on(Arc::clone(&first), "topology", "CREATE TABLE t(id int PRIMARY KEY)");
+    let settings = db.streaming();
+    let mut run = Run::open(&settings, 10).await;
+    db.sql("INSERT INTO t VALUES (1)");
+    let one = run.count(1).await;
+    let checkpoint = run.checkpoint.clone();
+    drop(run);
+    db.sql("INSERT INTO t VALUES (2)");
+    crate::harness::until(|| {
+        second.sql("topology", "SELECT count(*) FROM t").ok().filter(|n| n == "2")
+    });
+    second.sql("", "STOP REPLICA").unwrap();
+    second.sql("topology", "INSERT INTO t VALUES (3)").unwrap();
+    let there = Settings { port: second.port(), ..settings.clone() };
+    let mut run = Run::resume(&there, 10, checkpoint).await.unwrap();
+    let rest = run.count(2).await;
+    let ids: Vec<_> = one.iter().chain(&rest).map(|e| e.key["id"].clone()).collect();
+    assert_eq!(ids, [1, 2, 3]);
+    assert!(one[0].at < rest[0].at, "positions go on ascending");
+    // The first server lacks what was read from the second.
+    let (kind, text) = refused(&settings, &run.checkpoint.clone()).await;
+    assert_eq!(kind, FaultKind::SourceLost);
+    assert!(text.contains("has not all transactions"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_reader_of_the_same_number_is_told_about() {
+    for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
+        let db = Db::new(flavor, "twice", "CREATE TABLE t(id int PRIMARY KEY)");
+        let settings = db.streaming();
+        let mut first = Run::open(&settings, 10).await;
+        let mut second = Run::open(&settings, 10).await;
+        let fault = loop {
+            match first.next().await {
+                Ok(_) => {}
+                Err(fault) => break fault,
+            }
+        };
+        assert_eq!(fault.kind, FaultKind::SourceUnavailable, "{}", fault.chain());
+        db.sql("INSERT INTO t VALUES (1)");
+        assert_eq!(second.count(1).await.len(), 1, "{flavor:?}");
+    }
+}
