@@ -318,6 +318,27 @@ fn deploy_configuration_page_equals_the_schema() {
     assert!(written == made, "docs/configuration.md is not that of the schema: {command}");
 }
 
+/// The options of the Postgres source stand on its own page, too.
+#[test]
+fn deploy_postgres_page_equals_the_schema() {
+    let done = wasmgate(&["schema"], Vec::new());
+    let schema: Value = serde_json::from_slice(&done.stdout).unwrap();
+    let all = reference::reference(&schema);
+    let source = "`pipelines.NAME.source.postgres";
+    let groups = all.split("\n### ").filter(|group| group.starts_with(source));
+    let made: String = groups.map(|group| format!("\n### {group}")).collect();
+    assert!(made.contains("slot_care") && made.contains("channel_binding"), "{made}");
+    let path = root().join("docs/postgres.md");
+    let page = fs::read_to_string(&path).unwrap();
+    let (head, written) = page.split_once(GENERATED).unwrap();
+    if std::env::var_os("WASMGATE_WRITE_DOCS").is_some() {
+        fs::write(&path, format!("{head}{GENERATED}{made}")).unwrap();
+        return;
+    }
+    let command = "WASMGATE_WRITE_DOCS=1 cargo test -p wasmgate-tests deploy_postgres";
+    assert!(written == made, "docs/postgres.md is not that of the schema: {command}");
+}
+
 /// Links of a page to files of the project: `](path)`.
 fn links(text: &str) -> Vec<&str> {
     let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
