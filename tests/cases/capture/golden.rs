@@ -61,13 +61,6 @@ impl Golden {
         }
     }
 
-    /// Takes options out.
-    pub(super) fn leave_out(&mut self, options: &[&str]) {
-        for option in options {
-            assert!(self.config.remove(*option).is_some(), "{}: no option {option}", self.name);
-        }
-    }
-
     /// Whether every recorded record is there, where they repeat by themselves.
     pub(super) fn is_complete(&self, records: &[Value]) -> bool {
         let got: Vec<Value> = records.iter().map(|r| normalise(r, &self.rules)).collect();

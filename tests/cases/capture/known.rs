@@ -1,4 +1,4 @@
-//! What is not as recorded, and why: recordings that are not run, options that are left out,
+//! What is not as recorded, and why: recordings that are not run,
 //! fields that differ, and what is right where the recorded engine is wrong.
 
 use serde_json::{Value, json};
@@ -8,13 +8,6 @@ pub(super) const NOT_RUN: &[(&str, &str)] = &[
     ("logical_table_router", "ByLogicalTableRouter changes the key"),
     ("outbox_default", "the outbox EventRouter"),
 ];
-
-/// Options that this version lacks, of recordings that are run without them.
-pub(super) fn lacking(recording: &str) -> &'static [&'static str] {
-    match recording {
-        _ => &[],
-    }
-}
 
 /// Fields of a table's records that are not as recorded.
 #[derive(Debug)]
