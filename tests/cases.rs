@@ -11,6 +11,7 @@ mod kill;
 mod kill_snapshot;
 mod large;
 mod load;
+mod mysql;
 mod nasty;
 mod orders;
 mod outage;
