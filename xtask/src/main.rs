@@ -22,7 +22,7 @@ cargo xtask demo [--keep]          build all, start a throw-away Postgres and th
                                    until Ctrl-C
 cargo xtask test [FILTER]          the whole suite: format, lints, tidy, dependencies, tests, checks
 cargo xtask modules [NAME...]      build transforms/NAME.wasm from transforms/NAME/
-cargo xtask services up|down postgres|kafka
+cargo xtask services up|down postgres|mysql|mariadb|kafka
                                    a real server for your own tries; `up` prints how to reach it
 cargo xtask services fetch postgres
                                    Postgres 16 and 18 for the tests, into the cache
