@@ -66,6 +66,8 @@ pub(crate) struct Lane {
     last: Option<Position>,
     /// The next insert may begin from then on.
     pub(crate) ready: Instant,
+    /// Before everything that happens here: what is due at once is due since then.
+    began: Instant,
 }
 
 /// What becomes of a row.
@@ -82,7 +84,15 @@ enum Fate {
 impl Lane {
     pub(crate) fn new(partition: Arc<str>, name: Arc<str>, mut noted: Vec<Entry>) -> Self {
         noted.sort_by_key(|entry| entry.to);
-        Self { partition, name, jobs: VecDeque::new(), noted, last: None, ready: Instant::now() }
+        Self {
+            partition,
+            name,
+            jobs: VecDeque::new(),
+            noted,
+            last: None,
+            ready: Instant::now(),
+            began: Instant::now(),
+        }
     }
 
     /// Takes rows over. Bytes of those that wait in a batch now.
@@ -230,8 +240,8 @@ impl Lane {
     /// When the first job is to be done.
     pub(crate) fn due(&self, limits: &BatchSettings) -> Option<Instant> {
         Some(match self.jobs.front()? {
-            Job::Truncate(..) => Instant::now(),
-            Job::Batch(batch) if batch.sealed || self.jobs.len() > 1 => Instant::now(),
+            Job::Truncate(..) => self.began,
+            Job::Batch(batch) if batch.sealed || self.jobs.len() > 1 => self.began,
             // The rest of what was sent before the crash is on its way.
             Job::Batch(batch) if batch.wanted.is_some() => batch.born + limits.interval * 10,
             Job::Batch(_) => self.ready,

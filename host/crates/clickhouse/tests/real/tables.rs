@@ -121,7 +121,9 @@ async fn schemas_evolve_and_nothing_is_lost() {
     // Both versions in one delivery: a column came, one got wider, and one is gone.
     let old = batch(&orders(&topic), &[(Op::Update, 2, &[Some("1"), Some("a2"), Some("2.50")])]);
     let new = batch(&wider, &[(Op::Create, 3, &[Some("2"), Some("12345678.1234"), Some("hi")])]);
-    let done = written(&mut sink, request(1, vec![old, new])).await;
+    // By themselves, without being told to go.
+    let durable = sink.write(request(1, vec![old, new])).await.unwrap();
+    let done = tokio::time::timeout(Duration::from_secs(30), durable).await.unwrap().unwrap();
     assert_eq!((done.records, refused(&done)), (2, vec![]));
     let read = format!("SELECT id, name, amount, note FROM {table} FINAL ORDER BY id");
     assert_eq!(lines(&engine, &read), ["1\ta2\t2.5\t\\N", "2\t\t12345678.1234\thi"]);
