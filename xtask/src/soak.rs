@@ -1,4 +1,4 @@
-//! `cargo xtask soak`: the kill loops of the end-to-end tests, for as long as asked.
+//! `cargo xtask soak`: the kill loops and the soak of the end-to-end tests, for as long as asked.
 
 use crate::run::cargo;
 
@@ -7,8 +7,9 @@ fn run_minutes(minutes: u32) -> Result<(), String> {
     crate::run::run(cargo().args(["build", "--workspace"]))?;
     let mut test = cargo();
     test.args(["test", "--package", "wasmgate-tests", "--", "--nocapture"]);
-    // The kill loops, a hostile module beside a good one, and a client that drips.
-    test.args(["kill", "hostile::turns", "slow_body"]);
+    // The kill loops, everything at once on a real Postgres, a hostile module beside a good one,
+    // and a client that drips.
+    test.args(["kill", "soak", "hostile::turns", "slow_body"]);
     crate::run::run(test.env("WASMGATE_SOAK_MINUTES", minutes.to_string()))
 }
 
