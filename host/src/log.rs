@@ -5,6 +5,7 @@ use std::io::IsTerminal as _;
 use tracing_subscriber::EnvFilter;
 
 use crate::config::checked::{Log, LogFormat, LogLevel};
+use crate::progress::{self, Lines};
 
 /// Starts to log. `RUST_LOG` wins over the configuration's level.
 pub(crate) fn start(log: Log) {
@@ -16,7 +17,8 @@ pub(crate) fn start(log: Log) {
         LogLevel::Trace => "trace",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    progress::prepare(log.format);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(Lines);
     let ansi = std::io::stderr().is_terminal();
     match log.format {
         LogFormat::Text => builder.with_ansi(ansi).init(),

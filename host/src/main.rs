@@ -11,6 +11,7 @@ mod gateway;
 mod log;
 mod modules;
 mod policy;
+mod progress;
 mod signals;
 mod watch;
 

@@ -28,6 +28,7 @@ use crate::exit::Failure;
 use crate::gateway::Process;
 use crate::log;
 use crate::modules::{Modules, User};
+use crate::progress;
 use crate::signals::Channel;
 use crate::watch::watch;
 
@@ -175,6 +176,7 @@ async fn serve(parts: Parts, until_complete: bool) -> Result<(), Failure> {
     let _channels = channels(&parts, &pipelines)?;
     let dir = parts.config.modules.dir.clone();
     let watcher = tokio::spawn(async move { watch(&dir, modules).await });
+    let bars = tokio::spawn(progress::draw(pipelines.clone()));
 
     let outcome = tokio::select! {
         result = completed(&pipelines), if until_complete => result,
@@ -184,6 +186,7 @@ async fn serve(parts: Parts, until_complete: bool) -> Result<(), Failure> {
         }
     };
     watcher.abort();
+    bars.abort();
     drain(&pipelines, &mut signals).await?;
     drop(stop_http);
     if tokio::time::timeout(Duration::from_secs(1), http_stopped).await.is_err() {
