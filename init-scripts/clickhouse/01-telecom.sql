@@ -1,6 +1,6 @@
 -- Where call records and fraud alerts go (examples/telecom-full), and the database of
 -- examples/orders-clickhouse, whose tables the gateway makes. The row with the highest _version of a
--- key counts in FINAL reads; the window lets the server know an insert that is sent again.
+-- key counts in FINAL reads. The window lets the server know an insert that is sent again.
 
 CREATE DATABASE IF NOT EXISTS orders;
 

@@ -106,7 +106,7 @@ fn badinput_of_a_server_is_one_clear_error() {
         of("select", &[("user", "replicator")], "failed", &["replicator", "42501"]),
         of(
             "publication",
-            &[("publication", "without_t")],
+            &[("publication", "without_t"), ("slot_care", "{ publication_mode: disabled }")],
             "failed",
             &["ALTER PUBLICATION", "without_t"],
         ),

@@ -67,11 +67,13 @@ fn network_of_a_slot_that_is_dropped_ends_with_its_code() {
     };
     let list = slots(&["list"]);
     assert!(list.contains(&format!("slot {database}, reserved, read by ")), "{list}");
-    let metrics = wasmgate_tests::http::request(gateway.address(), "GET", "/metrics", b"");
-    let metrics = metrics.unwrap().1;
-    for line in ["place_health{pipeline=\"capture\"} 0", "safe_bytes{pipeline=\"capture\"} +Inf"] {
-        assert!(metrics.contains(line), "{line} is not in\n{metrics}");
-    }
+    let told = ["place_health{pipeline=\"capture\"} 0", "safe_bytes{pipeline=\"capture\"} inf"];
+    let metrics = || wasmgate_tests::http::request(gateway.address(), "GET", "/metrics", b"");
+    let all = || {
+        let (_, metrics) = metrics()?;
+        told.iter().all(|line| metrics.contains(line)).then_some(())
+    };
+    wait_for("the metrics of the slot", all, || metrics().unwrap().1);
     let dropped = slots(&["drop", "capture"]);
     assert!(dropped.contains(&format!("dropped slot {database}")), "{dropped}");
     let status =

@@ -220,7 +220,7 @@ fn soak_of_kills_in_every_phase_ends_with_the_table() {
     };
     let server = Arc::new(Mutex::new(Postgres::start(&options).unwrap()));
     psql(&server, TABLE).unwrap();
-    let fill = "insert into ledger select i, 1, (i * 1000003 + 7919) % 998244353 \
+    let fill = "insert into ledger select i, 1, (i::bigint * 1000003 + 7919) % 998244353 \
                 from generate_series(1000, 40000) i";
     psql(&server, fill).unwrap();
     let port = server.lock().unwrap().port();

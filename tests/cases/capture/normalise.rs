@@ -58,7 +58,6 @@ pub(super) fn normalise(record: &Value, rules: &Value) -> Value {
     if value.get("source").is_none() {
         mark_row(&table, Some(&mut value), rules);
     }
-    let mut key = record["key"].clone();
     if value.get("aggregate_type").is_some() && value.get("additional_data").is_some() {
         value["timestamp"] = json!("<ts_ms>");
         mark_id(&mut value);

@@ -41,7 +41,7 @@ pub(crate) struct Families {
     sink_writes: IntCounterVec,
     sink_rows: IntCounterVec,
     sink_bytes: IntCounterVec,
-    sink_spacing: IntGaugeVec,
+    sink_spacing: GaugeVec,
     restarts: IntCounterVec,
     swaps: IntCounterVec,
     checkpoints: IntCounterVec,
@@ -112,8 +112,8 @@ impl Families {
             sink_writes: counter("wasmgate_sink_writes_total", "Gathered writes taken.", p),
             sink_rows: counter("wasmgate_sink_rows_total", "Rows of gathered writes.", p),
             sink_bytes: counter("wasmgate_sink_bytes_total", "Encoded bytes of them.", p),
-            sink_spacing: gauge(
-                "wasmgate_sink_spacing_ms",
+            sink_spacing: float(
+                "wasmgate_sink_spacing_seconds",
                 "Time between gathered writes; more than configured while the server is behind.",
             ),
             restarts: counter(
@@ -170,7 +170,7 @@ pub struct PipelineMetrics {
     pub sink_writes: IntCounter,
     pub sink_rows: IntCounter,
     pub sink_bytes: IntCounter,
-    pub sink_spacing: IntGauge,
+    pub sink_spacing: Gauge,
     pub swaps: IntCounter,
     pub checkpoints: IntCounter,
     pub in_flight: IntGauge,

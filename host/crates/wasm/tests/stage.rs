@@ -76,7 +76,7 @@ fn identity_comes_from_the_module_and_its_file() {
     let module = probe();
     let identity = module.identity();
     assert_eq!((identity.name.as_str(), identity.version.as_str()), ("probe", "1.2.3"));
-    assert_eq!(identity.config_schema, r#"{"type":"string"}"#);
+    assert_eq!(identity.config_schema, r#"{"type":["string","object"],"required":["mode"]}"#);
     assert_eq!(identity.sha256.len(), 64);
 }
 
@@ -219,8 +219,11 @@ fn a_deadline_is_kept() {
 fn a_configuration_that_does_not_fit_the_schema_never_reaches_the_module() {
     let opened = probe().stats().instances;
     for (config, says) in [
-        ("7", "module probe refuses its configuration: the configuration: found 7, expected text"),
-        ("", "the configuration: found an object, expected text"),
+        (
+            "7",
+            "module probe refuses its configuration: the configuration: found 7, expected text or",
+        ),
+        ("", "mode: not given, and there is no default"),
         ("loop", "the configuration is not JSON"),
     ] {
         let fault = probe().open(config).err().unwrap();

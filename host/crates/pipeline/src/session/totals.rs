@@ -36,6 +36,6 @@ impl SinkTotals {
         metrics.sink_rows.inc_by(self.rows.saturating_sub(before.rows));
         metrics.sink_bytes.inc_by(self.bytes.saturating_sub(before.bytes));
         metrics.retries.inc_by(self.retries.saturating_sub(before.retries));
-        metrics.sink_spacing.set(i64::try_from(self.spacing_ms).unwrap_or(i64::MAX));
+        metrics.sink_spacing.set(self.spacing_ms as f64 / 1000.0);
     }
 }

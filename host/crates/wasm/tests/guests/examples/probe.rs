@@ -30,12 +30,12 @@ impl Guest for Probe {
             name: "probe".into(),
             version: "1.2.3".into(),
             summary: "does what its configuration says".into(),
-            config_schema: r#"{"type":"string"}"#.into(),
+            config_schema: r#"{"type":["string","object"],"required":["mode"]}"#.into(),
         }
     }
 
     fn open(config: String) -> Result<(), String> {
-        // A JSON text, as the schema says.
+        // A JSON text, or an object with one: its words are all that counts.
         let config = config.trim_matches('"').to_owned();
         if config == "refuse" {
             return Err("the threshold is missing".into());
