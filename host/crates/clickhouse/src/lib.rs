@@ -1,8 +1,8 @@
 //! F3: the ClickHouse sink: Native blocks of our own over the official client's transport.
 //!
-//! Life of a row: [`sink`] gives it to the worker of its table, which gathers rows into batches
+//! Life of a row: `sink` gives it to the worker of its table, which gathers rows into batches
 //! with fixed bounds (`lane`), binds them to the table (`bind`), encodes them into a block
-//! (`encode`, [`native`]), notes the bounds (`ledger`), and sends the block until it is taken.
+//! (`encode`, `native`), notes the bounds (`ledger`), and sends the block until it is taken.
 
 mod bind;
 mod check;

@@ -71,7 +71,7 @@ fn start(document: &[u8]) -> Result<Scanner<'_>, DocumentError> {
     Ok(scan)
 }
 
-/// Appends the value of a token that [`object`] or [`array`] told to a column of this kind.
+/// Appends the value of a token that `object` or `array` told to a column of this kind.
 ///
 /// # Errors
 /// It is another kind of value: what it is, for people. Nothing was appended.
