@@ -5,11 +5,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use wasmgate_admin::{
     Action, ApiError, BreakerView, CheckpointView, Component, CopyView, Deletion, FieldsView,
-    Gateway, MisfitView, ModuleState, ModuleView, NotReady, PipelineView, PreviousView, Readiness,
-    ReloadView, RenameView, Signal, SignalView, StageView, StatsView, TopicFieldsView, Upload,
-    UploadState,
+    Gateway, MisfitView, ModuleState, ModuleView, NotReady, PipelineView, PreviousView,
+    QuarantinedView, Readiness, ReloadView, RenameView, Signal, SignalView, StageView, StatsView,
+    TopicFieldsView, Upload, UploadState,
 };
-use wasmgate_connector::{Refusal, random_id};
+use wasmgate_connector::{Quarantined, Refusal, random_id};
 use wasmgate_model::{Fault, FaultKind};
 use wasmgate_pipeline::{CopyStatus, Pipeline, PipelineStatus, StageFields, StageStatus, State};
 use wasmgate_telemetry::Telemetry;
@@ -272,6 +272,7 @@ fn pipeline_view(status: PipelineStatus) -> PipelineView {
         in_flight: status.in_flight,
         lag_ms: (status.lag_ms >= 0).then_some(status.lag_ms),
         copies: status.copies.into_iter().map(copy_view).collect(),
+        quarantined: status.quarantined.into_iter().map(quarantined_view).collect(),
         checkpoint: marks
             .map(|(partition, position)| CheckpointView { partition, position })
             .collect(),
@@ -284,6 +285,11 @@ fn pipeline_view(status: PipelineStatus) -> PipelineView {
             .collect(),
         misfits: misfits.map(|(topic, reason)| MisfitView { topic, reason }).collect(),
     }
+}
+
+fn quarantined_view(held: Quarantined) -> QuarantinedView {
+    let Quarantined { table, reason, since, resuming } = held;
+    QuarantinedView { table, reason, since: since.to_string(), resuming }
 }
 
 fn copy_view(copy: CopyStatus) -> CopyView {

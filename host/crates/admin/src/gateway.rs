@@ -140,6 +140,8 @@ pub struct PipelineView {
     pub lag_ms: Option<i64>,
     /// Tables whose rows are, or were last, copied.
     pub copies: Vec<CopyView>,
+    /// Tables that the source holds back while all others go on.
+    pub quarantined: Vec<QuarantinedView>,
     pub checkpoint: Vec<CheckpointView>,
     pub stages: Vec<StageView>,
     /// What the modules read and write, by topic: the lineage of its fields.
@@ -161,6 +163,19 @@ pub struct CopyView {
     /// Seconds that the rest takes at the speed so far; null while unknown.
     pub remaining_s: Option<u64>,
     pub done: bool,
+}
+
+/// A table that is held back: its changes become dead letters.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct QuarantinedView {
+    /// `schema.table`.
+    pub table: String,
+    /// Names the module and the field, or what changed.
+    pub reason: String,
+    /// Position of the first change that was held back.
+    pub since: String,
+    /// It was resumed, and is read anew once the source has come to where it was then.
+    pub resuming: bool,
 }
 
 /// A topic whose records a module cannot work on.

@@ -22,9 +22,9 @@ pub use access::Access;
 pub use answer::ApiError;
 pub use gateway::{
     Action, BreakerView, CheckpointView, CopyView, Deletion, FieldsView, Gateway, MisfitView,
-    ModuleState, ModuleView, NotReady, PipelineView, PreviousView, Readiness, ReloadView,
-    RenameView, Signal, SignalView, StageView, StatsView, TopicFieldsView, Upload, UploadState,
-    UseView,
+    ModuleState, ModuleView, NotReady, PipelineView, PreviousView, QuarantinedView, Readiness,
+    ReloadView, RenameView, Signal, SignalView, StageView, StatsView, TopicFieldsView, Upload,
+    UploadState, UseView,
 };
 pub use listen::{ListenLimits, serve};
 pub use openapi::document;

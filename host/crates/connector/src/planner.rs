@@ -14,6 +14,16 @@ pub trait Planner: Send + Sync {
     /// hand over records of it: it fails with this fault.
     fn plan(&self, schema: &Arc<Schema>) -> Result<Arc<Plan>, Fault>;
 
+    /// Why a table or topic of this schema has to wait although all others go on: a stage does not
+    /// fit it and is told to pause then. A source that can hold one table back asks before it hands
+    /// over the first records of a schema; one that cannot does not, and the pipeline pauses.
+    ///
+    /// # Errors
+    /// As for [`Planner::plan`].
+    fn refusal(&self, _schema: &Arc<Schema>) -> Result<Option<String>, Fault> {
+        Ok(None)
+    }
+
     /// Version of the chain. When it changes, plans held by the source are out of date: ask again
     /// before the next batch. Cheap: one atomic load.
     fn version(&self) -> u64;

@@ -57,6 +57,20 @@ pub struct SourceStatus {
     pub phase: Mutex<String>,
     /// What is being copied, or was last.
     tables: Mutex<Vec<Arc<TableProgress>>>,
+    /// What is held back while the rest goes on.
+    quarantined: Mutex<Vec<Quarantined>>,
+}
+
+/// A table that is held back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quarantined {
+    /// `schema.table`.
+    pub table: String,
+    pub reason: String,
+    /// Position of the first change that was held back.
+    pub since: Position,
+    /// It was asked for again, and is read anew once the source is there.
+    pub resuming: bool,
 }
 
 /// How far the copy of one table is; written by the source, read by status and metrics.
@@ -113,6 +127,17 @@ impl SourceStatus {
         tables.retain(|t| t.table != progress.table);
         tables.push(Arc::clone(&progress));
         progress
+    }
+
+    /// Says which tables are held back, all of them.
+    pub fn quarantine(&self, tables: Vec<Quarantined>) {
+        *self.quarantined.lock().unwrap_or_else(PoisonError::into_inner) = tables;
+    }
+
+    /// Tables that are held back.
+    #[must_use]
+    pub fn quarantined(&self) -> Vec<Quarantined> {
+        self.quarantined.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Every copy that runs or ran.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 /// Why a row is dead-lettered, and where that was decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetterCause {
-    /// `decode`, `convert`, the name of a stage, `encode` or `sink`.
+    /// `decode`, `convert`, `quarantine`, the name of a stage, `encode` or `sink`.
     pub stage: Arc<str>,
     /// A short stable word ("missing-field"): a metric label.
     pub code: Arc<str>,

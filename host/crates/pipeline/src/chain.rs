@@ -226,6 +226,13 @@ impl Planner for Chain {
         Ok(plan)
     }
 
+    fn refusal(&self, schema: &Arc<Schema>) -> Result<Option<String>, Fault> {
+        self.plan(schema)?;
+        let state = self.lock();
+        let bound = state.bound.get(&(state.version, schema.id));
+        Ok(bound.and_then(|bound| bound.misfit.as_ref()).and_then(Misfit::refusal))
+    }
+
     fn version(&self) -> u64 {
         self.version.load(Ordering::Acquire)
     }

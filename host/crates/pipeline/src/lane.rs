@@ -126,6 +126,10 @@ impl LaneChain {
     /// The pipeline cannot go on: a fault that is not one record's. One of the guest's means that
     /// this version of the chain cannot.
     pub fn process(&mut self, batch: &mut Batch) -> Result<Vec<Batch>, Fault> {
+        // All of them were rejected by the source: there is nothing to bind for.
+        if batch.sel.is_empty() && !batch.rejects.is_empty() {
+            return Ok(Vec::new());
+        }
         let bound = self.bound(batch)?;
         if let Some(misfit) = &bound.misfit {
             misfit.meet(batch)?;

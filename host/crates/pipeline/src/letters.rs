@@ -112,7 +112,7 @@ impl Judge {
             }
         };
         for (decision, (_, cause)) in decisions.iter_mut().zip(failed) {
-            let undecoded = matches!(&*cause.stage, "decode" | "convert");
+            let undecoded = matches!(&*cause.stage, "decode" | "convert" | "quarantine");
             if undecoded && matches!(decision, Decision::Retry(_)) {
                 *decision = Decision::DeadLetter(None);
             }

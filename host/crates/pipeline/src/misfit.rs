@@ -50,6 +50,11 @@ impl Misfit {
         }
     }
 
+    /// Why the records have to wait; `None`: they become dead letters.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        (self.then == OnMisfit::Pause).then(|| self.reason.clone())
+    }
+
     /// What becomes of the rows.
     ///
     /// # Errors

@@ -110,6 +110,7 @@ impl Pipeline {
             dropped: m.dropped_all.get(),
             dead_letters: m.dead_letters_all.get(),
             in_flight: u64::try_from(m.in_flight.get()).unwrap_or(0),
+            quarantined: self.shared.source.quarantined(),
             copies: self.shared.source.copies().iter().map(|t| CopyStatus::of(t)).collect(),
             lag_ms: self.shared.source.lag_ms.load(std::sync::atomic::Ordering::Relaxed),
             checkpoint: checkpoint

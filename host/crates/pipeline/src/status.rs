@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use wasmgate_connector::TableProgress;
+use wasmgate_connector::{Quarantined, TableProgress};
 
 use crate::spec::Then;
 
@@ -125,6 +125,8 @@ pub struct PipelineStatus {
     pub lag_ms: i64,
     /// Tables whose rows are, or were last, copied.
     pub copies: Vec<CopyStatus>,
+    /// Tables that the source holds back.
+    pub quarantined: Vec<Quarantined>,
     /// (partition, settled position).
     pub checkpoint: Vec<(String, String)>,
     pub stages: Vec<StageStatus>,

@@ -6,6 +6,8 @@
 //! next transaction may have its commit at just that place of the log: it numbers its records
 //! after theirs ([`Assembler::numbered`]), and the state says so after a restart.
 
+mod held;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -17,6 +19,8 @@ use wasmgate_codec::project;
 use wasmgate_connector::SourceContext;
 use wasmgate_model::{Batch, Delivery, Fault, Partition, Plan, Position, Schema};
 
+use crate::catalog::TableName;
+use crate::quarantine::Held;
 use crate::source_block::source_columns;
 use crate::state::State;
 use crate::table::Table;
@@ -52,6 +56,8 @@ pub(crate) struct Assembler {
     places: HashMap<u64, usize>,
     /// Plans by schema id, of chain version `chain`.
     plans: HashMap<u64, Arc<Plan>>,
+    /// Schemas of the dead letters of tables that are held back.
+    letters: Vec<(TableName, Arc<Schema>)>,
     chain: u64,
     rows: usize,
     bytes: usize,
@@ -61,6 +67,7 @@ pub(crate) struct Assembler {
 
 impl Assembler {
     pub(crate) fn new(context: SourceContext, state: State, from: Position) -> Self {
+        context.status.quarantine(state.quarantine.iter().map(Held::shown).collect());
         // Numbers that were given out between two transactions are not given out again.
         let between = state.between.filter(|b| b.major == from.major);
         let to = between.map_or(from, |between| from.max(between));
@@ -75,6 +82,7 @@ impl Assembler {
             open: Vec::new(),
             places: HashMap::new(),
             plans: HashMap::new(),
+            letters: Vec::new(),
             chain: context.planner.version(),
             rows: 0,
             bytes: 0,
@@ -132,14 +140,20 @@ impl Assembler {
         self.state().between = Some(end);
     }
 
-    /// The open batch of a table; opened under the chain's current plan.
-    pub(crate) fn batch(&mut self, table: &Table) -> Result<&mut Batch, Fault> {
+    /// The open batch of a table; opened under the chain's current plan. `None`: the chain does
+    /// not fit the table, which is held back from `at` on.
+    pub(crate) fn batch(
+        &mut self,
+        table: &Table,
+        at: Position,
+    ) -> Result<Option<&mut Batch>, Fault> {
         let id = table.schema.id;
-        let place = match self.places.get(&id) {
-            Some(place) => *place,
+        let place = match self.places.get(&id).copied() {
+            Some(place) => place,
+            None if self.refuses(table, at)? => return Ok(None),
             None => self.open_batch(&table.schema)?,
         };
-        self.opened(place)
+        self.opened(place).map(Some)
     }
 
     fn opened(&mut self, place: usize) -> Result<&mut Batch, Fault> {

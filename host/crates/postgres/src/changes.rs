@@ -18,6 +18,8 @@ pub enum SchemaChanges {
     Evolve,
     /// The pipeline stops before the first of them; resuming it accepts the change.
     Halt,
+    /// The table is held back and all others go on; resuming it accepts the change.
+    DeadLetter,
 }
 
 /// Stable code of the fault.
@@ -72,6 +74,16 @@ pub(crate) fn hold(
         changes.join(", ")
     );
     Err(Fault::new(FaultKind::SourceRefused, what).coded(CODE))
+}
+
+/// What is different from what was accepted last, in words; `None`: the table is new.
+pub(crate) fn changed(
+    tables: Option<&Value>,
+    name: &TableName,
+    now: &Value,
+) -> Option<Vec<String>> {
+    let before = tables.and_then(|tables| tables.get(name.to_string()))?;
+    Some(differences(before, now))
 }
 
 /// What is different, in words.

@@ -82,6 +82,8 @@ impl Driver {
                 (at, out)
             }
             Start::Snapshot(export) => {
+                // Whatever was held back is read now.
+                prepared.state.quarantine.clear();
                 // Stored before the first row: a crash from here on takes the snapshot again.
                 self.assign(export.start(), &prepared.state).await?;
                 let copy = self.snapshot(&mut prepared, &export, &mut notifier);
@@ -116,7 +118,10 @@ impl Driver {
             if settings.snapshot != Mode::InitialOnly && planner.is_for_chunks(table).await? {
                 later.push(TableItem::of(&table.name));
             } else {
-                tables.push(planner.table(table, None).await?);
+                let planned = planner.table(table, None).await?;
+                if !out.hold_misfit(&planned.table, export.start())? {
+                    tables.push(planned);
+                }
             }
         }
         let stamp = Stamp::ask(&mut session, export.consistent_point).await?;

@@ -10,6 +10,7 @@ mod blocking;
 mod chunk;
 mod deliver;
 pub(crate) mod marks;
+mod resume;
 mod tasks;
 mod visible;
 mod window;
@@ -94,6 +95,8 @@ pub(crate) struct Beside {
     /// Chunks that wait for the stream.
     ready: VecDeque<Box<Chunk>>,
     blocking: Option<Box<Blocking>>,
+    /// A table that was held back waits for its place in the log.
+    resuming: bool,
     late_at: Instant,
 }
 
@@ -154,13 +157,14 @@ impl Beside {
             windows: 0,
             ready: VecDeque::new(),
             blocking: None,
+            resuming: false,
             late_at: Instant::now(),
         }
     }
 
     /// What happens next. Cancel safe.
     pub(crate) async fn next(&mut self) -> Event {
-        let waits = self.waits_for().is_some();
+        let waits = self.resuming || self.waits_for().is_some();
         let command = async {
             match &mut self.commands {
                 Some(commands) => commands.recv().await,
@@ -190,7 +194,7 @@ impl Beside {
     /// Whether [`Beside::step`] has something to do where no transaction is open.
     pub(crate) fn is_due(&self, stream: &Stream, out: &Assembler) -> bool {
         let reached = self.waits_for().is_some_and(|high| high <= out.place().major);
-        reached || !stream.watch.signals.is_empty() || self.notifier.waits()
+        reached || out.resumes() || !stream.watch.signals.is_empty() || self.notifier.waits()
     }
 
     /// Takes what happened.
@@ -205,7 +209,7 @@ impl Beside {
             Event::Command(command) => self.command(command, stream, out).await?,
             Event::Late => {
                 self.late_at = Instant::now() + NUDGE;
-                if self.waits_for().is_some() {
+                if self.resuming || self.waits_for().is_some() {
                     self.confirmed.ask();
                 }
             }
@@ -237,6 +241,7 @@ impl Beside {
                 self.deliver(stream, out, events).await?;
             }
         }
+        self.release(stream, out).await?;
         self.go_on(stream, out).await?;
         self.show();
         if out.has_news() && !out.has_rows() {

@@ -29,6 +29,7 @@ mod prepare;
 mod protocol;
 mod publication;
 mod pump;
+mod quarantine;
 mod replication;
 mod rows;
 mod session;

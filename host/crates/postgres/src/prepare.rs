@@ -64,11 +64,13 @@ pub(crate) async fn prepare(
         between: None,
         work: None,
         tables: None,
+        quarantine: Vec::new(),
     };
     if let Some((_, Some(stored))) = &checkpoint {
         state.between = stored.between;
         state.work.clone_from(&stored.work);
         state.tables.clone_from(&stored.tables);
+        state.quarantine.clone_from(&stored.quarantine);
     }
     let end = Lsn::parse(text(identity, 2)).unwrap_or_default();
     let slot = free_slot(&mut catalog, settings).await?;

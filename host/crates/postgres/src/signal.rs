@@ -62,6 +62,8 @@ pub(crate) enum Signal {
     Pause,
     Resume,
     Log(String),
+    /// A table that is held back goes on.
+    ResumeTable(TableName),
     /// Our own mark in the signal table.
     Window,
 }
@@ -83,6 +85,8 @@ struct Data {
     additional_condition: Option<String>,
     surrogate_key: Option<String>,
     message: Option<String>,
+    /// `schema.table`.
+    table: Option<String>,
 }
 
 impl Signal {
@@ -105,9 +109,14 @@ impl Signal {
             "pause-snapshot" => Self::Pause,
             "resume-snapshot" => Self::Resume,
             "log" => Self::Log(read()?.message.ok_or_else(|| invalid("no `message`".into()))?),
+            "resume-table" => {
+                let table = read()?.table.as_deref().and_then(TableName::parse);
+                Self::ResumeTable(table.ok_or_else(|| invalid("no `table` (schema.table)".into()))?)
+            }
             "snapshot-window-open" | "snapshot-window-close" => Self::Window,
             _ => {
-                let known = "execute-snapshot, stop-snapshot, pause-snapshot, resume-snapshot, log";
+                let known = "execute-snapshot, stop-snapshot, pause-snapshot, resume-snapshot, \
+                             resume-table, log";
                 let why = format!("signal `{kind}` is not known; there are {known}");
                 return Err(Refusal::Invalid(why));
             }
@@ -211,6 +220,11 @@ mod tests {
             ("stop-snapshot", r#"{"data-collections":["a.b"]}"#, Signal::Stop(vec!["a.b".into()])),
             ("pause-snapshot", "{}", Signal::Pause),
             ("resume-snapshot", "", Signal::Resume),
+            (
+                "resume-table",
+                r#"{"table":"a.b"}"#,
+                Signal::ResumeTable(TableName { schema: "a".into(), table: "b".into() }),
+            ),
             ("log", r#"{"message":"hi {}"}"#, Signal::Log("hi {}".into())),
             ("snapshot-window-open", "{\"openWindowTimestamp\": \"x\"}", Signal::Window),
         ] {
@@ -219,6 +233,7 @@ mod tests {
         for (kind, data, part) in [
             ("bogus", "{}", "`bogus` is not known"),
             ("log", "{}", "no `message`"),
+            ("resume-table", r#"{"table":"b"}"#, "no `table`"),
             ("execute-snapshot", "{}", "names no table"),
             ("execute-snapshot", r#"{"data-collections":["("]}"#, "no regular expression"),
             ("execute-snapshot", r#"{"data-collections":["a"],"type":"x"}"#, "unknown variant"),

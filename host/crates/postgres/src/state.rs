@@ -6,6 +6,8 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 use wasmgate_model::Position;
 
+use crate::quarantine::Held;
+
 /// The source's state at a position.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct State {
@@ -21,6 +23,8 @@ pub(crate) struct State {
     pub work: Option<Value>,
     /// Columns of the tables as they were last accepted; see `changes`.
     pub tables: Option<Value>,
+    /// Tables that are held back.
+    pub quarantine: Vec<Held>,
 }
 
 impl State {
@@ -40,6 +44,9 @@ impl State {
         }
         if let Some(tables) = &self.tables {
             put("tables", tables.clone());
+        }
+        if !self.quarantine.is_empty() {
+            put("quarantine", json!(self.quarantine));
         }
         Value::Object(text).to_string().into_bytes().into()
     }
@@ -64,6 +71,10 @@ impl State {
             },
             work: value.get("work").cloned(),
             tables: value.get("tables").cloned(),
+            quarantine: match value.get("quarantine") {
+                None => Vec::new(),
+                Some(held) => serde_json::from_value(held.clone()).ok()?,
+            },
         })
     }
 }
@@ -71,6 +82,7 @@ impl State {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::TableName;
 
     #[test]
     fn state_survives_its_text() {
@@ -80,8 +92,19 @@ mod tests {
         ] {
             let (system_id, slot) = ("7".into(), "s".into());
             let tables = work.clone();
-            let state =
-                State { snapshot_done, system_id, timeline: 3, slot, between, work, tables };
+            let name = TableName { schema: "s".into(), table: "t".into() };
+            let quarantine = vec![Held::new(&name, "why".into(), Position::new(9, 1))];
+            let timeline = 3;
+            let state = State {
+                snapshot_done,
+                system_id,
+                timeline,
+                slot,
+                between,
+                work,
+                tables,
+                quarantine,
+            };
             assert_eq!(State::parse(&state.to_bytes()), Some(state));
         }
         for other in [&b""[..], b"{}", b"{\"snapshot\":\"maybe\"}"] {

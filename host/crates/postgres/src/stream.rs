@@ -8,6 +8,7 @@
 //! after the place we confirm, so confirming `major` is always safe.
 
 mod change;
+mod held;
 mod told;
 
 use std::collections::HashMap;
@@ -289,11 +290,23 @@ impl Stream {
             return Ok(());
         }
         let now = changes::columns(relation);
-        if changes::hold(out.tables(), &name, &now, &self.told)? {
-            let tables = out.state().tables.get_or_insert_with(|| Value::Object(Map::new()));
-            if let Some(tables) = tables.as_object_mut() {
-                tables.insert(name.to_string(), now);
+        if self.settings.schema_changes == SchemaChanges::DeadLetter {
+            let changed = changes::changed(out.tables(), &name, &now);
+            if let Some(words) = changed.as_ref().filter(|words| !words.is_empty()) {
+                let at = Position::new(transaction.commit_lsn, transaction.minor + 1);
+                let words = words.join(", ");
+                let reason =
+                    format!("table {name} changed ({words}) and `schema_changes` is dead_letter");
+                out.hold(&name, at, reason);
             }
+            // Resuming the table accepts it as it is then.
+            if changed.is_none_or(|words| !words.is_empty()) {
+                keep_columns(out, &name, now);
+            }
+            return Ok(());
+        }
+        if changes::hold(out.tables(), &name, &now, &self.told)? {
+            keep_columns(out, &name, now);
         }
         Ok(())
     }
@@ -305,6 +318,14 @@ impl Stream {
 
     fn describe(&mut self, relation: u32, known: Known) {
         self.replayed.as_mut().unwrap_or(&mut self.tables).insert(relation, known);
+    }
+}
+
+/// Keeps a table's columns as they are accepted.
+fn keep_columns(out: &mut Assembler, name: &TableName, now: Value) {
+    let tables = out.state().tables.get_or_insert_with(|| Value::Object(Map::new()));
+    if let Some(tables) = tables.as_object_mut() {
+        tables.insert(name.to_string(), now);
     }
 }
 

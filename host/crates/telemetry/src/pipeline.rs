@@ -50,6 +50,7 @@ pub(crate) struct Families {
     retained_bytes: IntGaugeVec,
     safe_bytes: GaugeVec,
     place_health: IntGaugeVec,
+    quarantined: IntGaugeVec,
     running: IntGaugeVec,
     copies: Copies,
     stages: stage::Families,
@@ -137,6 +138,10 @@ impl Families {
                 "wasmgate_source_place_health",
                 "Our place in the log: 0 kept, 1 beyond the usual, 2 in danger, 3 lost; -1 unknown.",
             ),
+            quarantined: gauge(
+                "wasmgate_quarantined_tables",
+                "Tables that the source holds back while all others go on.",
+            ),
             running: gauge("wasmgate_pipeline_running", "1 while running, else 0."),
             copies: Copies::new(r),
             stages: stage::Families::new(
@@ -178,6 +183,7 @@ pub struct PipelineMetrics {
     pub retained_bytes: IntGauge,
     pub safe_bytes: Gauge,
     pub place_health: IntGauge,
+    pub quarantined: IntGauge,
     pub running: IntGauge,
     pub checkpoint_seconds: Histogram,
     /// Dropped and dead-lettered in all, for the status page.
@@ -216,6 +222,7 @@ impl PipelineMetrics {
             lag_seconds: f.lag_seconds.with_label_values(p),
             retained_bytes: f.retained_bytes.with_label_values(p),
             safe_bytes: f.safe_bytes.with_label_values(p),
+            quarantined: f.quarantined.with_label_values(p),
             place_health: f.place_health.with_label_values(p),
             running: f.running.with_label_values(p),
             checkpoint_seconds: f.checkpoint_seconds.with_label_values(p),

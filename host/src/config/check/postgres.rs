@@ -72,6 +72,7 @@ impl Checks<'_> {
             schema_changes: match raw.schema_changes {
                 raw::SchemaChanges::Evolve => postgres::SchemaChanges::Evolve,
                 raw::SchemaChanges::Halt => postgres::SchemaChanges::Halt,
+                raw::SchemaChanges::DeadLetter => postgres::SchemaChanges::DeadLetter,
             },
             heartbeat: Some(heartbeat),
             connect_timeout: self.time_ms(&connect, raw.connect_timeout, 100, 300_000),

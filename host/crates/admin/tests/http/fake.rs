@@ -45,6 +45,7 @@ fn pipeline() -> PipelineView {
         in_flight: 0,
         lag_ms: None,
         copies: Vec::new(),
+        quarantined: Vec::new(),
         checkpoint: Vec::new(),
         stages: Vec::new(),
         fields: Vec::new(),

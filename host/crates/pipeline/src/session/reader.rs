@@ -106,6 +106,7 @@ impl LaneQueues {
             let (rows, expected) = (rows.load(Ordering::Relaxed), expected.load(Ordering::Relaxed));
             metrics.copied(&copy.table, rows, expected);
         }
+        metrics.quarantined.set(source.quarantined().len() as i64);
         metrics.retained_bytes.set(source.retained_bytes.load(Ordering::Relaxed));
         let safe = source.safe_bytes.load(Ordering::Relaxed);
         metrics.safe_bytes.set(if safe == 0 { f64::INFINITY } else { safe as f64 });

@@ -5,7 +5,16 @@ use crate::slot::Health;
 
 fn state(timeline: u32, system_id: &str, snapshot_done: bool) -> State {
     let (system_id, slot) = (system_id.into(), "s".into());
-    State { snapshot_done, system_id, timeline, slot, between: None, work: None, tables: None }
+    State {
+        snapshot_done,
+        system_id,
+        timeline,
+        slot,
+        between: None,
+        work: None,
+        tables: None,
+        quarantine: Vec::new(),
+    }
 }
 
 fn slot(confirmed: u64, health: Health) -> Slot {

@@ -117,6 +117,9 @@ impl Beside {
         let mut planned = Vec::new();
         for (number, table) in tables.iter().enumerate() {
             let mut plan = planner.table(&table.published, table.condition.as_deref()).await?;
+            if out.is_held(&plan.table.name) || out.hold_misfit(&plan.table, out.place())? {
+                continue;
+            }
             let stale: Option<HashSet<Key>> = window.stale_keys(number);
             match (stale, places(&plan.table, &table.key)) {
                 (None, _) => plan.pieces.clear(),

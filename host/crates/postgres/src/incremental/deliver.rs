@@ -121,6 +121,10 @@ impl Beside {
         events: &Events,
     ) -> Result<(), Fault> {
         let Some(chunk) = self.ready.pop_front() else { return Ok(()) };
+        if out.is_held(&chunk.table.name) || out.hold_misfit(&chunk.table, out.place())? {
+            self.forget(stream);
+            return self.finish_table("STOPPED", out);
+        }
         let window = stream.watch.close(chunk.window).filter(|window| !window.spoiled);
         let Some(window) = window else { return self.read_again(stream) };
         // Several rows may have one value of a surrogate key, and the stream changed one of them.
@@ -229,6 +233,10 @@ impl Beside {
             self.work.queue.remove(0);
             return Ok(());
         };
+        let name = TableName { schema: table.schema.clone(), table: table.table.clone() };
+        if out.is_held(&name) {
+            return self.finish_table("STOPPED", out);
+        }
         let surrogate = item.surrogate.clone();
         if !std::mem::replace(&mut item.told, true) {
             let data = [("data_collections", item.all.as_str())];

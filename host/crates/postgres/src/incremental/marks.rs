@@ -127,7 +127,7 @@ impl Marker {
 
 /// Where the next record is written is behind the header of a new page, and the last one ended in
 /// front of it: nothing would reach the place until somebody writes.
-fn end_of_records(at: u64) -> u64 {
+pub(super) fn end_of_records(at: u64) -> u64 {
     if at % PAGE <= PAGE_HEADER { at - at % PAGE } else { at }
 }
 

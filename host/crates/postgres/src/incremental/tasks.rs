@@ -41,6 +41,17 @@ impl Beside {
             Ok(Signal::Window) => {
                 Refusal::Invalid(format!("signal `{kind}` is only for the signal table"))
             }
+            Ok(Signal::ResumeTable(table)) => {
+                match self.resume_table(&id, &table, stream, out).await? {
+                    Ok(()) => {
+                        self.work.commands += 1;
+                        self.taken.wait(self.work.commands, answer);
+                        self.store(out);
+                        return Ok(());
+                    }
+                    Err(refusal) => refusal,
+                }
+            }
             Ok(signal) => {
                 self.work.commands += 1;
                 self.taken.wait(self.work.commands, answer);
@@ -67,6 +78,11 @@ impl Beside {
             Signal::Log(message) => {
                 let at = out.place().to_string();
                 tracing::info!(id, message = message.replacen("{}", &at, 1), "signal");
+            }
+            Signal::ResumeTable(table) => {
+                if let Err(refusal) = self.resume_table(id, &table, stream, out).await? {
+                    tracing::warn!(id, %refusal, "a signal is passed over");
+                }
             }
             Signal::Execute(execute) => self.execute(id, &execute, stream, out).await?,
             Signal::Pause => self.pause(true, stream, out)?,

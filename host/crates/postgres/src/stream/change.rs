@@ -5,6 +5,7 @@ use wasmgate_codec::json::write_int;
 use wasmgate_codec::pgoutput::{OldKind, Tuple};
 use wasmgate_model::{Batch, Fault, Op, Position};
 
+use super::held::hold_back;
 use super::{Known, Stream, known, protocol, sequence};
 use crate::assemble::Assembler;
 use crate::incremental::Touched;
@@ -32,7 +33,7 @@ impl Change<'_> {
         }
     }
 
-    fn op(&self) -> Op {
+    pub(super) fn op(&self) -> Op {
         match self {
             Self::Insert(_) => Op::Create,
             Self::Update(..) => Op::Update,
@@ -161,7 +162,13 @@ impl Stream {
             block,
             replicated: transaction.origin.as_ref().map(|(name, lsn)| (name.as_str(), *lsn)),
         };
-        let batch = out.batch(table)?;
+        let held = out.is_held(&table.name);
+        let batch = if held { None } else { out.batch(table, at)? };
+        let Some(batch) = batch else {
+            hold_back(table, change, at, &origin, out)?;
+            out.appended(1, bytes, end);
+            return Ok(());
+        };
         let before = batch.len();
         change.push((table, batch), at, &origin, self.settings.tombstones_on_delete);
         let rows = batch.len() - before;

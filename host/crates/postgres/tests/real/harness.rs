@@ -8,8 +8,8 @@ use secrecy::SecretString;
 use serde_json::Value;
 use wasmgate_codec::encode::original;
 use wasmgate_connector::{
-    BatchLimits, BatchPool, Commands, PassThrough, Source as _, SourceAcker, SourceContext,
-    SourceEvent, SourceReader, SourceStatus,
+    BatchLimits, BatchPool, Commands, PassThrough, Planner, Source as _, SourceAcker,
+    SourceContext, SourceEvent, SourceReader, SourceStatus,
 };
 use wasmgate_model::{Batch, Checkpoint, Delivery, Delta, Fault, Op, Position};
 use wasmgate_postgres::{PostgresSource, Settings};
@@ -231,12 +231,22 @@ impl Run {
         rows: usize,
         checkpoint: Checkpoint,
     ) -> Result<Self, Fault> {
+        Self::planned(source, rows, checkpoint, Arc::new(PassThrough)).await
+    }
+
+    /// Opens a source for a chain.
+    pub(crate) async fn planned(
+        source: &PostgresSource,
+        rows: usize,
+        checkpoint: Checkpoint,
+        planner: Arc<dyn Planner>,
+    ) -> Result<Self, Fault> {
         let status = Arc::new(SourceStatus::default());
         let commands = Arc::new(Commands::default());
         let context = SourceContext {
             pipeline: "test".into(),
             checkpoint: checkpoint.clone(),
-            planner: Arc::new(PassThrough),
+            planner,
             pool: Arc::new(BatchPool::default()),
             limits: BatchLimits { rows, ..BatchLimits::default() },
             status: Arc::clone(&status),

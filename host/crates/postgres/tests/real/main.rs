@@ -18,6 +18,7 @@ mod mitm;
 mod network;
 mod parallel;
 mod partitions;
+mod quarantine;
 mod restart;
 mod slots;
 mod snapshot;

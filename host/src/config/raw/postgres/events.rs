@@ -14,6 +14,9 @@ pub(crate) enum SchemaChanges {
     Evolve,
     /// The pipeline stops before the first of them; resuming it accepts the change.
     Halt,
+    /// The table is quarantined: its changes become dead letters, all others go on; the signal
+    /// `resume-table` accepts the change and reads the table anew.
+    DeadLetter,
 }
 
 /// Events beside the changes of tables.
