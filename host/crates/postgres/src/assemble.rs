@@ -20,7 +20,6 @@ use wasmgate_connector::SourceContext;
 use wasmgate_model::{Batch, Delivery, Fault, Partition, Plan, Position, Schema};
 
 use crate::catalog::TableName;
-use crate::quarantine::Held;
 use crate::source_block::source_columns;
 use crate::state::State;
 use crate::table::Table;
@@ -67,7 +66,6 @@ pub(crate) struct Assembler {
 
 impl Assembler {
     pub(crate) fn new(context: SourceContext, state: State, from: Position) -> Self {
-        context.status.quarantine(state.quarantine.iter().map(Held::shown).collect());
         // Numbers that were given out between two transactions are not given out again.
         let between = state.between.filter(|b| b.major == from.major);
         let to = between.map_or(from, |between| from.max(between));

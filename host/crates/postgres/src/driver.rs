@@ -84,6 +84,7 @@ impl Driver {
             Start::Snapshot(export) => {
                 // Whatever was held back is read now.
                 prepared.state.quarantine.clear();
+                self.status().quarantine(Vec::new());
                 // Stored before the first row: a crash from here on takes the snapshot again.
                 self.assign(export.start(), &prepared.state).await?;
                 let copy = self.snapshot(&mut prepared, &export, &mut notifier);

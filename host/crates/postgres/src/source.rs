@@ -24,6 +24,7 @@ use crate::incremental::Work;
 use crate::prepare::prepare;
 use crate::publication::found::look;
 use crate::publication::named_tables;
+use crate::quarantine::Held;
 use crate::replication::Confirmed;
 use crate::settings::Settings;
 use crate::signal::Answers;
@@ -130,6 +131,7 @@ impl Source for PostgresSource {
         let stored = stored.map(|(at, state)| (at, state.and_then(|s| State::parse(s))));
         let prepared = Box::pin(prepare(&connector, &self.settings, stored)).await?;
         status.connected.store(true, Ordering::Relaxed);
+        status.quarantine(prepared.state.quarantine.iter().map(Held::shown).collect());
 
         let (commands, taken) = (context.commands.receive(), Answers::default());
         let (events, receiver) = mpsc::channel(AHEAD);
