@@ -16,6 +16,7 @@ mod nasty;
 mod network;
 mod orders;
 mod outage;
+mod quarantine;
 mod reload;
 mod servers;
 mod soak;

@@ -123,10 +123,6 @@ fn badinput_of_a_server_is_one_clear_error() {
         state: "failed",
         words: wal,
     });
-    // What a module needs and the table does not have.
-    let reads = "{ module: quality-check, config: { required: [nowhere] } }";
-    let unbound = of("field", &[], "paused", &["nowhere", "quality-check", "topic"]);
-    cases.push(Refused { transforms: reads, ..unbound });
 
     let dir = tempfile::tempdir().unwrap();
     let config: String = cases.iter().map(pipeline).collect();
