@@ -253,7 +253,8 @@ pub(crate) enum Then {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum OnMisfit {
-    /// The pipeline pauses until a version that fits is swapped in or somebody resumes it.
+    /// A table of a Postgres source is quarantined alone. With other sources the pipeline pauses
+    /// until a version that fits is swapped in or somebody resumes it.
     #[default]
     Pause,
     /// They become dead letters; other tables and topics go on.
