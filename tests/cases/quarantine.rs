@@ -64,8 +64,9 @@ fn quarantine_holds_one_table_back_and_reads_it_anew() {
     assert_eq!(status["state"], "running", "{status}");
     let text = fs::read_to_string(&letters).unwrap();
     assert!(text.contains("table-quarantined") && text.contains("public.t"), "{text}");
-    let metrics = request(gateway.address(), "GET", "/metrics", b"").unwrap().1;
-    assert!(metrics.contains("wasmgate_quarantined_tables{pipeline=\"held\"} 1"), "{metrics}");
+    let metrics = || request(gateway.address(), "GET", "/metrics", b"").unwrap().1;
+    let one = "wasmgate_quarantined_tables{pipeline=\"held\"} 1";
+    wait_for("the metric", || metrics().contains(one).then_some(()), metrics);
 
     assert!(gateway.signal_and_wait("TERM").0.success());
     let gateway = Gateway::start(dir.path(), &config);
