@@ -13,8 +13,10 @@ pub type Answer = (u16, String);
 pub fn request(address: &str, method: &str, path: &str, body: &[u8]) -> Option<Answer> {
     let mut stream = TcpStream::connect(address).ok()?;
     let length = body.len();
-    let head =
-        format!("{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Length: {length}\r\n\r\n");
+    let json = if body.first() == Some(&b'{') { "Content-Type: application/json\r\n" } else { "" };
+    let head = format!(
+        "{method} {path} HTTP/1.0\r\nHost: {address}\r\n{json}Content-Length: {length}\r\n\r\n"
+    );
     stream.write_all(head.as_bytes()).ok()?;
     stream.write_all(body).ok()?;
     let mut answer = Vec::new();
