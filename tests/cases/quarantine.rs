@@ -33,7 +33,8 @@ fn config(server: &Postgres, database: &str) -> String {
 /// The table as the envelopes say it is.
 fn state(path: &Path) -> BTreeMap<i64, Value> {
     let mut rows = BTreeMap::new();
-    for record in lines(path).iter().filter(|r| r["source"]["table"] == "t") {
+    let records = lines(path);
+    for record in records.iter().map(|r| &r["value"]).filter(|r| r["source"]["table"] == "t") {
         let id = |image: &str| record[image]["id"].as_i64().unwrap();
         match record["op"].as_str().unwrap() {
             "d" => drop(rows.remove(&id("before"))),

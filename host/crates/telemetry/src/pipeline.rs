@@ -125,10 +125,7 @@ impl Families {
             swaps: counter("wasmgate_module_swaps_total", "Modules swapped.", p),
             checkpoints: counter("wasmgate_checkpoints_total", "Checkpoints written.", p),
             in_flight: gauge("wasmgate_in_flight_records", "Records read and not settled."),
-            lag_seconds: float(
-                "wasmgate_source_lag_seconds",
-                "Event time to hand-over; -1 unknown.",
-            ),
+            lag_seconds: float("wasmgate_source_lag_seconds", "Event's age; -1 unknown."),
             retained_bytes: gauge("wasmgate_source_retained_bytes", "Log kept for us; -1 unknown."),
             safe_bytes: float(
                 "wasmgate_source_safe_bytes",
@@ -138,10 +135,7 @@ impl Families {
                 "wasmgate_source_place_health",
                 "Our place in the log: 0 kept, 1 beyond the usual, 2 in danger, 3 lost; -1 unknown.",
             ),
-            quarantined: gauge(
-                "wasmgate_quarantined_tables",
-                "Tables that the source holds back while all others go on.",
-            ),
+            quarantined: gauge("wasmgate_quarantined_tables", "Tables held back alone."),
             running: gauge("wasmgate_pipeline_running", "1 while running, else 0."),
             copies: Copies::new(r),
             stages: stage::Families::new(

@@ -162,17 +162,29 @@ impl Stream {
             block,
             replicated: transaction.origin.as_ref().map(|(name, lsn)| (name.as_str(), *lsn)),
         };
-        let held = out.is_held(&table.name);
-        let batch = if held { None } else { out.batch(table, at)? };
-        let Some(batch) = batch else {
-            hold_back(table, change, at, &origin, out)?;
-            out.appended(1, bytes, end);
-            return Ok(());
-        };
-        let before = batch.len();
-        change.push((table, batch), at, &origin, self.settings.tombstones_on_delete);
-        let rows = batch.len() - before;
-        out.appended(rows, bytes, end);
-        Ok(())
+        let tombstones = self.settings.tombstones_on_delete;
+        deliver((table, change, tombstones), (at, end, bytes), &origin, out)
     }
+}
+
+/// Appends the records of a change to the batch of its table, or, where that one is held back,
+/// to the dead letters. Its places: where it begins and ends, and what it weighs.
+fn deliver(
+    (table, change, tombstones): (&Table, &Change<'_>, bool),
+    (at, end, bytes): (Position, Position, usize),
+    origin: &Origin<'_>,
+    out: &mut Assembler,
+) -> Result<(), Fault> {
+    let held = out.is_held(&table.name);
+    let batch = if held { None } else { out.batch(table, at)? };
+    let Some(batch) = batch else {
+        hold_back(table, change, at, origin, out)?;
+        out.appended(1, bytes, end);
+        return Ok(());
+    };
+    let before = batch.len();
+    change.push((table, batch), at, origin, tombstones);
+    let rows = batch.len() - before;
+    out.appended(rows, bytes, end);
+    Ok(())
 }
