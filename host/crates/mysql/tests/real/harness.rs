@@ -74,9 +74,10 @@ impl Db {
         db
     }
 
-    /// A database that several tests use, one after the other.
+    /// A database on a server that no other test uses.
     pub(crate) fn alone(flavor: Flavor, name: &str, setup: &str) -> Self {
-        let arguments = vec!["--binlog-rows-query-log-events=OFF".into()];
+        let quiet = "--binlog-rows-query-log-events=OFF".to_owned();
+        let arguments = (flavor == Flavor::MySql).then_some(quiet).into_iter().collect();
         let options = Options { arguments, ..Options::default() };
         Self::on(Arc::new(MySql::start(flavor, &options).unwrap()), name, setup)
     }
