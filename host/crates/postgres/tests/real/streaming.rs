@@ -277,13 +277,14 @@ async fn through_cuts(name: &str, in_progress: InProgress) {
                 assert_eq!(fault.kind, wasmgate_model::FaultKind::SourceUnavailable, "{fault}");
                 let checkpoint = run.checkpoint.clone();
                 drop(run);
+                // One that is cut while it still asks the catalog is followed by a later cut.
                 run = loop {
-                    proxy.cut_after(100_000 + cuts % 7 * 90_000);
+                    cuts += 1;
+                    proxy.cut_after(100_000 + cuts % 7 * 150_000);
                     if let Ok(run) = Run::resume(&settings, 50, checkpoint.clone()).await {
                         break run;
                     }
                 };
-                cuts += 1;
             }
         }
         if cuts == 0 && all.len() > 100 {
