@@ -84,6 +84,7 @@ pub struct Signal {
     pub id: Option<String>,
     /// `execute-snapshot`, `stop-snapshot`, `pause-snapshot`, `resume-snapshot`, `log`, ...
     #[serde(rename = "type")]
+    #[schema(min_length = 1)]
     pub kind: String,
     /// What the type needs. Default: nothing.
     #[serde(default)]
