@@ -141,7 +141,20 @@ fn check(tool: &Path, dir: &Path, address: &str) -> Result<(), String> {
         .arg("run")
         .arg(format!("http://{address}/api/v1/openapi.json"));
     schemathesis.args(["--header", &format!("Authorization: Bearer {TOKEN}")]);
-    schemathesis.args(["--checks", "all", "--max-examples", EXAMPLES, "--seed", "1"]);
+    schemathesis.args([
+        // Left out: `reload` is an action and may be a module's name, whose methods stand under
+        // another path; identifiers of signals are bounded in bytes, which no schema can say.
+        "--exclude-path",
+        "/api/v1/modules/reload",
+        "--exclude-path",
+        "/api/v1/pipelines/{pipeline}/signals",
+        "--checks",
+        "all",
+        "--max-examples",
+        EXAMPLES,
+        "--seed",
+        "1",
+    ]);
     schemathesis.args(["--request-timeout", "30", "--no-color"]);
     run_program(&mut schemathesis).map_err(|e| format!("{e}\nwhat it found stands above"))
 }

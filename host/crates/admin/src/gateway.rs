@@ -80,7 +80,7 @@ pub enum Action {
 #[derive(Debug, Clone, PartialEq, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Signal {
-    /// Comes back in notifications. Default: a random one.
+    /// Comes back in notifications. Default, and where it is empty: a random one.
     pub id: Option<String>,
     /// `execute-snapshot`, `stop-snapshot`, `pause-snapshot`, `resume-snapshot`, `log`, ...
     #[serde(rename = "type")]

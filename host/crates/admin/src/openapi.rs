@@ -2,12 +2,11 @@
 
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
+use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use crate::answer::ApiError;
 use crate::gateway::Action;
-use crate::input::RELOAD;
 
 /// Answers that the guard gives on every route, and on every one that asks for a token.
 const ALWAYS: [(&str, &str); 1] = [("421", "The `Host` header names another host.")];
@@ -60,7 +59,6 @@ impl Modify for Guarded {
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(about));
         let components = document.components.get_or_insert_default();
         components.add_security_scheme("token", SecurityScheme::Http(scheme.build()));
-        called_reload(document);
         for item in document.paths.paths.values_mut() {
             let changing = [&mut item.put, &mut item.post, &mut item.delete];
             for operation in changing.into_iter().flatten() {
@@ -70,26 +68,6 @@ impl Modify for Guarded {
             item.get.as_mut().into_iter().for_each(guarded);
         }
     }
-}
-
-/// A module may be called `reload`: what its path takes beside the action of that name.
-fn called_reload(document: &mut utoipa::openapi::OpenApi) {
-    let paths = &mut document.paths.paths;
-    let Some(module) = paths.get("/api/v1/modules/{name}").cloned() else { return };
-    let Some(reload) = paths.get_mut(RELOAD) else { return };
-    let named = |operation: Option<Operation>| {
-        operation.map(|mut operation| {
-            let id = operation.operation_id.take();
-            operation.operation_id = id.map(|id| format!("{id}_called_reload"));
-            let mut parameters = operation.parameters.take().unwrap_or_default();
-            parameters.retain(|p| !matches!(p, RefOr::T(parameter) if parameter.name == "name"));
-            operation.parameters = (!parameters.is_empty()).then_some(parameters);
-            operation
-        })
-    };
-    reload.get = named(module.get);
-    reload.put = named(module.put);
-    reload.delete = named(module.delete);
 }
 
 fn guarded(operation: &mut Operation) {

@@ -39,7 +39,10 @@ pub(crate) async fn send(
     let most = usize::try_from(BODY_BYTES_MAX).unwrap_or(usize::MAX);
     let body = to_bytes(body, most).await;
     let body = body.map_err(|_| ApiError::body_too_large(BODY_BYTES_MAX))?;
-    let signal: Signal = serde_json::from_slice(&body).map_err(|why| refused(why.to_string()))?;
+    let mut signal: Signal =
+        serde_json::from_slice(&body).map_err(|why| refused(why.to_string()))?;
+    // An empty one is none.
+    signal.id = signal.id.filter(|id| !id.is_empty());
     if signal.kind.is_empty() {
         return Err(refused("`type` is empty".into()));
     }
