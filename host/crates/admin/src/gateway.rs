@@ -81,10 +81,11 @@ pub enum Action {
 #[serde(deny_unknown_fields)]
 pub struct Signal {
     /// Comes back in notifications. Default, and where it is empty: a random one.
+    #[schema(max_length = 64, pattern = "^[^\\x00]*$")]
     pub id: Option<String>,
     /// `execute-snapshot`, `stop-snapshot`, `pause-snapshot`, `resume-snapshot`, `log`, ...
     #[serde(rename = "type")]
-    #[schema(min_length = 1)]
+    #[schema(min_length = 1, max_length = 64, pattern = "^[^\\x00]*$")]
     pub kind: String,
     /// What the type needs. Default: nothing.
     #[serde(default)]

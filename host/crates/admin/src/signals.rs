@@ -46,10 +46,10 @@ pub(crate) async fn send(
     if signal.kind.is_empty() {
         return Err(refused("`type` is empty".into()));
     }
-    let long = |text: &str| text.is_empty() || text.len() > ID_MAX || text.contains('\0');
+    let long = |text: &str| text.is_empty() || text.chars().count() > ID_MAX || text.contains('\0');
     if signal.id.as_deref().is_some_and(long) || long(&signal.kind) {
         return Err(refused(format!(
-            "`id` and `type` take 1 to {ID_MAX} bytes, none of them zero"
+            "`id` and `type` take 1 to {ID_MAX} characters, none of them zero"
         )));
     }
     let taken = gateway.signal(&pipeline, signal).await?;

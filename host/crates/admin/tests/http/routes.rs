@@ -121,7 +121,7 @@ async fn signals_are_read_strictly_and_handed_on() {
         (line, &json, r#"{"type":""}"#, 400, "`type` is empty"),
         (line, &json, r#"{"type":"log","data":"text"}"#, 400, "body-refused"),
         (line, &json, r#"{"type":"log","daat":{}}"#, 400, "unknown field `daat`"),
-        (line, &json, &long, 400, "1 to 64 bytes"),
+        (line, &json, &long, 400, "1 to 64 characters"),
         (line, &json, r#"{"type":"log","id":"a\u0000"}"#, 400, "none of them zero"),
         (line, &form, log, 415, "content-type-refused"),
         (line, &[], log, 415, "content-type-refused"),
