@@ -21,7 +21,7 @@ use wasmgate_connector::Module as _;
 use wasmgate_model::FaultKind;
 use wasmgate_wasm::{COMPILE_COMMAND, Compiler, Limits, Loaded, Runtime, compile_child_main};
 
-/// Names of this binary under which its child has two seconds, little memory, or looks around.
+/// Names of this binary under which its child has one second, little memory, or looks around.
 const HASTY: &str = "hasty";
 const LEAN: &str = "lean";
 const SCOUT: &str = "scout";
@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     if args.get(1).is_some_and(|arg| arg == COMPILE_COMMAND) {
         let me = Path::new(&args[0]);
         match me.file_name().and_then(|name| name.to_str()) {
-            Some(HASTY) => within(Resource::Cpu, 2),
+            Some(HASTY) => within(Resource::Cpu, 1),
             Some(LEAN) => within(Resource::As, 160 << 20),
             Some(SCOUT) => return scout(me),
             _ => {}
@@ -282,7 +282,7 @@ fn bombs() -> Vec<(&'static str, Vec<u8>)> {
     let nested = [vec![0], [0x02, 0x40].repeat(4000), jumps, vec![0x0b; 4001]].concat();
     let tiny = [0, 0x20, 0, 0x20, 1, 0x7e, 0x1a, 0x0b];
     vec![
-        ("straight", bomb(60, &straight)),
+        ("straight", bomb(130, &straight)),
         ("locals", bomb(8, &locals)),
         ("jumps", bomb(60, &nested)),
         ("tiny", bomb(49_000, &tiny)),
@@ -316,7 +316,7 @@ fn bombs_cost_a_child_and_nothing_else() {
     runs.extend(all.last().map(|(shape, bytes)| (&lean, shape, bytes, memory)));
     for (runtime, shape, bytes, says) in runs {
         let started = Instant::now();
-        let fault = runtime.load("m", bytes).unwrap_err();
+        let fault = runtime.load("m", bytes).expect_err(shape);
         let took = started.elapsed();
         assert!(took < Duration::from_secs(30), "{shape}: {took:?}");
         assert_eq!(fault.kind, FaultKind::ModuleRefused, "{shape}: {}", fault.chain());
