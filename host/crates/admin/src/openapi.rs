@@ -1,12 +1,13 @@
 //! The interface described for machines, made from the routes' own comments.
 
-use utoipa::openapi::path::Operation;
+use utoipa::openapi::path::{Operation, Parameter, ParameterIn};
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
-use utoipa::openapi::{ContentBuilder, Ref, ResponseBuilder};
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, ResponseBuilder};
 use utoipa::{Modify, OpenApi};
 
 use crate::answer::ApiError;
 use crate::gateway::Action;
+use crate::input::RELOAD;
 
 /// Answers that the guard gives on every route, and on every one that asks for a token.
 const ALWAYS: [(&str, &str); 1] = [("421", "The `Host` header names another host.")];
@@ -55,6 +56,7 @@ struct Guarded;
 
 impl Modify for Guarded {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        describe_a_module_named_reload(document);
         let about = "One of `http.tokens`; nothing is asked where there are none.";
         let scheme = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some(about));
         let components = document.components.get_or_insert_default();
@@ -68,6 +70,32 @@ impl Modify for Guarded {
             item.get.as_mut().into_iter().for_each(guarded);
         }
     }
+}
+
+/// `reload` is an action, and may also be a module's name: a path without a parameter stands before
+/// one with, so what other modules answer to `GET`, `PUT` and `DELETE` is described there again.
+fn describe_a_module_named_reload(document: &mut utoipa::openapi::OpenApi) {
+    let paths = &mut document.paths.paths;
+    let Some(module) = paths.get("/api/v1/modules/{module}").cloned() else {
+        return;
+    };
+    let named = |operation: Option<Operation>| {
+        operation.map(|mut operation| {
+            let kept = operation.parameters.take().into_iter().flatten();
+            let query: Vec<_> = kept.filter(|parameter| !in_path(parameter)).collect();
+            operation.parameters = (!query.is_empty()).then_some(query);
+            operation.operation_id = operation.operation_id.map(|id| id + "_named_reload");
+            operation
+        })
+    };
+    let reload = paths.entry(RELOAD.to_owned()).or_default();
+    reload.get = named(module.get);
+    reload.put = named(module.put);
+    reload.delete = named(module.delete);
+}
+
+fn in_path(parameter: &RefOr<Parameter>) -> bool {
+    matches!(parameter, RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Path)
 }
 
 fn guarded(operation: &mut Operation) {

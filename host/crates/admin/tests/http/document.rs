@@ -21,7 +21,9 @@ async fn the_document_lists_exactly_the_routes() {
         for (method, operation) in methods.as_object().unwrap() {
             let line = format!("{} {uri}", method.to_uppercase());
             let (status, body) = place.ask(&line, &[], Body::empty()).await;
-            assert!(!matches!(status, 404 | 405), "{line}: {body}");
+            // A route that there is may know no module of this name.
+            let unknown = body.contains("route-unknown") || body.contains("method-refused");
+            assert!(!unknown, "{line}: {status} {body}");
             assert!(operation["responses"].is_object(), "{line}");
             assert!(operation["summary"].is_string(), "{line} has no summary");
             let id = operation["operationId"].as_str().unwrap().to_owned();
