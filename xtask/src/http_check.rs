@@ -141,14 +141,7 @@ fn check(tool: &Path, dir: &Path, address: &str) -> Result<(), String> {
         .arg("run")
         .arg(format!("http://{address}/api/v1/openapi.json"));
     schemathesis.args(["--header", &format!("Authorization: Bearer {TOKEN}")]);
-    schemathesis.args([
-        "--checks",
-        "all",
-        "--max-examples",
-        EXAMPLES,
-        "--seed",
-        "1",
-    ]);
+    schemathesis.args(["--checks", "all", "--max-examples", EXAMPLES, "--seed", "1"]);
     schemathesis.args(["--request-timeout", "30", "--no-color"]);
     run_program(&mut schemathesis).map_err(|e| format!("{e}\nwhat it found stands above"))
 }

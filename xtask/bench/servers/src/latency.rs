@@ -29,7 +29,7 @@ const SECONDS: u64 = 20;
 const WARM_UP: Duration = Duration::from_secs(3);
 const PATIENCE: Duration = Duration::from_secs(60);
 
-fn now_us() -> u64 {
+pub(crate) fn now_us() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
@@ -69,7 +69,10 @@ fn watch(bootstrap: &str, topic: &str, records: u64) -> Result<JoinHandle<Arriva
 }
 
 /// Calls `send` `rate` times a second, evenly, with a number and the time, which no two share.
-fn pace(rate: u64, mut send: impl FnMut(u64, u64) -> Result<(), Problem>) -> Result<(), Problem> {
+pub(crate) fn pace(
+    rate: u64,
+    mut send: impl FnMut(u64, u64) -> Result<(), Problem>,
+) -> Result<(), Problem> {
     let (started, mut last) = (Instant::now(), 0);
     for n in 0..rate * SECONDS {
         let due = Duration::from_micros(n * 1_000_000 / rate);
@@ -80,7 +83,7 @@ fn pace(rate: u64, mut send: impl FnMut(u64, u64) -> Result<(), Problem>) -> Res
     Ok(())
 }
 
-fn print(what: &str, mut micros: Vec<u64>) {
+pub(crate) fn print(what: &str, mut micros: Vec<u64>) {
     micros.sort_unstable();
     let at = |share: f64| {
         let place = (micros.len() as f64 * share) as usize;

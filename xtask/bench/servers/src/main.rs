@@ -1,5 +1,5 @@
 //! What the gateway costs on real servers, each time beside a baseline in the same run: Postgres
-//! against `pg_recvlogical`, Kafka against a bare librdkafka copy and rules written by hand;
+//! against `pg_recvlogical` and `COPY`, Kafka against a bare librdkafka copy and rules written by hand;
 //! added latency; start-up; changing modules. Started by `cargo xtask bench`, which builds what
 //! this needs.
 
@@ -11,7 +11,9 @@ mod kafka;
 mod latency;
 mod measure;
 mod modules;
+mod paced;
 mod postgres;
+mod snapshot;
 mod startup;
 
 use std::process::ExitCode;
@@ -27,6 +29,9 @@ fn rows() -> u64 {
 fn run(words: &[&str]) -> Result<(), Problem> {
     match words {
         ["postgres"] => postgres::run(rows()),
+        ["snapshot"] => snapshot::run(rows()),
+        ["large"] => snapshot::large(rows()),
+        ["paced"] => paced::run(),
         ["kafka"] => kafka::run(rows()),
         ["latency"] => latency::run(),
         ["startup"] => startup::run(),
@@ -34,7 +39,10 @@ fn run(words: &[&str]) -> Result<(), Problem> {
         ["baseline", rules, bootstrap, from, to, records] => {
             baseline::run(rules, bootstrap, from, to, records.parse()?)
         }
-        _ => Err("name one of postgres, kafka, latency, startup, modules".into()),
+        _ => {
+            Err("name one of postgres, snapshot, large, paced, kafka, latency, startup, modules"
+                .into())
+        }
     }
 }
 

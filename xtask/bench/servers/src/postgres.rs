@@ -19,26 +19,29 @@ const ROUNDS: usize = 2;
 /// Transactions that insert, and as many that update.
 const TRANSACTIONS: u64 = 1000;
 
-const TABLE: &str = "create table calls(
+pub(crate) const TABLE: &str = "create table calls(
     call_id bigint primary key, customer_id text not null, caller_number varchar(20) not null,
     call_duration_seconds int not null, monthly_spending double precision, credit_score int,
     monthly_call_duration int, payment_method text, network_type text, created timestamptz);
     create publication bench for table calls;";
 
+/// The values of row `n`.
+pub(crate) const ROW: &str = "n, 'CUST' || lpad((n % 100000)::text, 6, '0'),
+    '+49150' || lpad((n % 10000)::text, 8, '0'), n % 3600, (n % 700) + 0.25, 300 + n % 550,
+    n % 900, 'credit_card', '5G', now()";
+
 fn load(rows: u64) -> String {
     let per = (rows / TRANSACTIONS).max(1);
     format!(
         "do $$ begin for t in 0..{last} loop
-           insert into calls select n, 'CUST' || lpad((n % 100000)::text, 6, '0'),
-             '+49150' || lpad((n % 10000)::text, 8, '0'), n % 3600, (n % 700) + 0.25, 300 + n % 550,
-             n % 900, 'credit_card', '5G', now()
-           from generate_series(t * {per}, (t + 1) * {per} - 1) n;
+           insert into calls select {row} from generate_series(t * {per}, (t + 1) * {per} - 1) n;
            commit; end loop; end $$;
          do $$ begin for t in 0..{last} loop
            update calls set call_duration_seconds = call_duration_seconds + 1,
              monthly_spending = monthly_spending + 1
            where call_id between t * {per} and (t + 1) * {per} - 1;
            commit; end loop; end $$;",
+        row = ROW,
         last = TRANSACTIONS - 1,
     )
 }

@@ -1,0 +1,123 @@
+//! The rows that are there before the stream: a table of ten columns copied to a file of JSON
+//! envelopes by one connection and by two, against `COPY … TO STDOUT` of the same table by one
+//! connection into a file. And one transaction of many rows, sent while it runs and spilled: how
+//! fast it is delivered once it commits, and how much memory that takes.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use wasmgate_services::postgres::{Options, Postgres};
+
+use crate::Problem;
+use crate::gateway::Gateway;
+use crate::measure::{Usage, best, until, wait};
+use crate::postgres::{ROW, TABLE};
+
+const ROUNDS: usize = 3;
+const PATIENCE: Duration = Duration::from_secs(60);
+
+fn server() -> Result<Postgres, Problem> {
+    let options = Options {
+        settings: vec![
+            ("wal_sender_timeout".into(), "60s".into()),
+            ("max_wal_size".into(), "16GB".into()),
+            ("autovacuum".into(), "off".into()),
+        ],
+        ..Options::default()
+    };
+    let server = Postgres::start(&options)?;
+    server.psql("postgres", TABLE)?;
+    Ok(server)
+}
+
+fn fill(rows: u64) -> String {
+    format!("insert into calls select {ROW} from generate_series(0, {}) n", rows - 1)
+}
+
+fn pipeline(port: u16, name: &str, source: &str, file: &Path) -> String {
+    format!(
+        "  {name}:
+    source:
+      postgres:
+        {{ host: 127.0.0.1, port: {port}, database: postgres, user: postgres, topic_prefix: bench,
+          slot: {name}, publication: bench, {source} }}
+    sinks:
+      - {{ topics: '.*', file: {{ path: {} }} }}
+",
+        file.display()
+    )
+}
+
+fn copy(server: &Postgres, dir: &Path) -> Result<Usage, Problem> {
+    let file = dir.join("copy");
+    let started = Instant::now();
+    let child = Command::new("psql")
+        .args(["-X", "-q", "-h", "127.0.0.1", "-p", &server.port().to_string()])
+        .args(["-U", "postgres", "-d", "postgres", "-c", "copy calls to stdout"])
+        .stdin(Stdio::null())
+        .stdout(File::create(&file)?)
+        .spawn()?;
+    let usage = wait(child, started)?;
+    fs::remove_file(file)?;
+    Ok(usage)
+}
+
+fn ours(server: &Postgres, dir: &Path, threads: usize, rows: u64) -> Result<Usage, Problem> {
+    let (name, file) = ("snap", dir.join("snap.jsonl"));
+    let source = format!("snapshots: {{ threads: {threads} }}");
+    let text = pipeline(server.port(), name, &source, &file);
+    drop(fs::remove_dir_all(dir.join("data")));
+    let mut gateway = Gateway::start(dir, &text)?;
+    let usage = gateway.finish(name, rows)?;
+    gateway.stop()?;
+    fs::remove_file(file)?;
+    server.psql("postgres", "select pg_drop_replication_slot('snap')")?;
+    Ok(usage)
+}
+
+/// `rows` rows by `COPY`, by one connection and by two, in turns.
+pub(crate) fn run(rows: u64) -> Result<(), Problem> {
+    let server = server()?;
+    let dir = tempfile::tempdir()?;
+    server.psql("postgres", &fill(rows))?;
+    server.psql("postgres", "vacuum analyze calls; checkpoint")?;
+    println!("snapshot: {rows} rows of ten columns");
+    let (mut copies, mut ones, mut twos) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        copies.push(copy(&server, dir.path())?);
+        ones.push(ours(&server, dir.path(), 1, rows)?);
+        twos.push(ours(&server, dir.path(), 2, rows)?);
+    }
+    best(&copies).print("COPY to stdout, to a file", rows);
+    best(&ones).print("wasmgate, one connection", rows);
+    best(&twos).print("wasmgate, two connections", rows);
+    let fastest = |runs: &[Usage]| runs.iter().map(|r| r.wall_s).fold(f64::INFINITY, f64::min);
+    let (copy, one, two) = (fastest(&copies), fastest(&ones), fastest(&twos));
+    println!("  speed {:.2}x of COPY; two connections {:.2}x of one", copy / one, one / two);
+    Ok(())
+}
+
+/// Ten times `rows` in one transaction.
+pub(crate) fn large(rows: u64) -> Result<(), Problem> {
+    let (server, dir, rows) = (server()?, tempfile::tempdir()?, 10 * rows);
+    let (name, file) = ("large", dir.path().join("large.jsonl"));
+    let text = pipeline(server.port(), name, "snapshot: never", &file);
+    let mut gateway = Gateway::start(dir.path(), &text)?;
+    gateway.ready()?;
+    let active = "select active from pg_replication_slots where slot_name = 'large'";
+    until("the stream", PATIENCE, || {
+        Ok((server.psql("postgres", active)?.trim() == "t").then_some(()))
+    })?;
+    let started = Instant::now();
+    server.psql("postgres", &fill(rows))?;
+    let committed = started.elapsed().as_secs_f64();
+    let usage = gateway.finish(name, rows)?;
+    let behind = started.elapsed().as_secs_f64() - committed;
+    gateway.stop()?;
+    println!("large: one transaction of {rows} rows, {committed:.0} s long");
+    usage.print("wasmgate, spilled, to JSON", rows);
+    println!("  delivered whole {behind:.1} s after the commit");
+    Ok(())
+}
