@@ -7,6 +7,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use wasmgate_services::kafka::Kafka;
+use wasmgate_tests::disk::Disk;
 use wasmgate_tests::gateway::{Gateway, lines};
 use wasmgate_tests::topics::{Reader, Record, produce};
 use wasmgate_tests::{http, wait_for};
@@ -159,31 +160,6 @@ fn outage_of_a_second_gateway_leaves_the_first_alone() {
     );
 }
 
-/// A small disk, gone with its handle.
-struct Disk(std::path::PathBuf);
-
-impl Disk {
-    /// `None` where this user may not mount.
-    fn mount(path: &Path) -> Option<Self> {
-        fs::create_dir_all(path).unwrap();
-        let done =
-            Command::new("mount").args(["-t", "tmpfs", "-o", "size=1m", "none"]).arg(path).output();
-        let mounted = done.is_ok_and(|o| o.status.success());
-        mounted.then(|| Self(path.to_owned()))
-    }
-
-    fn grow(&self) {
-        let done = Command::new("mount").args(["-o", "remount,size=64m"]).arg(&self.0).status();
-        assert!(done.unwrap().success());
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        Command::new("umount").arg("-l").arg(&self.0).status().ok();
-    }
-}
-
 /// Bare documents for a file source: 4000 lines, 4 MB.
 fn documents(path: &Path) {
     let filler = "x".repeat(1000);
@@ -196,7 +172,7 @@ fn documents(path: &Path) {
 fn outage_of_a_full_disk_ends_with_room() {
     let dir = tempfile::tempdir().unwrap();
     documents(&dir.path().join("in.jsonl"));
-    let Some(disk) = Disk::mount(&dir.path().join("small")) else {
+    let Some(disk) = Disk::mount(&dir.path().join("small"), "1m") else {
         eprintln!("SKIPPED: this user may not mount a tmpfs");
         return;
     };
@@ -211,7 +187,7 @@ fn outage_of_a_full_disk_ends_with_room() {
     });
     let reason = status["reason"].as_str().unwrap();
     assert!(reason.contains("out.jsonl") && reason.contains("full"), "{reason}");
-    disk.grow();
+    disk.remount("size=64m");
     let out = dir.path().join("small/out.jsonl");
     let numbers = |out: &Path| -> Vec<i64> {
         lines(out).iter().map(|l| l["value"]["n"].as_i64().unwrap()).collect()

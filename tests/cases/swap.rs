@@ -1,8 +1,10 @@
 //! A module replaced a hundred times while both of its pipelines have more to do than they can:
 //! nothing missing, nothing twice, order kept, and each version follows the one before.
 
+mod disk;
 mod feed;
 mod killed;
+mod storm;
 
 use std::fs;
 use std::path::Path;

@@ -9,6 +9,7 @@
     reason = "tests"
 )]
 
+pub mod disk;
 pub mod gateway;
 pub mod guests;
 pub mod http;

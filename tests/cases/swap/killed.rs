@@ -19,7 +19,7 @@ const KILLS: u32 = 15;
 /// From the first byte of an upload to when it is taken in, and a little longer.
 const MOMENTS_MS: u64 = 600;
 
-const CONFIG: &str = "data_dir: {dir}/data
+pub(super) const CONFIG: &str = "data_dir: {dir}/data
 http: { listen: 127.0.0.1:0 }
 modules: { dir: '{dir}/modules' }
 pipelines:
@@ -65,7 +65,7 @@ fn upload(address: &str, bytes: &[u8]) -> std::io::Result<()> {
 }
 
 /// Files that nobody would miss: drafts, bodies, inputs of a compiler.
-fn residue(dir: &Path) -> Vec<PathBuf> {
+pub(super) fn residue(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![dir.join("modules"), dir.join("data")];
     while let Some(folder) = folders.pop() {
@@ -129,7 +129,7 @@ fn swap_kill_leaves_the_old_version_or_the_new_one() {
 }
 
 /// Number of the version that runs.
-fn active(gateway: &Gateway) -> u32 {
+pub(super) fn active(gateway: &Gateway) -> u32 {
     let module = http::json(gateway.address(), "/api/v1/modules/guest").unwrap();
     assert_eq!(module["state"], "active", "{module}\n{}", gateway.log());
     let version = module["version"].as_str().unwrap().to_owned();
