@@ -16,8 +16,9 @@ impl Disk {
     pub fn mount(path: &Path, size: &str) -> Option<Self> {
         fs::create_dir_all(path).unwrap();
         let options = format!("size={size}");
-        let done = Command::new("mount").args(["-t", "tmpfs", "-o", &options, "none"]).arg(path);
-        let mounted = { done }.output().is_ok_and(|output| output.status.success());
+        let done =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &options, "none"]).arg(path).output();
+        let mounted = done.is_ok_and(|output| output.status.success());
         mounted.then(|| Self(path.to_owned()))
     }
 

@@ -71,7 +71,8 @@ fn swap_in_a_folder_that_may_only_be_read_is_refused_with_the_reason() {
     let (status, body) = put(&gateway, 2);
     assert!(status == 500 && body.contains("ead-only"), "{status} {body}");
     let (status, body) =
-        http::request(gateway.address(), "DELETE", "/api/v1/modules/guest?force=true", b"").unwrap();
+        http::request(gateway.address(), "DELETE", "/api/v1/modules/guest?force=true", b"")
+            .unwrap();
     assert!(status == 500 && body.contains("ead-only"), "{status} {body}");
     assert_eq!(active(&gateway), 1);
     passes(&gateway, dir, 1);
