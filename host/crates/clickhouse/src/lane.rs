@@ -106,8 +106,10 @@ impl Lane {
         let first = piece.position(first);
         let behind = self.last.is_some_and(|last| first <= last);
         let last = piece.rows.last().map_or(first, |at| piece.position(*at));
-        // Rows that were written before, or that a module made of rows that were.
-        if behind {
+        // Rows that were written before, that a module made of rows that were, or that lie between
+        // those of another piece.
+        if behind || piece.crossed {
+            self.last = self.last.max(Some(last));
             let range = Range { from: first, to: last, noted: false };
             let (truncates, rows): (Vec<u32>, Vec<u32>) =
                 piece.rows.iter().partition(|at| is_truncate(&piece, **at));
@@ -125,9 +127,9 @@ impl Lane {
         let (mut begin, mut waiting) = (from, 0);
         for (fate, rows) in self.fates(&piece) {
             let part = piece.with(rows);
-            let end = part.rows.last().map_or(begin, |at| part.position(*at));
-            let whole = end == last;
-            let to = if whole { piece.delivery.to.max(end) } else { end };
+            // Not to the end of the delivery: a later batch of it may have rows for this lane, in
+            // another shape, and what is noted as taken is never sent again.
+            let to = part.rows.last().map_or(begin, |at| part.position(*at));
             let range = Range { from: begin, to, noted: true };
             match fate {
                 Fate::New => waiting += self.add(part, range, None, limits),

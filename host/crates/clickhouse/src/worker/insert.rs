@@ -11,7 +11,7 @@ use wasmgate_model::{DeadLetterCause, Fault, FaultKind, Retry};
 use super::Worker;
 use crate::bind::Binding;
 use crate::client::Body;
-use crate::context::Context;
+use crate::context::{Context, STRICT_TYPES};
 use crate::encode::{Encoded, encode};
 use crate::error::{Act, ServerError};
 use crate::lane::{Batch, Range};
@@ -209,6 +209,10 @@ impl Worker {
         set("insert_deduplication_token", &self.token(encoded, binding, range, place));
         set("wait_end_of_query", "1");
         set("input_format_null_as_default", "1");
+        if self.context.server.strict_types {
+            // A type altered by hand is told (53), not converted: that would wrap numbers.
+            set(STRICT_TYPES, "0");
+        }
         let asynchronous = self.context.settings.async_insert;
         set("async_insert", if asynchronous { "1" } else { "0" });
         if asynchronous {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wasmgate_model::{Fault, FaultKind};
 
-use crate::bind::{Binding, bind};
+use crate::bind::{Binding, bind, keyed};
 use crate::context::Context;
 use crate::ddl;
 use crate::mapping::Palette;
@@ -163,6 +163,7 @@ impl Target {
         if alterations.is_empty() {
             return Ok(());
         }
+        keyed(table, shape, settings)?;
         let sql = format!("ALTER TABLE {} {}", table.path(), alterations.join(", "));
         tracing::info!(
             table = self.shown(),

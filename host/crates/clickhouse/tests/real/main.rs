@@ -14,6 +14,7 @@ mod faults;
 mod native;
 mod network;
 mod once;
+mod renamed;
 mod rig;
 mod tables;
 mod wire;
