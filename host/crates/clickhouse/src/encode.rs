@@ -32,15 +32,9 @@ fn cause(code: &str, message: String) -> DeadLetterCause {
     DeadLetterCause { stage: "sink".into(), code: code.into(), message, module: None }
 }
 
-/// Encodes every row of the pieces but those in `out`.
-pub(crate) fn encode(
-    pieces: &[Piece],
-    binding: &Binding,
-    settings: &TableSettings,
-    out: &[(usize, u32, DeadLetterCause)],
-) -> Encoded {
-    let mut refused: Refused =
-        out.iter().map(|(piece, at, cause)| ((*piece, *at), cause.clone())).collect();
+/// Encodes every row of the pieces that fits.
+pub(crate) fn encode(pieces: &[Piece], binding: &Binding, settings: &TableSettings) -> Encoded {
+    let mut refused = Refused::new();
     loop {
         let before = refused.len();
         let (block, lines) = attempt(pieces, binding, settings, &mut refused);

@@ -56,9 +56,9 @@ impl Batch {
 
 /// See the module's text.
 pub(crate) struct Lane {
-    pub(crate) partition: Arc<str>,
+    partition: Arc<str>,
     /// Table and topic: the name its notes go by.
-    pub(crate) name: Arc<str>,
+    name: Arc<str>,
     jobs: VecDeque<Job>,
     /// Ranges noted before this start, ascending.
     noted: Vec<Entry>,
@@ -248,6 +248,19 @@ impl Lane {
             Job::Batch(batch) if batch.wanted.is_some() => batch.born + limits.interval * 10,
             Job::Batch(_) => self.ready,
         })
+    }
+
+    /// The first job, if it is a batch to which no row will be added.
+    pub(crate) fn whole(&self) -> Option<&Batch> {
+        match self.jobs.front()? {
+            Job::Batch(batch) => (batch.sealed || self.jobs.len() > 1).then_some(batch),
+            Job::Truncate(..) => None,
+        }
+    }
+
+    /// Partition and name.
+    pub(crate) fn place(&self) -> (Arc<str>, Arc<str>) {
+        (Arc::clone(&self.partition), Arc::clone(&self.name))
     }
 
     pub(crate) fn next(&mut self) -> Option<Job> {

@@ -45,6 +45,11 @@ impl Target {
         format!("{}.{}", self.database, self.name)
     }
 
+    /// How records of the shapes seen last are written.
+    pub(crate) fn bindings(&self) -> &[(Arc<Shape>, Arc<Binding>)] {
+        &self.bindings
+    }
+
     /// Look again before the next insert.
     pub(crate) fn forget(&mut self) {
         self.table = None;
