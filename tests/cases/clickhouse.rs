@@ -2,6 +2,7 @@
 //! way, and call records from Kafka become rows by the schema of their table.
 
 mod away;
+mod envelopes;
 mod kill;
 mod systems;
 

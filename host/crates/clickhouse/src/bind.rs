@@ -102,12 +102,14 @@ pub(crate) fn bind(
         let rest = table.columns.iter().map(|c| &c.name).filter(|n| !settings.takes(n));
         passed_over.extend(rest.cloned());
     }
-    covered(table, |name| columns.iter().any(|c| c.name == name), &shown)?;
+    let keyed = own(KEY);
+    let comes = |name: &str| columns.iter().any(|c| c.name == name) || (keyed && name == KEY);
+    covered(table, comes, &shown)?;
     let deletes = deletes(&meta);
     for (column, origin) in meta {
         let Some(found) = table.column(&column) else { continue };
         let ty = found.ty.clone().unwrap_or(Type::Text);
-        columns.push(Bound { name: column, ty, origin, key: false });
+        columns.push(Bound { name: column, ty, origin, key: found.sorting });
     }
     let names: Vec<String> = columns.iter().map(|column| name(&column.name)).collect();
     let sql = format!("INSERT INTO {} ({}) FORMAT Native", table.path(), names.join(", "));
@@ -228,7 +230,7 @@ pub(crate) fn keyed(table: &Table, shape: &Shape, settings: &TableSettings) -> R
     let Some(fields) = &shape.fields else { return Ok(()) };
     let shown = format!("{}.{}", table.database, table.name);
     let comes = |name: &str| settings.takes(name) && fields.iter().any(|f| *f.name == *name);
-    covered(table, comes, &shown)
+    covered(table, |name| comes(name) || name == KEY, &shown)
 }
 
 /// Every column of the sorting key needs a value.

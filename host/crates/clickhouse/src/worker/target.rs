@@ -140,6 +140,13 @@ impl Target {
                 "table {shown} does not exist; create it, or set `create: true`"
             ));
         }
+        if let Some(column) = ddl::unsortable(shape, settings) {
+            return refused(format!(
+                "table {shown} would be sorted by `{column}`, which the rows do not have, or have \
+                 masked: rows of different keys would count as one; name columns that tell rows \
+                 apart in `table.order_by`, or create the table sorted by `_key`"
+            ));
+        }
         let (database, name) = (&self.database, &self.name);
         let Some(sql) = ddl::create(database, name, shape, settings, palette(context, settings))
         else {

@@ -11,6 +11,7 @@ mod conformance;
 mod documents;
 mod engine;
 mod faults;
+mod keys;
 mod native;
 mod network;
 mod once;
