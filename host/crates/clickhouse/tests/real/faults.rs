@@ -1,7 +1,6 @@
 //! Engine error codes, and what is done about each.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use wasmgate_model::{FaultKind, Op};
 use wasmgate_services::clickhouse::ClickHouse;
@@ -99,9 +98,7 @@ async fn servers_go_and_come_back() {
     let durable = sink.write(all(numbered(&schema, 3, 9))).await.unwrap();
     sink.flush().await;
     let health = sink.health();
-    while health.reason().is_none() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("the reason", || health.reason().is_some()).await;
     engine.start_again().unwrap();
     durable.await.unwrap();
     assert_eq!(lines(&engine, &format!("SELECT count() FROM {table}")), ["9"]);
