@@ -9,6 +9,7 @@
 
 mod conformance;
 mod documents;
+mod edges;
 mod engine;
 mod faults;
 mod keys;
