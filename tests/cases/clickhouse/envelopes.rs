@@ -31,23 +31,38 @@ fn clickhouse_takes_envelopes_from_kafka() {
     let (Some(broker), Some(engine)) = (kafka(), engine()) else { return };
     let (bootstrap, name) = (broker.bootstrap(), unique("ch_envelopes"));
     broker.create_topic(&name, 1, &[]).unwrap();
-    engine
-        .query(&format!(
-            "CREATE TABLE {name} (id UInt32, name LowCardinality(String), amount Nullable(Decimal(10, 2)), \
-             made DateTime64(6, 'UTC'), _version UInt128, _is_deleted UInt8) \
-             ENGINE = ReplacingMergeTree(_version, _is_deleted) ORDER BY id \
-             SETTINGS non_replicated_deduplication_window = 1000"
-        ))
-        .unwrap();
+    let rewritten = format!("{name}_rewritten");
+    for table in [&name, &rewritten] {
+        engine
+            .query(&format!(
+                "CREATE TABLE {table} (id UInt32, name LowCardinality(String), amount Nullable(Decimal(10, 2)), \
+                 made DateTime64(6, 'UTC'), _version UInt128, _is_deleted UInt8) \
+                 ENGINE = ReplacingMergeTree(_version, _is_deleted) ORDER BY id \
+                 SETTINGS non_replicated_deduplication_window = 1000"
+            ))
+            .unwrap();
+    }
+    let pipeline = |pipeline: &str, table: &str, unwrap: &str, own: &str| {
+        format!(
+            "  {pipeline}:\n    source:\n      kafka: {{ bootstrap_servers: '{bootstrap}', \
+             topics: [{name}], group: {table}, format: debezium-json, bare_envelopes: true }}\n    \
+             transforms:\n      - {{ module: unwrap, config: {{ {unwrap} }} }}\n    sinks:\n      \
+             - topics: '.*'\n        clickhouse: {{ hosts: ['{url}'], database: default, \
+             batch: {{ interval: 100ms }}, table: {{ name: {table}, create: false, evolve: false{own} }} }}\n    \
+             dead_letters: {{ file: {{ dir: {{dir}}/dlq }} }}\n",
+            url = engine.url(),
+        )
+    };
     let config = format!(
         "data_dir: {{dir}}/data\nhttp: {{ listen: 127.0.0.1:0 }}\nmodules: {{ dir: '{{modules}}' }}\n\
-         pipelines:\n  envelopes:\n    source:\n      kafka: {{ bootstrap_servers: '{bootstrap}', \
-         topics: [{name}], group: {name}, format: debezium-json, bare_envelopes: true }}\n    \
-         transforms:\n      - {{ module: unwrap }}\n    sinks:\n      - topics: '.*'\n        \
-         clickhouse: {{ hosts: ['{url}'], database: default, batch: {{ interval: 100ms }}, \
-         table: {{ create: false, evolve: false }} }}\n    \
-         dead_letters: {{ file: {{ dir: {{dir}}/dlq }} }}\n",
-        url = engine.url(),
+         pipelines:\n{}{}",
+        pipeline("envelopes", &name, "", ""),
+        pipeline(
+            "rewritten",
+            &rewritten,
+            "delete.tombstone.handling.mode: rewrite",
+            ", exclude: [__deleted]"
+        ),
     );
     let none = || Value::Null;
     let first = [
@@ -63,18 +78,22 @@ fn clickhouse_takes_envelopes_from_kafka() {
     produce(&bootstrap, &name, &first);
     let dir = tempfile::tempdir().unwrap();
     let gateway = Gateway::start(dir.path(), &config);
-    let state = format!("SELECT id, name, amount, made FROM {name} FINAL ORDER BY id");
+    let state = |table: &str| {
+        rows(&engine, &format!("SELECT id, name, amount, made FROM {table} FINAL ORDER BY id"))
+    };
     let made = "2024-05-06 07:08:09.500000";
     let wait = |want: &[(u32, &str, &str)]| {
         let want: Vec<String> = want
             .iter()
             .map(|(id, name, amount)| format!("{id}\t{name}\t{amount}\t{made}"))
             .collect();
-        wait_for(
-            &format!("{want:?}"),
-            || (rows(&engine, &state) == want).then_some(()),
-            || format!("{:?}\n{}", rows(&engine, &state), gateway.describe("envelopes")),
-        );
+        for (table, pipeline) in [(&name, "envelopes"), (&rewritten, "rewritten")] {
+            wait_for(
+                &format!("{want:?}"),
+                || (state(table) == want).then_some(()),
+                || format!("{:?}\n{}", state(table), gateway.describe(pipeline)),
+            );
+        }
     };
     wait(&[(1, "a2", "-1.5"), (3, "c2", "3.75")]);
     let second = [

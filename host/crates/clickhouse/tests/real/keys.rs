@@ -41,6 +41,23 @@ async fn a_key_of_several_columns_in_an_order_of_its_own_is_the_sorting_key() {
     assert_eq!(lines(&engine, &sorting), ["name, id"]);
 }
 
+/// The server does not widen a column of the sorting key: somebody has to make a new table.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_that_became_wider_stops_the_sink_and_says_so() {
+    let Some(engine) = engine() else { return };
+    let table = unique("wider");
+    let schema = orders(&format!("db.public.{table}"));
+    let mut sink = open(settings(&engine.url())).await;
+    written(&mut sink, all(numbered(&schema, 0, 1))).await;
+    let mut wider = (*schema).clone();
+    wider.id += 1 << 40;
+    wider.fields[0].logical = Logical::Bits(64);
+    let fault = write(&mut sink, all(numbered(&Arc::new(wider), 1, 2))).await.unwrap_err();
+    assert_eq!(fault.kind, FaultKind::SinkRefused);
+    assert!(fault.chain().contains("make a new table"), "{}", fault.chain());
+    assert_eq!(lines(&engine, &format!("SELECT id FROM {table}")), ["1"]);
+}
+
 /// `order_by` instead of the key: an update that changes one of its columns leaves the old row.
 #[tokio::test(flavor = "multi_thread")]
 async fn order_by_tells_rows_apart_in_place_of_the_key() {
