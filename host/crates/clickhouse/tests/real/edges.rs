@@ -91,7 +91,7 @@ fn numbers_to_their_ends() {
         ("UInt256", Kind::Decimal, NINES.repeat(2), "out-of-range"),
         ("Float32", Kind::Float, "3.5e38".to_owned(), "out-of-range"),
     ] {
-        let found = shown(&engine, ty, kind, &[value.clone()]);
+        let found = shown(&engine, ty, kind, std::slice::from_ref(&value));
         assert_eq!(found, Err(format!("0 {code}")), "{ty} {value}");
     }
 }

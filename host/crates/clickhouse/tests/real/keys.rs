@@ -148,7 +148,7 @@ async fn tombstones_delete_by_the_members_of_their_key() {
     let schema = Arc::new(Schema::open(1 << 41, table.as_str().into(), false));
     let value = |region: &str, id: u32| format!(r#"{{"region":"{region}","id":{id},"note":"n"}}"#);
     let (a, b) = (value("eu", 1), value("us", 1));
-    let rows: [(Option<&[u8]>, Option<&[u8]>); 6] = [
+    let rows: [fakes::KeyValue<'_>; 6] = [
         (Some(br#"{"region":"eu","id":1}"#), Some(a.as_bytes())),
         (Some(br#"{"region":"us","id":1}"#), Some(b.as_bytes())),
         (Some(br#"{"id":1,"region":"eu"}"#), None),
