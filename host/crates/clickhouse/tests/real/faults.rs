@@ -8,9 +8,13 @@ use wasmgate_services::clickhouse::ClickHouse;
 use super::engine::{engine, skipped, unique};
 use super::rig::*;
 
+/// The shared engine has one fault at a time: held by the test that sets it.
+static FAULTS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 #[tokio::test(flavor = "multi_thread")]
 async fn retried_codes_lose_nothing_and_show_in_health() {
     let Some(engine) = engine() else { return };
+    let _held = FAULTS.lock().await;
     for code in [252, 241, 242, 202, 999] {
         let table = unique("retried");
         let schema = orders(&format!("db.public.{table}"));
@@ -32,6 +36,7 @@ async fn retried_codes_lose_nothing_and_show_in_health() {
 #[tokio::test(flavor = "multi_thread")]
 async fn codes_that_somebody_has_to_act_on_fail_with_the_reason() {
     let Some(engine) = engine() else { return };
+    let _held = FAULTS.lock().await;
     for (code, want) in [(115, "settings"), (516, "rights"), (4711, "made by the test")] {
         let table = unique("halted");
         let schema = orders(&format!("db.public.{table}"));
