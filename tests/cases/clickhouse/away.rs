@@ -132,16 +132,17 @@ fn clickhouse_columns_follow_the_source_under_load() {
     };
     let psql = |sql: &str| server.psql(&database, sql).unwrap();
     wait("SELECT count() > 30 FROM ledger", "1");
-    psql("alter table ledger add note text; update ledger set note = 'a' where key in (1, 2)");
-    wait("SELECT count() FROM ledger WHERE note = 'a'", "2");
+    psql("alter table ledger add note text; update ledger set note = 'a' where key = 1");
+    wait("SELECT count() FROM ledger WHERE note = 'a'", "1");
     psql("alter table ledger rename note to remark; update ledger set remark = 'b' where key = 1");
     // The old column keeps what it had of rows that did not change since.
     wait("SELECT remark, note IS NULL FROM ledger WHERE key = 1", "b\t1");
     psql("alter table ledger add note int; update ledger set note = 7, remark = 'c' where key = 3");
     wait("SELECT remark, note FROM ledger WHERE key = 3", "c\t7");
     psql("alter table ledger alter seq type numeric(30); alter table ledger drop remark");
-    psql("update ledger set note = key + 100");
     let written = load.finish();
+    // Of every row, which would meet the locks of the load the other way round.
+    psql("update ledger set note = key + 100");
     psql("update ledger set key = key + 1000 where key = 5");
     psql("delete from ledger where key = 6");
     let source = "select key || E'\\t' || seq || E'\\t' || checksum || E'\\t' || note \
