@@ -14,8 +14,8 @@ const VERSION: &str = "4.32.5";
 const EXAMPLES: &str = "80";
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
-/// 503 is what a probe is told of a pipeline that was paused. A query has no types: the text `true`,
-/// sent as a wrong value of `dry_run`, is the right one.
+/// 503 is what a probe is told of a pipeline that was paused. A query has no types: the text
+/// `true`, sent as a wrong value of `dry_run`, is the right one.
 const SETTINGS: &str = r#"
 [[operations]]
 include-path = "/readyz"
