@@ -69,6 +69,35 @@ impl Dump {
         Ok(dump)
     }
 
+    /// Reads one file of the log and those after it, up to their end. It has no number among the
+    /// replicas, so it throws no reader out.
+    pub(crate) async fn file(
+        connector: &Connector,
+        file: &str,
+        maria: bool,
+    ) -> Result<Self, Fault> {
+        let doing = "cannot read the server's log";
+        let mut session = connector.connect().await?;
+        if maria {
+            session.run(doing, "SET @mariadb_slave_capability = 4").await?;
+        }
+        let request = BinlogStreamRequest::new(0).with_non_blocking();
+        let request = request.with_filename(file.as_bytes());
+        let who = connector.who.clone();
+        let stream = session.conn.get_binlog_stream(request).await;
+        Ok(Self { stream: stream.map_err(|e| who.fault(doing, e))?, first: None, who })
+    }
+
+    /// The next event of a log that is read up to its end.
+    pub(crate) async fn next_or_end(&mut self) -> Result<Option<Event>, Fault> {
+        match tokio::time::timeout(HEARTBEAT * SILENCE, self.stream.next()).await {
+            Ok(None) => Ok(None),
+            Ok(Some(Ok(event))) => Ok(Some(event)),
+            Ok(Some(Err(error))) => Err(self.who.fault("cannot read the server's log", error)),
+            Err(_) => Err(gone("the server is silent")),
+        }
+    }
+
     /// The next event. Cancel safe.
     pub(crate) async fn next(&mut self) -> Result<Event, Fault> {
         if let Some(event) = self.first.take() {

@@ -54,10 +54,12 @@ impl Who {
                 FaultKind::SourceRefused,
                 format!("user \"{user}\" lacks a privilege: {}", grants(user)),
             ),
+            // Tried again, the two would throw each other out for ever.
             1236 | 4052 if duplicate(&error.message) => (
-                FaultKind::SourceUnavailable,
+                FaultKind::SourceRefused,
                 format!(
-                    "another reader has server id {}; give this pipeline a `server_id` of its own",
+                    "another reader took over server id {}; give one of the two a `server_id` of \
+                     its own, and resume this pipeline",
                     self.server_id
                 ),
             ),

@@ -6,6 +6,7 @@
 //! options leaves out what was settled and nothing else.
 
 mod changes;
+mod lookback;
 mod mapping;
 mod statement;
 mod told;
@@ -173,16 +174,8 @@ impl Stream {
             }
             _ => false,
         };
-        let counts = !matches!(raw.kind, kind::ROTATE | kind::HEARTBEAT | kind::HEARTBEAT_V2);
-        if counts && !inside && raw.end > 0 {
-            // The field has 32 bits; files of huge transactions are larger.
-            let high = self.place.offset & !0xffff_ffff;
-            let mut end = high | u64::from(raw.end);
-            if end < self.place.offset && self.place.offset - end > 1 << 31 {
-                end += 1 << 32;
-            }
-            start.offset = end.saturating_sub(raw.size.into());
-            self.place.offset = end;
+        if !inside {
+            start = behind(&mut self.place, raw);
         }
         Ok(start)
     }
@@ -195,13 +188,11 @@ impl Stream {
     ) -> Result<(), Fault> {
         match raw.kind {
             kind::TABLE_MAP => self.table_map(raw.body).await,
-            kind::GTID | kind::ANONYMOUS_GTID => {
-                let begin = crate::event::gtid(raw.body, raw.kind == kind::ANONYMOUS_GTID);
-                self.begin(begin, &raw, start)
+            kind::GTID | kind::ANONYMOUS_GTID | kind::GTID_TAGGED => {
+                self.begin(begin_of(&raw), &raw, start)
             }
-            kind::GTID_TAGGED => self.begin(crate::event::tagged_gtid(raw.body), &raw, start),
             kind::MARIA_GTID => {
-                self.begin(crate::event::maria_gtid(raw.body, raw.server_id), &raw, start)?;
+                self.begin(begin_of(&raw), &raw, start)?;
                 let begun = self.transaction.as_ref().is_some_and(|t| t.begun && t.kept.is_none());
                 if begun { self.tell_begin(out) } else { Ok(()) }
             }
@@ -331,13 +322,7 @@ impl Stream {
             return false;
         };
         if kept {
-            events.push(Kept {
-                kind: raw.kind,
-                server_id: raw.server_id,
-                timestamp: raw.timestamp,
-                place: start.clone(),
-                body: raw.body.to_vec(),
-            });
+            events.push(Kept::of(raw, start.clone()));
         }
         kept
     }
@@ -365,6 +350,33 @@ impl Stream {
             Box::pin(self.dispatch(raw, kept.place, out)).await?;
         }
         Ok(())
+    }
+}
+
+/// Moves a place behind an event; answers where the event starts. What is no part of the file, and
+/// events inside a payload, move nothing.
+fn behind(place: &mut Place, raw: &Raw<'_>) -> Place {
+    let mut start = place.clone();
+    let counts = !matches!(raw.kind, kind::ROTATE | kind::HEARTBEAT | kind::HEARTBEAT_V2);
+    if counts && raw.end > 0 {
+        // The field has 32 bits; files of huge transactions are larger.
+        let high = place.offset & !0xffff_ffff;
+        let mut end = high | u64::from(raw.end);
+        if end < place.offset && place.offset - end > 1 << 31 {
+            end += 1 << 32;
+        }
+        start.offset = end.saturating_sub(raw.size.into());
+        place.offset = end;
+    }
+    start
+}
+
+/// The first event of a transaction, whichever server's.
+fn begin_of(raw: &Raw<'_>) -> Option<Begin> {
+    match raw.kind {
+        kind::GTID_TAGGED => crate::event::tagged_gtid(raw.body),
+        kind::MARIA_GTID => crate::event::maria_gtid(raw.body, raw.server_id),
+        other => crate::event::gtid(raw.body, other == kind::ANONYMOUS_GTID),
     }
 }
 

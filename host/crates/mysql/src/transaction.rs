@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::catalog::TableName;
 use crate::gtid::{Gtid, GtidSet};
 use crate::state::Place;
+use crate::stream::Raw;
 
 /// A transaction that is being read.
 #[derive(Debug)]
@@ -66,6 +67,18 @@ pub(crate) struct Kept {
     pub timestamp: u32,
     pub place: Place,
     pub body: Vec<u8>,
+}
+
+impl Kept {
+    pub(crate) fn of(raw: &Raw<'_>, place: Place) -> Self {
+        Self {
+            kind: raw.kind,
+            server_id: raw.server_id,
+            timestamp: raw.timestamp,
+            place,
+            body: raw.body.to_vec(),
+        }
+    }
 }
 
 /// A prepared transaction that waits for its COMMIT or ROLLBACK.

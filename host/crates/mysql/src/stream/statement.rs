@@ -11,7 +11,7 @@ use crate::assemble::Assembler;
 use crate::catalog::TableName;
 use crate::ddl::{self, Change};
 use crate::event::{Query, xa_prepare, xid_of};
-use crate::fault::{LOST, protocol};
+use crate::fault::protocol;
 use crate::gtid::GtidSet;
 use crate::rows::{Origin, push_truncate};
 use crate::state::Place;
@@ -222,32 +222,29 @@ impl Stream {
         if self.transaction.as_ref().is_some_and(|t| t.seen) {
             return self.commit(out);
         }
-        let prepared = self.waiting.remove(name);
-        match prepared {
-            Some(prepared) => {
-                if commits {
-                    self.tell_begin(out)?;
-                    self.replay(prepared.events, out).await?;
-                }
-                self.commit(out)?;
-                self.executed.add(&prepared.gtid);
-                Ok(())
+        let prepared = match self.waiting.remove(name) {
+            Some(prepared) => prepared,
+            None if commits => {
+                let until = self.transaction.as_ref().map(|t| t.place.clone());
+                self.look_back(name, &until.unwrap_or_default()).await?
             }
-            // Prepared before reading began: a snapshot did not see its rows.
-            None if commits => Err(Fault::new(
-                wasmgate_model::FaultKind::SourceLost,
-                format!(
-                    "an XA transaction was committed that had been prepared before reading began, \
-                     so its rows are not known: {LOST}"
-                ),
-            )),
-            None => self.commit(out),
+            None => return self.commit(out),
+        };
+        if commits {
+            self.tell_begin(out)?;
+            self.replay(prepared.events, out).await?;
         }
+        self.commit(out)?;
+        // Of MariaDB's only the last one counts, which is the end.
+        if matches!(self.executed, GtidSet::MySql(_)) {
+            self.executed.add(&prepared.gtid);
+        }
+        Ok(())
     }
 }
 
 /// What follows the first `n` words.
-fn words_after(text: &str, n: usize) -> &str {
+pub(super) fn words_after(text: &str, n: usize) -> &str {
     let mut rest = text.trim_start();
     for _ in 0..n {
         let end = rest.find(char::is_whitespace).unwrap_or(rest.len());
