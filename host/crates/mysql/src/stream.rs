@@ -20,13 +20,15 @@ use wasmgate_model::{Fault, Position, Schema};
 use crate::assemble::Assembler;
 use crate::catalog::TableName;
 use crate::connect::{Connector, Session};
+use crate::documents::{boundary_schemas, described};
 use crate::event::{Begin, kind, rotate};
 use crate::fault::{protocol, refused};
 use crate::gtid::{Gtid, GtidSet};
 use crate::history::History;
+use crate::schema_topic::SchemaTopic;
 use crate::settings::Settings;
 use crate::state::{Place, PreparedAt, State};
-use crate::table::{Naming, Table, document_schema};
+use crate::table::{Naming, Table};
 use crate::transaction::{Kept, Transaction, Waiting};
 
 /// One event as it came.
@@ -75,6 +77,10 @@ pub(crate) struct Stream {
     pub waiting: Waiting,
     /// The topic of transactions, where they are told.
     told: Option<Arc<Schema>>,
+    /// The topic of changes of schemas.
+    schema_topic: Option<SchemaTopic>,
+    /// Number of the last row in its event: Debezium tells it with the next statement.
+    last_row: u32,
     /// Time of the last commit read, microseconds since 1970.
     pub last_commit_us: Option<i64>,
     pub truncates_skipped: u64,
@@ -91,8 +97,10 @@ impl Stream {
         let open = !state.prepared.is_empty();
         let again = open && !matches!(state.executed, GtidSet::MySql(_));
         let seen = again.then(|| (state.executed.clone(), state.place.clone()));
-        let topic = || document_schema(&format!("{}.transaction", naming.settings.topic_prefix));
+        let topic = format!("{}.transaction", naming.settings.topic_prefix);
+        let topic = || described(&topic, boundary_schemas());
         let told = naming.settings.transaction_metadata.then(topic);
+        let schema_topic = SchemaTopic::new(&naming.settings, naming.maria);
         Self {
             settings: Arc::clone(&naming.settings),
             naming,
@@ -112,6 +120,8 @@ impl Stream {
             transaction: None,
             waiting: Waiting::new(),
             told,
+            schema_topic,
+            last_row: 0,
             last_commit_us: None,
             truncates_skipped: 0,
         }
@@ -141,6 +151,14 @@ impl Stream {
     /// Whether a transaction is half read.
     pub(crate) fn in_transaction(&self) -> bool {
         self.transaction.is_some()
+    }
+
+    /// The next place between two transactions, for records that are of none; `None` inside of
+    /// one, and where one is read again.
+    pub(crate) fn between(&self, out: &Assembler) -> Option<Position> {
+        let next = Position::new(self.next_major, 0).max(out.end());
+        let free = self.transaction.is_none() && next.minor + 1 < told::BEGIN;
+        free.then(|| Position::new(next.major, next.minor + 1))
     }
 
     /// A connection for questions; opened again when it broke.
@@ -276,6 +294,9 @@ impl Stream {
             _ => 0,
         };
         let named = begin.gtid != Gtid::Anonymous;
+        let sources = &self.settings.gtid_sources;
+        let foreign = !sources.is_empty()
+            && begin.gtid.source().is_some_and(|source| !sources.wants(&source));
         self.transaction = Some(Transaction {
             major,
             gtid_text: named.then(|| begin.gtid.to_string().into()),
@@ -288,6 +309,7 @@ impl Stream {
             query: None,
             event: 0,
             settled,
+            foreign,
             seen,
             payload: None,
             kept: begin.prepares.then(Vec::new),

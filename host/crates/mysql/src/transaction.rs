@@ -30,6 +30,8 @@ pub(crate) struct Transaction {
     pub event: u64,
     /// Records up to this number were settled before a restart.
     pub settled: u64,
+    /// Of a source that is not captured: none of its rows goes out.
+    pub foreign: bool,
     /// Read before a restart already: its records are not for us.
     pub seen: bool,
     /// What is left of a compressed payload, in bytes.

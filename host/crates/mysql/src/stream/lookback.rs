@@ -138,8 +138,7 @@ impl Search<'_> {
         let Some((begin, place, events)) = self.open.take() else { return Ok(()) };
         if !one_phase && name == self.name {
             let events = events.unwrap_or_default();
-            self.found =
-                Some(Prepared { gtid: begin.gtid, place, before: GtidSet::None, events });
+            self.found = Some(Prepared { gtid: begin.gtid, place, before: GtidSet::None, events });
         }
         Ok(())
     }

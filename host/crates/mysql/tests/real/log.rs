@@ -6,7 +6,7 @@ use std::sync::Arc;
 use wasmgate_model::FaultKind;
 use wasmgate_services::mysql::{Flavor, MySql, Options};
 
-use crate::harness::{Db, FLAVORS, Run, skipped};
+use crate::harness::{Db, FLAVORS, Run, purge, skipped};
 
 fn after(run: &[crate::harness::Event]) -> Vec<String> {
     run.iter().map(|e| e.after().to_string()).collect()
@@ -122,15 +122,7 @@ async fn rows_prepared_before_reading_began_are_asked_for_where_the_log_is_purge
     for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
         let db = Db::alone(flavor, "purged", "CREATE TABLE t(id int PRIMARY KEY)");
         prepare(&db, "ours", "INSERT INTO t VALUES (1)");
-        db.sql("FLUSH LOGS");
-        let file = db.server.sql("", "SHOW BINARY LOGS").unwrap();
-        let file = file.lines().last().unwrap().split('\t').next().unwrap().to_owned();
-        // MariaDB keeps files that somebody has open for a moment.
-        crate::harness::until(|| {
-            db.sql(&format!("PURGE BINARY LOGS TO '{file}'"));
-            let left = db.server.sql("", "SHOW BINARY LOGS").unwrap();
-            (left.lines().count() == 1).then_some(())
-        });
+        purge(&db);
         let mut run = Run::open(&db.streaming(), 100).await;
         db.sql("XA COMMIT 'ours'");
         let fault = loop {

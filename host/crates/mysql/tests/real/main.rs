@@ -13,6 +13,8 @@ mod capture;
 mod harness;
 mod log;
 mod recorded;
+mod recover;
 mod restart;
 mod schema;
+mod told;
 mod values;
