@@ -90,7 +90,7 @@ pub(super) const ROWS: &[Row] = &[
     ignored("sourceinfo.struct.maker", "", "a class of Java"),
     only(
         "inconsistent.schema.handling.mode",
-        &["fail"],
+        &["fail", "warn"],
         "a table that does not fit its schema stops the pipeline; no record is dropped",
     ),
     ignored("ddl.parser.type", "default", "schemas come with the log, or from the catalog"),
