@@ -32,7 +32,13 @@ impl Who {
                 "the server has no TLS; set `ssl_mode: preferred` or turn its TLS on".into(),
             ),
             Error::Driver(DriverError::UnknownAuthPlugin { name }) => {
-                (FaultKind::SourceRefused, format!("the authentication plugin {name} is not known"))
+                let user = &self.user;
+                let what = format!(
+                    "the server wants the plugin {name} for user \"{user}\", which is not \
+                     supported; run: ALTER USER '{user}'@'%' IDENTIFIED WITH caching_sha2_password \
+                     BY '...' (MariaDB: IDENTIFIED VIA ed25519 USING PASSWORD('...'))"
+                );
+                (FaultKind::SourceRefused, what)
             }
             _ => (FaultKind::SourceUnavailable, "the connection broke; it is tried again".into()),
         };

@@ -12,6 +12,7 @@ mod access;
 mod capture;
 mod harness;
 mod log;
+mod login;
 mod recorded;
 mod recover;
 mod restart;
