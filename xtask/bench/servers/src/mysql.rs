@@ -24,7 +24,8 @@ const TRANSACTIONS: u64 = 1000;
 
 const TABLE: &str = "CREATE DATABASE bench; USE bench;
     CREATE TABLE calls(
-      call_id bigint PRIMARY KEY, customer_id varchar(20) NOT NULL, caller_number varchar(20) NOT NULL,
+      call_id bigint PRIMARY KEY, customer_id varchar(20) NOT NULL,
+      caller_number varchar(20) NOT NULL,
       call_duration_seconds int NOT NULL, monthly_spending double, credit_score int,
       monthly_call_duration int, payment_method varchar(20), network_type varchar(8),
       created datetime(6)) CHARACTER SET utf8mb4;
