@@ -1,7 +1,7 @@
 //! What the gateway costs on real servers, each time beside a baseline in the same run: Postgres
 //! against `pg_recvlogical` and `COPY`, MySQL against `mysqlbinlog` and `mysqldump`, Kafka against
-//! a bare librdkafka copy and rules written by hand; added latency; start-up; changing modules. Started by `cargo xtask bench`, which builds what
-//! this needs.
+//! a bare librdkafka copy and rules written by hand; added latency; start-up; changing modules.
+//! Started by `cargo xtask bench`, which builds what this needs.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the result is what is printed")]
 
