@@ -145,6 +145,11 @@ impl Assembler {
         self.rows > 0
     }
 
+    /// How far the log is read.
+    pub(crate) fn end(&self) -> Position {
+        self.to
+    }
+
     /// Whether the log was read further than was delivered.
     pub(crate) fn has_moved(&self) -> bool {
         self.to > self.from

@@ -11,8 +11,10 @@ use wasmgate_model::{Fault, FaultKind, Position};
 use crate::assemble::{Assembler, now_us, partition};
 use crate::connect::{Connector, Session};
 use crate::dump::{Dump, raw};
+use crate::heartbeat::{Heartbeat, tick};
 use crate::history::History;
 use crate::prepare::{Prepared, Start, fresh_history};
+use crate::schema_topic::{Beginning, SchemaTopic, tell_tables};
 use crate::settings::{Settings, Snapshot as Mode};
 use crate::snapshot::{Events, Snapshot, begin, hand_over};
 use crate::state::State;
@@ -104,6 +106,16 @@ impl Driver {
         let session = &mut prepared.session;
         let history = fresh_history(session, &prepared.server, &self.settings, at).await?;
         let mut out = Assembler::new(self.context.clone(), at);
+        // Debezium tells whole milliseconds.
+        let time_us = now_us() / 1000 * 1000;
+        let at = match SchemaTopic::new(&self.settings, naming.maria) {
+            None => at,
+            Some(topic) => {
+                let (history, state, events) = (&history, &state, &self.events);
+                let beginning = Beginning { history, state, events, at, time_us };
+                tell_tables(&topic, session, &mut out, beginning).await?
+            }
+        };
         let snapshot = Snapshot {
             session,
             naming,
@@ -113,8 +125,7 @@ impl Driver {
             status: self.status(),
             state: &state,
             at,
-            // Debezium tells whole milliseconds.
-            time_us: now_us() / 1000 * 1000,
+            time_us,
         };
         snapshot.read().await?;
         // With the last rows goes the word that there are no more.
@@ -135,12 +146,16 @@ impl Driver {
         let status = Arc::clone(&context.status);
         status.phase("streaming");
         let From { at, state, mut dump, history } = from;
+        let mut signs = Heartbeat::new(&settings, &connector);
         let mut stream = Stream::new((connector, session), naming, history, at, state);
         let period = settings.heartbeat;
         let mut beat = interval_at(Instant::now() + period, period);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut overdue = false;
         loop {
+            if let Some(signs) = &mut signs {
+                signs.flush(stream.between(&out), &mut out)?;
+            }
             let rows = out.has_rows();
             let deadline = out.deadline().unwrap_or_else(Instant::now);
             let due = overdue || !stream.in_transaction();
@@ -150,6 +165,7 @@ impl Driver {
                 _ = beat.tick(), if !rows => if out.has_moved() {
                     hand_over(&mut out, stream.state(), &events).await?;
                 },
+                () = tick(&mut signs) => {}
                 event = dump.next() => {
                     stream.event(raw(&event?), &mut out).await?;
                     if out.is_full() {

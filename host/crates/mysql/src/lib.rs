@@ -12,16 +12,20 @@ mod check;
 mod connect;
 mod ddl;
 mod definition;
+mod documents;
 mod driver;
 mod dump;
 mod event;
 mod fault;
 mod fit;
 mod gtid;
+mod heartbeat;
 mod history;
 mod prepare;
+mod recover;
 mod rows;
 mod said;
+mod schema_topic;
 mod settings;
 mod snapshot;
 mod source;
@@ -31,7 +35,7 @@ mod table;
 mod transaction;
 
 pub use settings::{
-    BigintMode, ColumnRules, DecimalMode, Filter, Modes, Settings, Snapshot, SslMode, Start,
-    TimeMode,
+    BigintMode, ColumnRules, DecimalMode, Filter, Heartbeats, Modes, Settings, Snapshot, SslMode,
+    Start, TimeMode,
 };
 pub use source::MySqlSource;

@@ -1,5 +1,7 @@
 //! The MySQL source: raw to the connector's settings.
 
+mod events;
+
 use std::path::PathBuf;
 
 use wasmgate_model::Style;
@@ -27,6 +29,8 @@ impl Checks<'_> {
         let filters = field.member("filters");
         let database_filter = self.names(&filters.member("databases"), &raw.filters.databases);
         let table_filter = self.names(&filters.member("tables"), &raw.filters.tables);
+        let gtid_sources = self.names(&filters.member("gtid_sources"), &raw.filters.gtid_sources);
+        let heartbeats = self.mysql_heartbeats(&field.member("events"), &raw.events);
         let modes = modes(&raw);
         let columns = self.mysql_columns(&field.member("columns"), raw.columns);
         let heartbeat = self.time_ms(&field.member("heartbeat"), raw.heartbeat, 100, 3_600_000);
@@ -36,6 +40,9 @@ impl Checks<'_> {
             modes,
             database_filter,
             table_filter,
+            gtid_sources,
+            include_schema_changes: raw.events.include_schema_changes,
+            heartbeats,
             columns,
             host: raw.host,
             port: raw.port,
@@ -177,6 +184,7 @@ fn snapshot(raw: raw::MySqlSnapshot) -> mysql::Snapshot {
         raw::MySqlSnapshot::InitialOnly => mysql::Snapshot::InitialOnly,
         raw::MySqlSnapshot::Always => mysql::Snapshot::Always,
         raw::MySqlSnapshot::WhenNeeded => mysql::Snapshot::WhenNeeded,
+        raw::MySqlSnapshot::Recovery => mysql::Snapshot::Recovery,
     }
 }
 

@@ -32,6 +32,10 @@ impl Stream {
         if transaction.seen {
             return Ok(());
         }
+        if transaction.foreign {
+            out.reached(Position::new(transaction.major, transaction.event << EVENT_BITS));
+            return Ok(());
+        }
         let event = RowsEvent::parse(change, v2, raw.body).map_err(malformed)?;
         let table = match self.mapped.get(&event.table_id) {
             Some(Mapped { table: Some(table), .. }) => table,
@@ -54,9 +58,16 @@ impl Stream {
             let unpacked = inflate(event.rows_bytes());
             let unpacked = unpacked.ok_or_else(|| protocol("cannot unpack a compressed change"))?;
             let event = event.with_rows(&unpacked);
-            return records(&self.settings, transaction, table, event, (raw, start), out);
+            return records(
+                &self.settings,
+                transaction,
+                table,
+                event,
+                (raw, start),
+                (out, &mut self.last_row),
+            );
         }
-        records(&self.settings, transaction, table, event, (raw, start), out)
+        records(&self.settings, transaction, table, event, (raw, start), (out, &mut self.last_row))
     }
 }
 
@@ -74,7 +85,7 @@ fn records(
     table: &Table,
     mut event: RowsEvent<'_>,
     (raw, start): (&Raw<'_>, &Place),
-    out: &mut Assembler,
+    (out, last_row): (&mut Assembler, &mut u32),
 ) -> Result<(), Fault> {
     let (major, base) = (transaction.major, transaction.event << EVENT_BITS);
     let gtid = transaction.gtid_text.clone();
@@ -111,6 +122,7 @@ fn records(
         }
         origin.row = origin.row.saturating_add(1);
     }
+    *last_row = origin.row.saturating_sub(1);
     let rows = batch.len() - before;
     if event.ends_statement {
         transaction.query = None;

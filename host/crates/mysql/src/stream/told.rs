@@ -9,6 +9,9 @@ use super::changes::EVENT_BITS;
 use crate::assemble::{Assembler, now_us};
 use crate::transaction::Transaction;
 
+/// Number of the record that tells the begin: below it stand records between two transactions.
+pub(crate) const BEGIN: u64 = (1 << EVENT_BITS) - 1;
+
 impl Transaction {
     /// Its name in records; where the server gives none, where it starts.
     pub(super) fn id(&self) -> std::sync::Arc<str> {
@@ -23,10 +26,11 @@ impl Stream {
     /// The transaction begins.
     pub(super) fn tell_begin(&mut self, out: &mut Assembler) -> Result<(), Fault> {
         let Some(transaction) = &mut self.transaction else { return Ok(()) };
-        if transaction.seen || std::mem::replace(&mut transaction.told, true) {
+        if transaction.seen || transaction.foreign || std::mem::replace(&mut transaction.told, true)
+        {
             return Ok(());
         }
-        let at = Position::new(transaction.major, 1);
+        let at = Position::new(transaction.major, BEGIN);
         self.tell("BEGIN", (Value::Null, Value::Null), at, out)
     }
 
