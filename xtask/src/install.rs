@@ -70,6 +70,10 @@ const NEEDS: &[Need] = &[
 const FILES: &[(&str, &str)] =
     &[("/usr/include/openssl/ssl.h", "libssl-dev"), ("/usr/include/zlib.h", "zlib1g-dev")];
 
+/// Extensions of the installed Postgres: (control file, package).
+const EXTENSIONS: &[(&str, &str)] =
+    &[("/usr/share/postgresql/15/extension/postgis.control", "postgresql-15-postgis-3")];
+
 /// Installs, or names, what is missing: for the whole suite, or to build and show it.
 pub(crate) fn system(suite: bool) -> Result<(), String> {
     let mut missing: Vec<&str> = Vec::new();
@@ -78,6 +82,8 @@ pub(crate) fn system(suite: bool) -> Result<(), String> {
         missing.push(need.package);
     }
     missing.extend(FILES.iter().filter(|f| !std::path::Path::new(f.0).exists()).map(|f| f.1));
+    let extensions = EXTENSIONS.iter().filter(|e| suite && !std::path::Path::new(e.0).exists());
+    missing.extend(extensions.map(|e| e.1));
     if missing.is_empty() {
         return Ok(());
     }

@@ -12,6 +12,7 @@ mod access;
 mod capture;
 mod doctor;
 mod evolve;
+mod extensions;
 mod harness;
 mod incremental;
 mod mitm;
