@@ -135,7 +135,7 @@ impl Gateway for Process {
                 Refusal::NotRunning => (409, "pipeline-not-running"),
                 Refusal::NotSupported => (409, "signal-not-supported"),
                 Refusal::Invalid(_) => (400, "signal-refused"),
-                Refusal::Conflict(_) => (409, "signal-conflict"),
+                Refusal::Conflict(_) | Refusal::Late => (409, "signal-conflict"),
                 Refusal::Busy => (409, "signal-busy"),
             };
             ApiError::new(status, code, refusal.to_string())
