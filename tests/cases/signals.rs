@@ -90,7 +90,10 @@ fn signals_of_a_topic_are_those_with_the_topic_prefix_as_key() {
     broker.create_topic(&topic, 1, &[]).unwrap();
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("out.jsonl");
-    let signals = format!("{{ kafka: {{ bootstrap_servers: '{bootstrap}', topic: {topic} }} }}");
+    let signals = format!(
+        "{{ kafka: {{ bootstrap_servers: '{bootstrap}', topic: {topic}, \
+         properties: {{ session.timeout.ms: '6000' }} }} }}"
+    );
     let config = config(&server, &database, &signals);
     let send = |key: Option<&str>, signal: &Value| {
         let record = match key {

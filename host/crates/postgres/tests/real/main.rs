@@ -23,6 +23,7 @@ mod quarantine;
 mod restart;
 mod slots;
 mod snapshot;
+mod standby;
 mod streaming;
 mod tls;
 mod told;
