@@ -102,10 +102,12 @@ impl Change<'_> {
     /// Its images.
     fn touched(&self) -> Touched<'_> {
         match *self {
-            Self::Insert(new) => Touched { old: None, new: Some(new) },
-            Self::Update(old, new) => Touched { old: old.map(|(_, old)| old), new: Some(new) },
-            Self::Delete(_, old) => Touched { old: Some(old), new: None },
-            Self::Truncate => Touched { old: None, new: None },
+            Self::Insert(new) => Touched { inserted: true, old: None, new: Some(new) },
+            Self::Update(old, new) => {
+                Touched { inserted: false, old: old.map(|(_, old)| old), new: Some(new) }
+            }
+            Self::Delete(_, old) => Touched { inserted: false, old: Some(old), new: None },
+            Self::Truncate => Touched { inserted: false, old: None, new: None },
         }
     }
 
