@@ -15,7 +15,7 @@ use crate::changes::Told;
 use crate::connect::{Connector, Purpose};
 use crate::incremental::{Beside, Item, Parts, TableItem, Work};
 use crate::notify::{About, Notifier, no_numbers};
-use crate::prepare::{Prepared, Start};
+use crate::prepare::{Prepared, Start, export};
 use crate::protocol::Protocol;
 use crate::pump::Pump;
 use crate::quarantine::kept::{Keeper, Released};
@@ -70,6 +70,19 @@ impl Driver {
         self.send(SourceEvent::Assigned { partition: partition(), at, state }).await
     }
 
+    /// A first start says that it will read before it makes a slot: a slot without a checkpoint is
+    /// taken for another reader's, and a start may be cut short between the two.
+    async fn announce(&self, state: &State) -> Result<(), Fault> {
+        if self.context.checkpoint.get(&partition()).is_some() {
+            return Ok(());
+        }
+        self.assign(Position::default(), state).await?;
+        tokio::select! {
+            () = self.confirmed.until_assigned() => Ok(()),
+            () = self.events.closed() => Err(Fault::new(FaultKind::Stopped, "the reader is gone")),
+        }
+    }
+
     async fn read(self, mut prepared: Prepared) -> Result<(), Fault> {
         let start = std::mem::replace(&mut prepared.start, Start::Completed);
         if let Start::Snapshot(_) = start {
@@ -90,8 +103,11 @@ impl Driver {
                 notifier.tell((About::Initial, None, "SKIPPED"), &[], &mut out)?;
                 (at, out)
             }
-            Start::Snapshot(export) => {
+            Start::Snapshot(slot) => {
                 self.status().quarantine(Vec::new());
+                self.announce(&prepared.state).await?;
+                let (replication, version) = (&mut prepared.replication, prepared.version);
+                let export = export(replication, &self.settings, version, slot).await?;
                 // Stored before the first row: a crash from here on takes the snapshot again.
                 self.assign(export.start(), &prepared.state).await?;
                 let copy = self.snapshot(&mut prepared, &export, keeper, &mut notifier);
