@@ -19,6 +19,7 @@ mod outage;
 mod quarantine;
 mod reload;
 mod servers;
+mod signals;
 mod soak;
 mod swap;
 mod telecom;

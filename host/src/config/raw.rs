@@ -30,7 +30,9 @@ pub(crate) use postgres::{
     ChannelBinding, Connection, Decimals, Method, Negotiation, Postgres, Protocol, Signals,
     Snapshot, SslMode, Target, Watermarks,
 };
-pub(crate) use postgres::{Events, InProgress, Origin, SchemaChanges, Stream};
+pub(crate) use postgres::{
+    Events, HeldEvents, InProgress, Origin, Quarantine, SchemaChanges, Stream,
+};
 pub(crate) use postgres::{Mismatch, OnWalLimit, PublicationMode, SlotCare};
 pub(crate) use postgres::{Notifications, Snapshots};
 pub(crate) use sink::{Compression, DeadLetters, FileSink, KafkaSink, Sink};

@@ -8,6 +8,8 @@
 
 mod held;
 
+pub(crate) use self::held::append_letter;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -20,6 +22,8 @@ use wasmgate_connector::SourceContext;
 use wasmgate_model::{Batch, Delivery, Fault, Partition, Plan, Position, Schema};
 
 use crate::catalog::TableName;
+use crate::quarantine::kept::Keeper;
+use crate::quarantine::streak::Streak;
 use crate::source_block::source_columns;
 use crate::state::State;
 use crate::table::Table;
@@ -57,6 +61,9 @@ pub(crate) struct Assembler {
     plans: HashMap<u64, Arc<Plan>>,
     /// Schemas of the dead letters of tables that are held back.
     letters: Vec<(TableName, Arc<Schema>)>,
+    keeper: Keeper,
+    /// Tables whose last row could not be decoded.
+    streaks: HashMap<TableName, Streak>,
     chain: u64,
     rows: usize,
     bytes: usize,
@@ -65,7 +72,12 @@ pub(crate) struct Assembler {
 }
 
 impl Assembler {
-    pub(crate) fn new(context: SourceContext, state: State, from: Position) -> Self {
+    pub(crate) fn new(
+        context: SourceContext,
+        state: State,
+        keeper: Keeper,
+        from: Position,
+    ) -> Self {
         // Numbers that were given out between two transactions are not given out again.
         let between = state.between.filter(|b| b.major == from.major);
         let to = between.map_or(from, |between| from.max(between));
@@ -81,6 +93,8 @@ impl Assembler {
             places: HashMap::new(),
             plans: HashMap::new(),
             letters: Vec::new(),
+            keeper,
+            streaks: HashMap::new(),
             chain: context.planner.version(),
             rows: 0,
             bytes: 0,
@@ -183,7 +197,7 @@ impl Assembler {
         Ok(())
     }
 
-    fn empty_batch(&mut self, schema: &Arc<Schema>) -> Result<Batch, Fault> {
+    pub(crate) fn empty_batch(&mut self, schema: &Arc<Schema>) -> Result<Batch, Fault> {
         let planner = &self.context.planner;
         if self.chain != planner.version() {
             self.chain = planner.version();
@@ -267,7 +281,7 @@ impl Assembler {
         self.news
     }
 
-    /// Closes the delivery.
+    /// Closes the delivery, once what it promises is on disk ([`Assembler::seal`]).
     pub(crate) fn take(&mut self) -> Delivery {
         let received_us = now_us();
         let mut batches = std::mem::take(&mut self.open);

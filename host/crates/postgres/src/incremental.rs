@@ -10,6 +10,7 @@ mod blocking;
 mod chunk;
 mod deliver;
 pub(crate) mod marks;
+mod replay;
 mod resume;
 mod tasks;
 mod visible;
@@ -241,7 +242,7 @@ impl Beside {
                 self.deliver(stream, out, events).await?;
             }
         }
-        self.release(stream, out).await?;
+        self.release(stream, out, events).await?;
         self.go_on(stream, out).await?;
         self.show();
         if out.has_news() && !out.has_rows() {

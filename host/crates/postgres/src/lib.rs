@@ -60,6 +60,7 @@ pub use connection::{
 };
 pub use events::Events;
 pub use notify::Notifications;
+pub use quarantine::options::{HeldEvents, Quarantine};
 pub use settings::{Settings, Snapshot, SslMode};
 pub use shape::{
     BinaryMode, ColumnRules, DecimalMode, Filter, Filters, NameAdjustment, Names, Shape, Skipped,

@@ -12,6 +12,7 @@ use crate::changes::SchemaChanges;
 use crate::connection::Connection;
 use crate::events::Events;
 use crate::notify::Notifications;
+use crate::quarantine::options::Quarantine;
 use crate::signal::Signals;
 use crate::slot_care::SlotCare;
 use crate::snapshot::options::Snapshots;
@@ -88,6 +89,7 @@ pub struct Settings {
     pub tombstones_on_delete: bool,
     pub events: Events,
     pub schema_changes: SchemaChanges,
+    pub quarantine: Quarantine,
     /// How often the server is asked how far its log is, so that an idle database's slot moves
     /// on. `None`: only when the server tells it by itself.
     pub heartbeat: Option<Duration>,
@@ -128,6 +130,7 @@ impl Default for Settings {
             tombstones_on_delete: true,
             events: Events::default(),
             schema_changes: SchemaChanges::default(),
+            quarantine: Quarantine::default(),
             heartbeat: Some(Duration::from_secs(10)),
             connect_timeout: Duration::from_secs(10),
             status_interval: Duration::from_secs(10),

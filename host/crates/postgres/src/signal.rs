@@ -62,8 +62,11 @@ pub(crate) enum Signal {
     Pause,
     Resume,
     Log(String),
-    /// A table that is held back goes on.
-    ResumeTable(TableName),
+    /// A table that is held back goes on. `discard`: what is kept of it becomes dead letters.
+    ResumeTable {
+        table: TableName,
+        discard: bool,
+    },
     /// Our own mark in the signal table.
     Window,
 }
@@ -87,6 +90,16 @@ struct Data {
     message: Option<String>,
     /// `schema.table`.
     table: Option<String>,
+    kept: KeptUse,
+}
+
+/// What becomes of kept changes when their table goes on.
+#[derive(Deserialize, Default, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+enum KeptUse {
+    #[default]
+    Deliver,
+    DeadLetter,
 }
 
 impl Signal {
@@ -110,8 +123,10 @@ impl Signal {
             "resume-snapshot" => Self::Resume,
             "log" => Self::Log(read()?.message.ok_or_else(|| invalid("no `message`".into()))?),
             "resume-table" => {
-                let table = read()?.table.as_deref().and_then(TableName::parse);
-                Self::ResumeTable(table.ok_or_else(|| invalid("no `table` (schema.table)".into()))?)
+                let Data { table, kept, .. } = read()?;
+                let table = table.as_deref().and_then(TableName::parse);
+                let table = table.ok_or_else(|| invalid("no `table` (schema.table)".into()))?;
+                Self::ResumeTable { table, discard: kept == KeptUse::DeadLetter }
             }
             "snapshot-window-open" | "snapshot-window-close" => Self::Window,
             _ => {
@@ -223,7 +238,18 @@ mod tests {
             (
                 "resume-table",
                 r#"{"table":"a.b"}"#,
-                Signal::ResumeTable(TableName { schema: "a".into(), table: "b".into() }),
+                Signal::ResumeTable {
+                    table: TableName { schema: "a".into(), table: "b".into() },
+                    discard: false,
+                },
+            ),
+            (
+                "resume-table",
+                r#"{"table":"a.b","kept":"dead_letter"}"#,
+                Signal::ResumeTable {
+                    table: TableName { schema: "a".into(), table: "b".into() },
+                    discard: true,
+                },
             ),
             ("log", r#"{"message":"hi {}"}"#, Signal::Log("hi {}".into())),
             ("snapshot-window-open", "{\"openWindowTimestamp\": \"x\"}", Signal::Window),
@@ -234,6 +260,7 @@ mod tests {
             ("bogus", "{}", "`bogus` is not known"),
             ("log", "{}", "no `message`"),
             ("resume-table", r#"{"table":"b"}"#, "no `table`"),
+            ("resume-table", r#"{"table":"a.b","kept":"x"}"#, "unknown variant"),
             ("execute-snapshot", "{}", "names no table"),
             ("execute-snapshot", r#"{"data-collections":["("]}"#, "no regular expression"),
             ("execute-snapshot", r#"{"data-collections":["a"],"type":"x"}"#, "unknown variant"),

@@ -74,6 +74,7 @@ impl Checks<'_> {
                 raw::SchemaChanges::Halt => postgres::SchemaChanges::Halt,
                 raw::SchemaChanges::DeadLetter => postgres::SchemaChanges::DeadLetter,
             },
+            quarantine: self.quarantine(&field.member("quarantine"), raw.quarantine),
             heartbeat: Some(heartbeat),
             connect_timeout: self.time_ms(&connect, raw.connect_timeout, 100, 300_000),
             status_interval: self.time_ms(&status, raw.status_interval, 100, 300_000),

@@ -41,8 +41,8 @@ impl Beside {
             Ok(Signal::Window) => {
                 Refusal::Invalid(format!("signal `{kind}` is only for the signal table"))
             }
-            Ok(Signal::ResumeTable(table)) => {
-                match self.resume_table(&id, &table, stream, out).await? {
+            Ok(Signal::ResumeTable { table, discard }) => {
+                match self.resume_table(&id, (&table, discard), stream, out).await? {
                     Ok(()) => {
                         self.work.commands += 1;
                         self.taken.wait(self.work.commands, answer);
@@ -79,8 +79,9 @@ impl Beside {
                 let at = out.place().to_string();
                 tracing::info!(id, message = message.replacen("{}", &at, 1), "signal");
             }
-            Signal::ResumeTable(table) => {
-                if let Err(refusal) = self.resume_table(id, &table, stream, out).await? {
+            Signal::ResumeTable { table, discard } => {
+                let asked = (&table, discard);
+                if let Err(refusal) = self.resume_table(id, asked, stream, out).await? {
                     tracing::warn!(id, %refusal, "a signal is passed over");
                 }
             }
@@ -201,6 +202,14 @@ impl Item {
     /// Tables to be read beside the stream. `id` comes back in notifications.
     pub(crate) fn of(id: &str, tables: Vec<TableItem>) -> Self {
         let all = tables.iter().map(TableItem::name).collect::<Vec<_>>().join(",");
-        Self { id: id.to_owned(), blocking: false, tables, all, surrogate: None, told: false }
+        Self {
+            id: id.to_owned(),
+            blocking: false,
+            tables,
+            all,
+            surrogate: None,
+            told: false,
+            resumes: false,
+        }
     }
 }

@@ -21,6 +21,9 @@ pub(crate) struct Item {
     /// It was told that it began.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub told: bool,
+    /// Its table was held back: it is again where its rows cannot be read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resumes: bool,
 }
 
 /// A table of a snapshot.
@@ -97,6 +100,7 @@ mod tests {
             all: "public.t".into(),
             surrogate: Some("v".into()),
             told: true,
+            resumes: true,
         };
         let work = Work { queue: vec![item], paused: true, commands: 3 };
         assert_eq!(Work::parse(work.stored().as_ref()), Some(work));
