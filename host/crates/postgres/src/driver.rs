@@ -14,21 +14,20 @@ use crate::catalog::{TableName, quote};
 use crate::changes::Told;
 use crate::connect::{Connector, Purpose};
 use crate::incremental::{Beside, Item, Parts, TableItem, Work};
-use crate::notify::{About, Notifier, no_numbers};
 use crate::prepare::{Prepared, Start};
 use crate::protocol::Protocol;
 use crate::pump::Pump;
 use crate::replication::{Closing, Confirmed, Pace, Receiver};
 use crate::session::{Session, number};
 use crate::settings::{Settings, Snapshot as Mode};
-use crate::signal::Answers;
 use crate::snapshot::copied::Stamp;
 use crate::snapshot::{self, Copy, Events, Export, Planner, hand_over};
 use crate::state::State;
 use crate::stream::{Stream, wanted};
-use crate::table::Naming;
+use crate::table::{Naming, document_schema};
 use crate::transactions::Transactions;
 use crate::wire::READ;
+use wasmgate_replication::{About, Answers, Notifier, no_numbers};
 
 /// What the reading task needs beside the prepared server.
 pub(crate) struct Driver {
@@ -70,7 +69,8 @@ impl Driver {
 
     async fn read(self, mut prepared: Prepared) -> Result<(), Fault> {
         let start = std::mem::replace(&mut prepared.start, Start::Completed);
-        let mut notifier = Notifier::new(&self.settings);
+        let (to, prefix) = (&self.settings.notifications, &self.settings.topic_prefix);
+        let mut notifier = Notifier::new(to, prefix, document_schema);
         let (at, assembler) = match start {
             Start::Completed => return self.send(SourceEvent::Completed).await,
             Start::Stream { at, assigned } => {
