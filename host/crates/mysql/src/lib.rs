@@ -3,8 +3,8 @@
 //! meet at a set of transactions, without a gap and without a lock.
 //!
 //! From the server up: `connect` (sessions) and `dump` (the log) → `event`, `stream` (transactions,
-//! rows) with `history`, `ddl` and `fit` (which definition is in force) → `snapshot` → `driver` →
-//! [`MySqlSource`].
+//! rows) with `history`, `ddl` and `fit` (which definition is in force) → `snapshot` and
+//! `incremental` (existing rows) → `driver` → [`MySqlSource`].
 
 mod assemble;
 mod catalog;
@@ -19,6 +19,7 @@ mod fault;
 mod fit;
 mod gtid;
 mod history;
+mod incremental;
 mod prepare;
 mod rows;
 mod said;
@@ -31,7 +32,7 @@ mod table;
 mod transaction;
 
 pub use settings::{
-    BigintMode, ColumnRules, DecimalMode, Filter, Modes, Settings, Snapshot, SslMode, Start,
-    TimeMode,
+    BigintMode, ColumnRules, DecimalMode, Filter, Modes, Notifications, Settings, Signals,
+    Snapshot, Snapshots, SslMode, Start, TimeMode, Watermarks,
 };
 pub use source::MySqlSource;

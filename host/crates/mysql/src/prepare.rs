@@ -226,7 +226,7 @@ async fn now(session: &mut Session, server: &Server) -> Result<State, Fault> {
         GtidSet::None
     };
     let server = server.identity.clone();
-    Ok(State { snapshot_done: true, server, executed, place, prepared: Vec::new() })
+    Ok(State { snapshot_done: true, server, executed, place, prepared: Vec::new(), work: None })
 }
 
 /// The state before the oldest change that the server has.
@@ -243,7 +243,7 @@ async fn oldest(session: &mut Session, server: &Server) -> Result<State, Fault> 
         GtidSet::None
     };
     let server = server.identity.clone();
-    Ok(State { snapshot_done: true, server, executed, place, prepared: Vec::new() })
+    Ok(State { snapshot_done: true, server, executed, place, prepared: Vec::new(), work: None })
 }
 
 /// MariaDB's transactions up to a place in a file.

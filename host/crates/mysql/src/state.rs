@@ -5,12 +5,14 @@
 //! fail-over: (number of the transaction, number of the record in it), or (number of the next
 //! transaction, 0) between two. The first number is the time of the first start in microseconds,
 //! so that a start without checkpoint never falls back behind what sinks have seen.
+//! Records between two transactions (rows that are read beside the stream, notifications) take the
+//! numbers before that of the next one's begin.
 //! A position inside a transaction goes with the state before it: the server sends it again, and
 //! its first records are left out.
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::gtid::GtidSet;
 
@@ -42,6 +44,8 @@ pub(crate) struct State {
     /// Where the next transaction, or the one that is half delivered, starts.
     pub place: Place,
     pub prepared: Vec<PreparedAt>,
+    /// What is read beside the stream, or waits for it; `incremental` reads and writes it.
+    pub work: Option<Value>,
 }
 
 fn set_to_json(set: &GtidSet) -> Value {
@@ -79,17 +83,19 @@ impl State {
                         "before": set_to_json(&p.before) })
             })
             .collect();
-        json!({
-            "snapshot": if self.snapshot_done { "done" } else { "running" },
-            "server": self.server,
-            "gtids": set_to_json(&self.executed),
-            "file": self.place.file,
-            "pos": self.place.offset,
-            "prepared": prepared,
-        })
-        .to_string()
-        .into_bytes()
-        .into()
+        let snapshot = if self.snapshot_done { "done" } else { "running" };
+        let mut text = Map::new();
+        let mut put = |name: &str, value: Value| text.insert(name.to_owned(), value);
+        put("snapshot", snapshot.into());
+        put("server", self.server.as_str().into());
+        put("gtids", set_to_json(&self.executed));
+        put("file", self.place.file.as_str().into());
+        put("pos", self.place.offset.into());
+        put("prepared", prepared.into());
+        if let Some(work) = &self.work {
+            put("work", work.clone());
+        }
+        Value::Object(text).to_string().into_bytes().into()
     }
 
     /// `None`: not written by this connector.
@@ -112,6 +118,7 @@ impl State {
             executed: set_from_json(value.get("gtids")?)?,
             place: place_from_json(&value)?,
             prepared: prepared.collect::<Option<_>>()?,
+            work: value.get("work").cloned(),
         })
     }
 }
@@ -136,6 +143,7 @@ mod tests {
                 executed,
                 place: place.clone(),
                 prepared,
+                work: Some(json!({ "queue": [1] })),
             };
             assert_eq!(State::parse(&state.to_bytes()), Some(state));
         }

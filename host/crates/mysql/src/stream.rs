@@ -13,6 +13,7 @@ mod told;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use serde_json::Value;
 use wasmgate_codec::mysqlvalue::RowsKind;
 use wasmgate_model::{Fault, Position, Schema};
 
@@ -23,6 +24,7 @@ use crate::event::{Begin, kind, rotate};
 use crate::fault::{protocol, refused};
 use crate::gtid::{Gtid, GtidSet};
 use crate::history::History;
+use crate::incremental::Watch;
 use crate::settings::Settings;
 use crate::state::{Place, PreparedAt, State};
 use crate::table::{Naming, Table, document_schema};
@@ -77,6 +79,12 @@ pub(crate) struct Stream {
     /// Time of the last commit read, microseconds since 1970.
     pub last_commit_us: Option<i64>,
     pub truncates_skipped: u64,
+    /// What else looks at the changes.
+    pub watch: Watch,
+    /// What is read beside the stream, as the checkpoint keeps it.
+    pub work: Option<Value>,
+    /// The log was sent up to here, whether or not there was anything in it for us.
+    sent: Place,
 }
 
 impl Stream {
@@ -92,6 +100,7 @@ impl Stream {
         let seen = again.then(|| (state.executed.clone(), state.place.clone()));
         let topic = || document_schema(&format!("{}.transaction", naming.settings.topic_prefix));
         let told = naming.settings.transaction_metadata.then(topic);
+        let signal_table = naming.settings.signal_table();
         Self {
             settings: Arc::clone(&naming.settings),
             naming,
@@ -107,12 +116,15 @@ impl Stream {
             known_prepared: state.prepared.iter().map(|p| p.xid.clone()).collect(),
             next_major: at.major,
             executed: state.executed,
-            place: state.place,
+            place: state.place.clone(),
             transaction: None,
             waiting: Waiting::new(),
             told,
             last_commit_us: None,
             truncates_skipped: 0,
+            watch: Watch::new(signal_table),
+            work: state.work,
+            sent: state.place.clone(),
         }
     }
 
@@ -133,8 +145,35 @@ impl Stream {
             executed: self.executed.clone(),
             place: place.clone(),
             prepared: prepared.collect(),
+            work: self.work.clone(),
         }
         .to_bytes()
+    }
+
+    /// How far the server has sent its log.
+    pub(crate) fn read_to(&self) -> &Place {
+        (&self.place).max(&self.sent)
+    }
+
+    /// Gives the next number of a transaction up: there is no room for more records before it.
+    pub(crate) fn skip_number(&mut self, out: &mut Assembler) {
+        self.next_major += 1;
+        out.reached(Position::new(self.next_major, 0));
+    }
+
+    /// A heartbeat tells how far the log was sent: its body names the file.
+    fn heartbeat(&mut self, raw: &Raw<'_>) {
+        if raw.kind != kind::HEARTBEAT || raw.end == 0 {
+            return;
+        }
+        let Ok(file) = std::str::from_utf8(raw.body) else { return };
+        let file = file.trim_end_matches('\0').to_owned();
+        // The field has 32 bits.
+        let high = if file == self.place.file { self.place.offset & !0xffff_ffff } else { 0 };
+        let sent = Place { file, offset: high | u64::from(raw.end) };
+        if sent > self.sent {
+            self.sent = sent;
+        }
     }
 
     /// Whether a transaction is half read.
@@ -166,6 +205,7 @@ impl Stream {
     /// Moves our place behind the event; answers where it starts.
     fn advance(&mut self, raw: &Raw<'_>) -> Result<Place, Fault> {
         let mut start = self.place.clone();
+        self.heartbeat(raw);
         let inside = match &mut self.transaction {
             Some(Transaction { payload: Some(left), .. }) => {
                 *left = left.checked_sub(raw.size.into()).ok_or_else(broken_payload)?;

@@ -7,6 +7,7 @@ use super::{Mapped, Raw, Stream};
 use crate::assemble::Assembler;
 use crate::event::{inflate, kind};
 use crate::fault::{protocol, refused};
+use crate::incremental::Watch;
 use crate::rows::{Block, Origin, numbers, push_change, splits};
 use crate::settings::Settings;
 use crate::state::Place;
@@ -54,9 +55,11 @@ impl Stream {
             let unpacked = inflate(event.rows_bytes());
             let unpacked = unpacked.ok_or_else(|| protocol("cannot unpack a compressed change"))?;
             let event = event.with_rows(&unpacked);
-            return records(&self.settings, transaction, table, event, (raw, start), out);
+            let told = (raw, start, &mut self.watch);
+            return records(&self.settings, transaction, table, event, told, out);
         }
-        records(&self.settings, transaction, table, event, (raw, start), out)
+        let told = (raw, start, &mut self.watch);
+        records(&self.settings, transaction, table, event, told, out)
     }
 }
 
@@ -73,9 +76,10 @@ fn records(
     transaction: &mut Transaction,
     table: &Table,
     mut event: RowsEvent<'_>,
-    (raw, start): (&Raw<'_>, &Place),
+    (raw, start, watch): (&Raw<'_>, &Place, &mut Watch),
     out: &mut Assembler,
 ) -> Result<(), Fault> {
+    let watched = watch.wants(&table.name);
     let (major, base) = (transaction.major, transaction.event << EVENT_BITS);
     let gtid = transaction.gtid_text.clone();
     let query = transaction.query.clone();
@@ -104,6 +108,10 @@ fn records(
             let changes = 1 + u64::from(splits(table, &images));
             let (total_order, table_order) = transaction.count(&table.name, changes);
             origin.transaction = Some(Block { id: &id, total_order, table_order });
+        }
+        // Also what was settled: signals are followed at the end of their transaction.
+        if watched {
+            watch.change(table, event.kind == RowsKind::Insert, &images);
         }
         if at.minor > transaction.settled {
             let tombstone = settings.tombstones_on_delete;

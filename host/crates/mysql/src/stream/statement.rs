@@ -101,6 +101,9 @@ impl Stream {
         }
         self.forget_maps();
         for change in changes {
+            if let Change::Truncated(name) = &change {
+                self.watch.emptied(name);
+            }
             match change {
                 Change::Defined(name, definition) => {
                     self.unclear.retain(|n| *n != name);
@@ -109,6 +112,7 @@ impl Stream {
                     }
                 }
                 Change::Dropped(name) => {
+                    self.watch.emptied(&name);
                     self.unclear.retain(|n| *n != name);
                     self.history.set(at, &name, None)?;
                 }

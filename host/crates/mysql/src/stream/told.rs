@@ -6,7 +6,7 @@ use wasmgate_model::{Fault, Position};
 
 use super::Stream;
 use super::changes::EVENT_BITS;
-use crate::assemble::{Assembler, now_us};
+use crate::assemble::{Assembler, BEGIN_AT, now_us};
 use crate::transaction::Transaction;
 
 impl Transaction {
@@ -26,7 +26,7 @@ impl Stream {
         if transaction.seen || std::mem::replace(&mut transaction.told, true) {
             return Ok(());
         }
-        let at = Position::new(transaction.major, 1);
+        let at = Position::new(transaction.major, BEGIN_AT);
         self.tell("BEGIN", (Value::Null, Value::Null), at, out)
     }
 

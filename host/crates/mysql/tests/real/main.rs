@@ -11,7 +11,9 @@
 mod access;
 mod capture;
 mod harness;
+mod incremental;
 mod log;
+mod parallel;
 mod recorded;
 mod restart;
 mod schema;
