@@ -319,7 +319,10 @@ async fn keys_of_every_type_are_gone_by() {
         ("k float", "i / 7 - 20"),
         ("k date", "date'2000-01-01' + interval i day"),
         ("k datetime(6)", "timestamp'2000-01-01 00:00:00.000001' + interval i microsecond"),
-        ("k timestamp(3) DEFAULT '2001-01-01'", "timestamp'2020-01-01 00:00:00' + interval i * 10 second"),
+        (
+            "k timestamp(3) DEFAULT '2001-01-01'",
+            "timestamp'2020-01-01 00:00:00' + interval i * 10 second",
+        ),
         ("k time(2)", "sec_to_time(i * 100 - 9000)"),
         ("k enum('zz','b','a')", "1 + i % 3"),
         ("k bit(9)", "i"),
