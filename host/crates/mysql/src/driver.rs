@@ -16,9 +16,11 @@ use crate::connect::{Connector, Session};
 use crate::dump::{Dump, raw};
 use crate::fault::protocol;
 use crate::gtid::GtidSet;
+use crate::heartbeat::{Heartbeat, tick};
 use crate::history::History;
 use crate::incremental::{Beside, Parts};
 use crate::prepare::{Prepared, Start, fresh_history};
+use crate::schema_topic::{Beginning, SchemaTopic, tell_tables};
 use crate::settings::{Settings, Snapshot as Mode};
 use crate::snapshot::{Copy, Events, begin, hand_over, plan};
 use crate::state::{Place, State};
@@ -141,11 +143,16 @@ impl Driver {
         let mut out = Assembler::new(self.context.clone(), at);
         let session = sessions.first_mut().ok_or_else(|| protocol("no connection"))?;
         let history = fresh_history(session, &server, settings, at).await?;
+        // Debezium tells whole milliseconds.
+        let time_us = now_us() / 1000 * 1000;
+        if let Some(topic) = SchemaTopic::new(settings, naming.maria) {
+            let (history, state, events) = (&history, &state, &self.events);
+            let beginning = Beginning { history, state, events, at, time_us };
+            tell_tables(&topic, session, &mut out, beginning).await?;
+        }
         let (tables, later) = plan(session, &server, naming, &history, status).await?;
         sessions.truncate(tables.len().max(1));
         let (out_, events) = (&mut out, &self.events);
-        // Debezium tells whole milliseconds.
-        let time_us = now_us() / 1000 * 1000;
         let state_ = &state;
         Copy { sessions, tables, state: state_, time_us, out: out_, events, status, notifier }
             .run()
@@ -169,6 +176,7 @@ impl Driver {
         let status = Arc::clone(&context.status);
         status.phase("streaming");
         let From { at, state, mut dump, history, server, session, notifier } = from;
+        let mut signs = Heartbeat::new(&settings, &connector);
         let mut beside = Beside::new(Parts {
             settings: Arc::clone(&settings),
             server: Arc::new(server),
@@ -187,6 +195,9 @@ impl Driver {
         beside.step(&mut stream, &mut out, &events).await?;
         let mut overdue = false;
         loop {
+            if let Some(signs) = &mut signs {
+                signs.flush(stream.between(&out), &mut out)?;
+            }
             let rows = out.has_rows();
             let deadline = out.deadline().unwrap_or_else(Instant::now);
             let due = overdue || !stream.in_transaction();
@@ -199,6 +210,7 @@ impl Driver {
                 event = beside.next() => {
                     beside.take(event, &mut stream, &mut out, &events).await?;
                 }
+                () = tick(&mut signs) => {}
                 event = dump.next() => {
                     stream.event(raw(&event?), &mut out).await?;
                     if !stream.in_transaction() && beside.is_due(&stream) {

@@ -12,17 +12,21 @@ mod check;
 mod connect;
 mod ddl;
 mod definition;
+mod documents;
 mod driver;
 mod dump;
 mod event;
 mod fault;
 mod fit;
 mod gtid;
+mod heartbeat;
 mod history;
 mod incremental;
 mod prepare;
+mod recover;
 mod rows;
 mod said;
+mod schema_topic;
 mod settings;
 mod snapshot;
 mod source;
@@ -32,7 +36,7 @@ mod table;
 mod transaction;
 
 pub use settings::{
-    BigintMode, ColumnRules, DecimalMode, Filter, Modes, Notifications, Settings, Signals,
-    Snapshot, Snapshots, SslMode, Start, TimeMode, Watermarks,
+    BigintMode, ColumnRules, DecimalMode, Filter, Heartbeats, Modes, Notifications, Settings,
+    Signals, Snapshot, Snapshots, SslMode, Start, TimeMode, Watermarks,
 };
 pub use source::MySqlSource;

@@ -13,6 +13,7 @@ use crate::dump::Dump;
 use crate::fault::{LOST, refused};
 use crate::gtid::GtidSet;
 use crate::history::History;
+use crate::recover::unchanged;
 use crate::settings::{Settings, Snapshot, Start as First};
 use crate::state::{Place, State};
 
@@ -85,6 +86,13 @@ pub(crate) fn unfit(server: &Server, settings: &Settings) -> Vec<(String, String
         "run: SET GLOBAL binlog_row_image = 'FULL', and let clients connect again",
     );
     need(
+        server.gtids || settings.gtid_sources.is_empty(),
+        "transactions have no GTIDs at this server, so `filters.gtid_sources` cannot tell them \
+         apart"
+            .into(),
+        "turn gtid_mode and enforce_gtid_consistency ON, or leave the filter out",
+    );
+    need(
         !(server.maria && settings.include_query),
         "MariaDB does not send statements to this reader".into(),
         "turn `include_query` off",
@@ -98,6 +106,8 @@ pub(crate) fn unfit(server: &Server, settings: &Settings) -> Vec<(String, String
 /// | none | others | snapshot |
 /// | snapshot cut short | any | snapshot again |
 /// | there | `always` | snapshot again |
+/// | none | `recovery` | refused |
+/// | there, no table changed since | `recovery` | definitions from the server, stream from it |
 /// | there | `initial_only` | completed |
 /// | there, the log reaches back to it | others | stream from the checkpoint |
 /// | there, it does not | `when_needed` | snapshot again |
@@ -111,6 +121,12 @@ async fn start(
 ) -> Result<Start, Fault> {
     let mode = settings.snapshot;
     let Some((at, stored)) = checkpoint else {
+        if mode == Snapshot::Recovery {
+            return Err(refused(
+                "`snapshot: recovery` takes the definitions of the tables anew for a checkpoint, \
+                 and there is none; set `snapshot: initial`",
+            ));
+        }
         if mode != Snapshot::Never {
             return Ok(Start::Snapshot(first_position()));
         }
@@ -137,14 +153,17 @@ async fn start(
     if mode == Snapshot::InitialOnly {
         return Ok(Start::Completed);
     }
-    let opened = match fits(session, server, &stored).await? {
+    let mut stored = stored;
+    let opened = match fits(session, server, settings, &mut stored).await? {
         Ok(()) => Dump::start(connector, &stored).await,
         Err(why) => Err(Fault::new(FaultKind::SourceLost, format!("{why}: {LOST}"))),
     };
     match opened {
         Ok(dump) => {
             let mut history = History::load(&settings.history_dir, &settings.topic_prefix, at)?;
-            if history.is_empty() {
+            if mode == Snapshot::Recovery {
+                history = recovered(connector, session, server, settings, (at, &stored)).await?;
+            } else if history.is_empty() {
                 tracing::warn!("the schema history is not there; the server's present is taken");
                 history = fresh_history(session, server, settings, at).await?;
             }
@@ -160,6 +179,22 @@ async fn start(
     }
 }
 
+/// The definitions as they are at the server, if they are those of the checkpoint too.
+async fn recovered(
+    connector: &Connector,
+    session: &mut Session,
+    server: &Server,
+    settings: &Settings,
+    (at, stored): (Position, &State),
+) -> Result<History, Fault> {
+    let defined = defined(session, server, settings).await?;
+    // What was kept so far stays unless this goes well.
+    let now = History::unsaved(defined.clone());
+    unchanged(connector, settings, server, &now, stored).await?;
+    tracing::info!("the definitions of the tables were taken from the server again");
+    saved(settings, at, defined)
+}
+
 /// A number that no earlier start has reached.
 fn first_position() -> Position {
     Position::new(u64::try_from(now_us()).unwrap_or(0), 0)
@@ -169,7 +204,8 @@ fn first_position() -> Position {
 async fn fits(
     session: &mut Session,
     server: &Server,
-    stored: &State,
+    settings: &Settings,
+    stored: &mut State,
 ) -> Result<Result<(), String>, Fault> {
     if matches!(stored.executed, GtidSet::MariaDb(_)) != server.maria {
         return Ok(Err("the checkpoint is of another kind of server".into()));
@@ -191,12 +227,15 @@ async fn fits(
     let row = session.first("cannot read the server's transactions", sql).await?;
     let row = row.unwrap_or_default();
     let set = |i| GtidSet::mysql(text(&row, i)).unwrap_or(GtidSet::None);
-    if !set(0).is_subset(&stored.executed) {
+    let wants = |source: &str| settings.gtid_sources.wants(source);
+    if !set(0).of_sources(wants).is_subset(&stored.executed) {
         return Ok(Err("the server purged transactions that were not read yet".into()));
     }
-    if !stored.executed.is_subset(&set(1)) {
+    if !stored.executed.of_sources(wants).is_subset(&set(1)) {
         return Ok(Err("the server has not all transactions that were read already".into()));
     }
+    // What nobody captures is not asked for where it is purged.
+    stored.executed.extend(&set(0).of_sources(|source| !wants(source)));
     Ok(Ok(()))
 }
 
@@ -262,9 +301,26 @@ pub(crate) async fn fresh_history(
     settings: &Settings,
     at: Position,
 ) -> Result<History, Fault> {
+    let defined = defined(session, server, settings).await?;
+    saved(settings, at, defined)
+}
+
+fn saved(settings: &Settings, at: Position, defined: Definitions) -> Result<History, Fault> {
     let mut history =
         History::load(&settings.history_dir, &settings.topic_prefix, Position::default())?;
-    let mut defined: BTreeMap<TableName, TableDefinition> = BTreeMap::new();
+    history.begin(at, defined)?;
+    Ok(history)
+}
+
+type Definitions = BTreeMap<TableName, TableDefinition>;
+
+/// The databases, and the tables that are captured, as they are now.
+async fn defined(
+    session: &mut Session,
+    server: &Server,
+    settings: &Settings,
+) -> Result<Definitions, Fault> {
+    let mut defined = Definitions::new();
     for (database, charset) in databases(session).await? {
         let definition = TableDefinition { charset, ..TableDefinition::default() };
         defined.insert((database, String::new()), definition);
@@ -274,6 +330,5 @@ pub(crate) async fn fresh_history(
             defined.insert(name, definition);
         }
     }
-    history.begin(at, defined)?;
-    Ok(history)
+    Ok(defined)
 }

@@ -25,6 +25,9 @@ pub enum Snapshot {
     Always,
     /// On the first start, and again when our place in the log is lost.
     WhenNeeded,
+    /// No rows: the definitions of the tables are taken from the server again, for a checkpoint
+    /// behind which none has changed.
+    Recovery,
 }
 
 /// Where the stream begins that has no snapshot before it.
@@ -63,6 +66,10 @@ pub struct Filter {
 }
 
 impl Filter {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.include.is_empty() && self.exclude.is_empty()
+    }
+
     pub(crate) fn wants(&self, name: &str) -> bool {
         let among = |list: &[Regex]| list.iter().any(|p| p.is_match(name));
         (self.include.is_empty() || among(&self.include)) && !among(&self.exclude)
@@ -144,6 +151,16 @@ impl Snapshots {
     }
 }
 
+/// Signs of life, as records of the topic `<topic_prefix>.<name of the source>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heartbeats {
+    pub interval: Duration,
+    /// First part of the topic; Debezium's is `__debezium-heartbeat`.
+    pub topic_prefix: String,
+    /// A statement that is run at each of them.
+    pub query: Option<String>,
+}
+
 /// Settings of one MySQL or MariaDB source.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -165,8 +182,12 @@ pub struct Settings {
     /// Further, by patterns of `database.table`.
     pub table_filter: Filter,
     pub columns: ColumnRules,
+    /// Whose transactions are captured: by the uuid of the server that executed them, of MariaDB's
+    /// by their domain.
+    pub gtid_sources: Filter,
     /// Number of this reader among the server's replicas, from 1. Two readers with one number
-    /// throw each other out. `None`: made of host, port and topic prefix.
+    /// throw each other out. `None`: made of host, port, topic prefix, [`Settings::history_dir`]
+    /// and the machine's name, which no two pipelines have in common.
     pub server_id: Option<u32>,
     pub snapshot: Snapshot,
     pub start: Start,
@@ -184,6 +205,11 @@ pub struct Settings {
     pub transaction_metadata: bool,
     /// `source.query` holds the statement, where the server logs it.
     pub include_query: bool,
+    /// Changes of schemas become records of the topic [`Settings::topic_prefix`] (Debezium's
+    /// `include.schema.changes`).
+    pub include_schema_changes: bool,
+    /// Heartbeat records.
+    pub heartbeats: Option<Heartbeats>,
     /// How often an idle log is noted as read.
     pub heartbeat: Duration,
     /// Bound on connecting, TLS and authentication together.
@@ -210,6 +236,7 @@ impl Default for Settings {
             database_filter: Filter::default(),
             table_filter: Filter::default(),
             columns: ColumnRules::default(),
+            gtid_sources: Filter::default(),
             server_id: None,
             snapshot: Snapshot::default(),
             start: Start::default(),
@@ -221,6 +248,8 @@ impl Default for Settings {
             skip_truncate: true,
             transaction_metadata: false,
             include_query: false,
+            include_schema_changes: false,
+            heartbeats: None,
             heartbeat: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(10),
             snapshots: Snapshots::default(),
@@ -272,15 +301,43 @@ impl Settings {
         self.snapshots.includes(&name) && (named || !self.is_signal_table(database, table))
     }
 
+    /// Whether tables of a database may be captured.
+    pub(crate) fn wants_database(&self, database: &str) -> bool {
+        let named = |t: &String| t.split_once('.').is_some_and(|(of, _)| of == database);
+        !OWN.contains(&database)
+            && (self.databases.is_empty() || self.databases.iter().any(|d| d == database))
+            && self.database_filter.wants(database)
+            && (self.tables.is_empty() || self.tables.iter().any(named))
+    }
+
     /// Number of this reader among the replicas.
     pub(crate) fn reader_id(&self) -> u32 {
         self.server_id.unwrap_or_else(|| {
-            // FNV-1a: the same settings give the same number on every machine.
-            let text = format!("{}:{}/{}", self.host, self.port, self.topic_prefix);
+            let dir = std::path::absolute(&self.history_dir);
+            let dir = dir.unwrap_or_else(|_| self.history_dir.clone());
+            let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+            let Self { host, port, topic_prefix, .. } = self;
+            let text = format!("{host}:{port}/{topic_prefix}/{}/{machine}", dir.display());
+            // FNV-1a: the same settings give the same number after every restart.
             let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
                 (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
             });
             0x4000_0000 | (hash ^ hash >> 32) as u32 & 0x3fff_ffff
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pipelines_on_one_server_have_numbers_of_their_own() {
+        let of = |dir: &str| Settings { history_dir: dir.into(), ..Settings::default() };
+        let number = of("/data/sources/a/schemas").reader_id();
+        assert_eq!(number, of("/data/sources/a/schemas").reader_id());
+        assert_ne!(number, of("/data/sources/b/schemas").reader_id());
+        assert_ne!(number, of("/other/sources/a/schemas").reader_id());
+        assert_eq!(Settings { server_id: Some(7), ..of("a") }.reader_id(), 7);
     }
 }

@@ -6,6 +6,7 @@
 //! options leaves out what was settled and nothing else.
 
 mod changes;
+mod lookback;
 mod mapping;
 mod statement;
 mod told;
@@ -17,17 +18,19 @@ use serde_json::Value;
 use wasmgate_codec::mysqlvalue::RowsKind;
 use wasmgate_model::{Fault, Position, Schema};
 
-use crate::assemble::Assembler;
+use crate::assemble::{Assembler, BEGIN_AT};
 use crate::catalog::TableName;
 use crate::connect::{Connector, Session};
+use crate::documents::{boundary_schemas, described};
 use crate::event::{Begin, kind, rotate};
 use crate::fault::{protocol, refused};
 use crate::gtid::{Gtid, GtidSet};
 use crate::history::History;
 use crate::incremental::Watch;
+use crate::schema_topic::SchemaTopic;
 use crate::settings::Settings;
 use crate::state::{Place, PreparedAt, State};
-use crate::table::{Naming, Table, document_schema};
+use crate::table::{Naming, Table};
 use crate::transaction::{Kept, Transaction, Waiting};
 
 /// One event as it came.
@@ -76,6 +79,10 @@ pub(crate) struct Stream {
     pub waiting: Waiting,
     /// The topic of transactions, where they are told.
     told: Option<Arc<Schema>>,
+    /// The topic of changes of schemas.
+    schema_topic: Option<SchemaTopic>,
+    /// Number of the last row in its event: Debezium tells it with the next statement.
+    last_row: u32,
     /// Time of the last commit read, microseconds since 1970.
     pub last_commit_us: Option<i64>,
     pub truncates_skipped: u64,
@@ -98,9 +105,11 @@ impl Stream {
         let open = !state.prepared.is_empty();
         let again = open && !matches!(state.executed, GtidSet::MySql(_));
         let seen = again.then(|| (state.executed.clone(), state.place.clone()));
-        let topic = || document_schema(&format!("{}.transaction", naming.settings.topic_prefix));
+        let topic = format!("{}.transaction", naming.settings.topic_prefix);
+        let topic = || described(&topic, boundary_schemas());
         let told = naming.settings.transaction_metadata.then(topic);
         let signal_table = naming.settings.signal_table();
+        let schema_topic = SchemaTopic::new(&naming.settings, naming.maria);
         Self {
             settings: Arc::clone(&naming.settings),
             naming,
@@ -120,6 +129,8 @@ impl Stream {
             transaction: None,
             waiting: Waiting::new(),
             told,
+            schema_topic,
+            last_row: 0,
             last_commit_us: None,
             truncates_skipped: 0,
             watch: Watch::new(signal_table),
@@ -181,6 +192,14 @@ impl Stream {
         self.transaction.is_some()
     }
 
+    /// The next place between two transactions, for records that are of none; `None` inside of
+    /// one, and where one is read again.
+    pub(crate) fn between(&self, out: &Assembler) -> Option<Position> {
+        let next = Position::new(self.next_major, 0).max(out.place());
+        let free = self.transaction.is_none() && next.minor + 1 < BEGIN_AT;
+        free.then(|| Position::new(next.major, next.minor + 1))
+    }
+
     /// A connection for questions; opened again when it broke.
     pub(crate) async fn session(&mut self) -> Result<&mut Session, Fault> {
         let alive = match &mut self.session {
@@ -213,16 +232,8 @@ impl Stream {
             }
             _ => false,
         };
-        let counts = !matches!(raw.kind, kind::ROTATE | kind::HEARTBEAT | kind::HEARTBEAT_V2);
-        if counts && !inside && raw.end > 0 {
-            // The field has 32 bits; files of huge transactions are larger.
-            let high = self.place.offset & !0xffff_ffff;
-            let mut end = high | u64::from(raw.end);
-            if end < self.place.offset && self.place.offset - end > 1 << 31 {
-                end += 1 << 32;
-            }
-            start.offset = end.saturating_sub(raw.size.into());
-            self.place.offset = end;
+        if !inside {
+            start = behind(&mut self.place, raw);
         }
         Ok(start)
     }
@@ -235,13 +246,11 @@ impl Stream {
     ) -> Result<(), Fault> {
         match raw.kind {
             kind::TABLE_MAP => self.table_map(raw.body).await,
-            kind::GTID | kind::ANONYMOUS_GTID => {
-                let begin = crate::event::gtid(raw.body, raw.kind == kind::ANONYMOUS_GTID);
-                self.begin(begin, &raw, start)
+            kind::GTID | kind::ANONYMOUS_GTID | kind::GTID_TAGGED => {
+                self.begin(begin_of(&raw), &raw, start)
             }
-            kind::GTID_TAGGED => self.begin(crate::event::tagged_gtid(raw.body), &raw, start),
             kind::MARIA_GTID => {
-                self.begin(crate::event::maria_gtid(raw.body, raw.server_id), &raw, start)?;
+                self.begin(begin_of(&raw), &raw, start)?;
                 let begun = self.transaction.as_ref().is_some_and(|t| t.begun && t.kept.is_none());
                 if begun { self.tell_begin(out) } else { Ok(()) }
             }
@@ -325,6 +334,9 @@ impl Stream {
             _ => 0,
         };
         let named = begin.gtid != Gtid::Anonymous;
+        let sources = &self.settings.gtid_sources;
+        let foreign = !sources.is_empty()
+            && begin.gtid.source().is_some_and(|source| !sources.wants(&source));
         self.transaction = Some(Transaction {
             major,
             gtid_text: named.then(|| begin.gtid.to_string().into()),
@@ -337,6 +349,7 @@ impl Stream {
             query: None,
             event: 0,
             settled,
+            foreign,
             seen,
             payload: None,
             kept: begin.prepares.then(Vec::new),
@@ -371,13 +384,7 @@ impl Stream {
             return false;
         };
         if kept {
-            events.push(Kept {
-                kind: raw.kind,
-                server_id: raw.server_id,
-                timestamp: raw.timestamp,
-                place: start.clone(),
-                body: raw.body.to_vec(),
-            });
+            events.push(Kept::of(raw, start.clone()));
         }
         kept
     }
@@ -405,6 +412,33 @@ impl Stream {
             Box::pin(self.dispatch(raw, kept.place, out)).await?;
         }
         Ok(())
+    }
+}
+
+/// Moves a place behind an event; answers where the event starts. What is no part of the file, and
+/// events inside a payload, move nothing.
+fn behind(place: &mut Place, raw: &Raw<'_>) -> Place {
+    let mut start = place.clone();
+    let counts = !matches!(raw.kind, kind::ROTATE | kind::HEARTBEAT | kind::HEARTBEAT_V2);
+    if counts && raw.end > 0 {
+        // The field has 32 bits; files of huge transactions are larger.
+        let high = place.offset & !0xffff_ffff;
+        let mut end = high | u64::from(raw.end);
+        if end < place.offset && place.offset - end > 1 << 31 {
+            end += 1 << 32;
+        }
+        start.offset = end.saturating_sub(raw.size.into());
+        place.offset = end;
+    }
+    start
+}
+
+/// The first event of a transaction, whichever server's.
+fn begin_of(raw: &Raw<'_>) -> Option<Begin> {
+    match raw.kind {
+        kind::GTID_TAGGED => crate::event::tagged_gtid(raw.body),
+        kind::MARIA_GTID => crate::event::maria_gtid(raw.body, raw.server_id),
+        other => crate::event::gtid(raw.body, other == kind::ANONYMOUS_GTID),
     }
 }
 

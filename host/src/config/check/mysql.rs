@@ -1,5 +1,7 @@
 //! The MySQL source: raw to the connector's settings.
 
+mod events;
+
 use std::path::PathBuf;
 
 use wasmgate_model::Style;
@@ -32,6 +34,8 @@ impl Checks<'_> {
         let snapshots = self.mysql_snapshots(&snapshots, raw.snapshots, &raw.tables, &raw.signals);
         let signals = self.signals(&field.member("signals"), raw.signals, "database.table");
         let notifications = self.notifications(&field.member("notifications"), raw.notifications);
+        let gtid_sources = self.names(&filters.member("gtid_sources"), &raw.filters.gtid_sources);
+        let heartbeats = self.mysql_heartbeats(&field.member("events"), &raw.events);
         let columns = self.mysql_columns(&field.member("columns"), raw.columns);
         let heartbeat = self.time_ms(&field.member("heartbeat"), raw.heartbeat, 100, 3_600_000);
         let connect = field.member("connect_timeout");
@@ -43,6 +47,9 @@ impl Checks<'_> {
             notifications,
             database_filter,
             table_filter,
+            gtid_sources,
+            include_schema_changes: raw.events.include_schema_changes,
+            heartbeats,
             columns,
             host: raw.host,
             port: raw.port,
@@ -214,6 +221,7 @@ fn snapshot(raw: raw::MySqlSnapshot) -> mysql::Snapshot {
         raw::MySqlSnapshot::InitialOnly => mysql::Snapshot::InitialOnly,
         raw::MySqlSnapshot::Always => mysql::Snapshot::Always,
         raw::MySqlSnapshot::WhenNeeded => mysql::Snapshot::WhenNeeded,
+        raw::MySqlSnapshot::Recovery => mysql::Snapshot::Recovery,
     }
 }
 

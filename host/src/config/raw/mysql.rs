@@ -1,5 +1,7 @@
 //! The MySQL source, as it is written.
 
+mod events;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
@@ -9,6 +11,8 @@ use serde::Deserialize;
 use crate::config::raw::Decimals;
 use crate::config::raw::postgres::{Filter, Key, Mask, Notifications, Signals};
 use crate::config::units::{Pattern, Secret, Size, Time};
+
+pub(crate) use events::MySqlEvents;
 
 /// Changes of MySQL or MariaDB tables, through the binary log.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -42,7 +46,8 @@ pub(crate) struct MySql {
     #[serde(default)]
     pub(crate) columns: MySqlColumns,
     /// Number of this reader among the server's replicas, from 1. Two readers with one number
-    /// throw each other out. Default: made of `host`, `port` and `topic_prefix`.
+    /// throw each other out. Default: made of `host`, `port`, `topic_prefix`, the pipeline's
+    /// directory and the machine's name.
     pub(crate) server_id: Option<u32>,
     /// When existing rows are read. Default `initial`.
     #[serde(default)]
@@ -98,6 +103,9 @@ pub(crate) struct MySql {
     /// (`binlog_rows_query_log_events`). Not for MariaDB, which does not send it. Default false.
     #[serde(default)]
     pub(crate) include_query: bool,
+    /// Records beside the changes of tables.
+    #[serde(default)]
+    pub(crate) events: MySqlEvents,
     /// How often an idle log is noted as read, so that a restart begins near its end. Default
     /// `10s`, from `100ms` to `1h`.
     #[serde(default = "ten_seconds")]
@@ -116,6 +124,9 @@ pub(crate) struct MySqlFilters {
     pub(crate) databases: Filter,
     /// By `database.table` (`table.include.list`, `table.exclude.list`). Default: all.
     pub(crate) tables: Filter,
+    /// Whose transactions are captured, by the uuid of the server that executed them first; of
+    /// MariaDB's by their domain (`gtid.source.includes`, `gtid.source.excludes`). Default: all.
+    pub(crate) gtid_sources: Filter,
 }
 
 /// Rules for columns, which patterns name as `database.table.column`.
@@ -216,6 +227,9 @@ pub(crate) enum MySqlSnapshot {
     Always,
     /// On the first start, and again when the place in the log is lost.
     WhenNeeded,
+    /// Not at all: the definitions of the tables are taken from the server again, for a checkpoint
+    /// behind which no captured table has changed.
+    Recovery,
 }
 
 /// Where the stream begins that has no snapshot before it.

@@ -9,6 +9,8 @@ use super::Flavor;
 
 /// Folder of the unpacked MySQL in the cache.
 const UNPACKED: &str = "mysql-sid";
+/// Folder of MariaDB's plugins in the cache.
+const PLUGINS: &str = "mariadb-plugins";
 const UNPACK: &str = include_str!("../../mysql/unpack.sh");
 
 /// Where downloads are kept: `$WASMGATE_CACHE`; for root a folder that `nobody` can enter.
@@ -73,6 +75,23 @@ impl Programs {
         let mut script = Command::new("bash");
         script.args(["-c", UNPACK, "unpack.sh"]).arg(cache.join(UNPACKED));
         run(&mut script)
+    }
+
+    /// MariaDB's plugins that its core package has not, if they are somewhere.
+    pub(super) fn maria_plugins() -> Option<PathBuf> {
+        let folders = ["/usr/lib/mysql/plugin".into(), cache().join(PLUGINS)];
+        folders.into_iter().find(|folder: &PathBuf| folder.join("auth_ed25519.so").is_file())
+    }
+
+    /// Unpacks them into the cache, unless they are there.
+    pub(super) fn unpack_plugins() -> Result<(), String> {
+        if Self::maria_plugins().is_some() {
+            return Ok(());
+        }
+        let script = r#"set -e; mkdir -p "$1.part"; cd "$1.part"; apt-get -qq download mariadb-server
+            dpkg-deb -x mariadb-server*.deb root; chmod -R a+rX root
+            mv -T root/usr/lib/mysql/plugin "$1" || [ -d "$1" ]; rm -rf "$1.part""#;
+        run(Command::new("bash").args(["-c", script, "plugins"]).arg(cache().join(PLUGINS)))
     }
 
     /// The unpacked tree's folder of a kind.

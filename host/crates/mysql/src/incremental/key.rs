@@ -164,6 +164,7 @@ mod tests {
             default: None,
             auto_increment: false,
             generated: false,
+            default_now: false,
             comment: String::new(),
         })
     }

@@ -33,6 +33,10 @@ impl Stream {
         if transaction.seen {
             return Ok(());
         }
+        if transaction.foreign {
+            out.reached(Position::new(transaction.major, transaction.event << EVENT_BITS));
+            return Ok(());
+        }
         let event = RowsEvent::parse(change, v2, raw.body).map_err(malformed)?;
         let table = match self.mapped.get(&event.table_id) {
             Some(Mapped { table: Some(table), .. }) => table,
@@ -56,10 +60,12 @@ impl Stream {
             let unpacked = unpacked.ok_or_else(|| protocol("cannot unpack a compressed change"))?;
             let event = event.with_rows(&unpacked);
             let told = (raw, start, &mut self.watch);
-            return records(&self.settings, transaction, table, event, told, out);
+            let last_row = &mut self.last_row;
+            return records(&self.settings, transaction, table, event, told, (out, last_row));
         }
         let told = (raw, start, &mut self.watch);
-        records(&self.settings, transaction, table, event, told, out)
+        let last_row = &mut self.last_row;
+        records(&self.settings, transaction, table, event, told, (out, last_row))
     }
 }
 
@@ -77,7 +83,7 @@ fn records(
     table: &Table,
     mut event: RowsEvent<'_>,
     (raw, start, watch): (&Raw<'_>, &Place, &mut Watch),
-    out: &mut Assembler,
+    (out, last_row): (&mut Assembler, &mut u32),
 ) -> Result<(), Fault> {
     let watched = watch.wants(&table.name);
     let (major, base) = (transaction.major, transaction.event << EVENT_BITS);
@@ -119,6 +125,7 @@ fn records(
         }
         origin.row = origin.row.saturating_add(1);
     }
+    *last_row = origin.row.saturating_sub(1);
     let rows = batch.len() - before;
     if event.ends_statement {
         transaction.query = None;

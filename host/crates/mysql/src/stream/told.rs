@@ -23,7 +23,8 @@ impl Stream {
     /// The transaction begins.
     pub(super) fn tell_begin(&mut self, out: &mut Assembler) -> Result<(), Fault> {
         let Some(transaction) = &mut self.transaction else { return Ok(()) };
-        if transaction.seen || std::mem::replace(&mut transaction.told, true) {
+        if transaction.seen || transaction.foreign || std::mem::replace(&mut transaction.told, true)
+        {
             return Ok(());
         }
         let at = Position::new(transaction.major, BEGIN_AT);

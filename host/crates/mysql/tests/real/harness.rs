@@ -42,6 +42,18 @@ pub(crate) fn until<T>(mut found: impl FnMut() -> Option<T>) -> T {
     }
 }
 
+/// Removes every file of the log but a new one.
+pub(crate) fn purge(db: &Db) {
+    db.sql("FLUSH LOGS");
+    let files = || db.server.sql("", "SHOW BINARY LOGS").unwrap();
+    let last = files().lines().last().unwrap().split('\t').next().unwrap().to_owned();
+    // MariaDB keeps files that a reader has open for a moment.
+    until(|| {
+        db.sql(&format!("PURGE BINARY LOGS TO '{last}'"));
+        (files().lines().count() == 1).then_some(())
+    });
+}
+
 /// A database of a server.
 pub(crate) struct Db {
     pub(crate) server: Arc<MySql>,

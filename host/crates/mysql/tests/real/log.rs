@@ -6,7 +6,7 @@ use std::sync::Arc;
 use wasmgate_model::FaultKind;
 use wasmgate_services::mysql::{Flavor, MySql, Options};
 
-use crate::harness::{Db, FLAVORS, Run, skipped};
+use crate::harness::{Db, FLAVORS, Run, purge, skipped};
 
 fn after(run: &[crate::harness::Event]) -> Vec<String> {
     run.iter().map(|e| e.after().to_string()).collect()
@@ -75,6 +75,65 @@ async fn prepared_transactions_are_held_until_their_end() {
         let second = run.count(4).await;
         let want = [r#"{"id":11}"#, r#"{"id":1}"#, r#"{"id":2}"#, r#"{"id":12}"#];
         assert_eq!(after(&second), want, "{flavor:?}");
+    }
+}
+
+/// A prepared transaction with one row for a table.
+fn prepare(db: &Db, name: &str, insert: &str) {
+    db.sql(&format!("XA START '{name}'; {insert}; XA END '{name}'; XA PREPARE '{name}'"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_prepared_before_reading_began_come_with_their_commit() {
+    for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
+        let setup = "CREATE TABLE t(id int PRIMARY KEY); INSERT INTO t VALUES (1);
+            CREATE DATABASE elsewhere; CREATE TABLE elsewhere.t(id int PRIMARY KEY)";
+        let db = Db::alone(flavor, "earlier", setup);
+        // A name that was used before, and ended otherwise.
+        prepare(&db, "ours", "INSERT INTO t VALUES (90)");
+        db.sql("XA ROLLBACK 'ours'");
+        prepare(&db, "ours", "INSERT INTO t VALUES (2), (3)");
+        prepare(&db, "foreign", "INSERT INTO elsewhere.t VALUES (7)");
+        prepare(&db, "given up", "INSERT INTO t VALUES (91)");
+        db.sql("FLUSH LOGS; INSERT INTO t VALUES (4); FLUSH LOGS");
+        for settings in [db.settings(), db.streaming()] {
+            let mut run = Run::open(&settings, 100).await;
+            if settings.snapshot == wasmgate_mysql::Snapshot::Initial {
+                assert_eq!(after(&run.count(2).await), [r#"{"id":1}"#, r#"{"id":4}"#]);
+                db.sql("XA COMMIT 'foreign'; INSERT INTO t VALUES (5)");
+                assert_eq!(after(&run.count(1).await), [r#"{"id":5}"#], "{flavor:?}");
+                continue;
+            }
+            db.sql("XA COMMIT 'ours'; XA ROLLBACK 'given up'");
+            let all = run.count(2).await;
+            assert_eq!(after(&all), [r#"{"id":2}"#, r#"{"id":3}"#], "{flavor:?}");
+            // Nothing before the end is read again.
+            let checkpoint = run.checkpoint.clone();
+            drop(run);
+            let mut run = Run::resume(&settings, 100, checkpoint).await.unwrap();
+            db.sql("INSERT INTO t VALUES (6)");
+            assert_eq!(after(&run.count(1).await), [r#"{"id":6}"#], "{flavor:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_prepared_before_reading_began_are_asked_for_where_the_log_is_purged() {
+    for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
+        let db = Db::alone(flavor, "purged", "CREATE TABLE t(id int PRIMARY KEY)");
+        prepare(&db, "ours", "INSERT INTO t VALUES (1)");
+        purge(&db);
+        let mut run = Run::open(&db.streaming(), 100).await;
+        db.sql("XA COMMIT 'ours'");
+        let fault = loop {
+            match run.next().await {
+                Ok(delivery) => run.settle(&delivery.unwrap()).await,
+                Err(fault) => break fault,
+            }
+        };
+        assert_eq!(fault.kind, FaultKind::SourceLost);
+        let text = fault.chain();
+        assert!(text.contains("6f757273") && text.contains("XA RECOVER"), "{flavor:?} {text}");
     }
 }
 

@@ -13,8 +13,8 @@ pub(super) const ROWS: &[Row] = &[
         "snapshot.mode",
         "initial",
         Rule::Own(mode),
-        "`snapshot`: `initial`, `initial_only`, `always`, `no_data`, `when_needed`; `never` of old \
-         also starts at the oldest change; others are refused",
+        "`snapshot`: `initial`, `initial_only`, `always`, `no_data`, `when_needed`, `recovery`; \
+         `never` of old also starts at the oldest change; others are refused",
     ),
     ignored("snapshot.mode.*", "", "counts in modes only that are refused"),
     ignored("snapshot.isolation.mode", "repeatable_read", "one consistent snapshot, without locks"),
@@ -109,17 +109,16 @@ pub(super) const ROWS: &[Row] = &[
         "false",
         "with a signal table `snapshots.watermarks` is `read_only`; nothing else is written",
     ),
-    only("heartbeat.interval.ms", &["0"], "heartbeat records are not supported for MySQL"),
-    ignored("heartbeat.action.query", "", "counts with `heartbeat.interval.ms`"),
 ];
 
 fn mode(work: &mut Work, index: usize, row: &Row) {
     let found = work.text_or(row.name, row.default).to_ascii_lowercase();
-    let allowed = "`initial`, `initial_only`, `always`, `no_data` or `when_needed`";
+    let allowed = "`initial`, `initial_only`, `always`, `no_data`, `when_needed` or `recovery`";
     let ours = match found.as_str() {
         "initial" | "initial_only" | "always" | "when_needed" => found.as_str(),
+        "recovery" | "schema_only_recovery" => "recovery",
         "no_data" | "schema_only" | "never" => "never",
-        "custom" | "configuration_based" | "recovery" | "schema_only_recovery" => {
+        "custom" | "configuration_based" => {
             let why = format!("found `{}`: no such mode here", work.shown(index, &found));
             return work.refuse(index, why, &format!("write {allowed}"));
         }
