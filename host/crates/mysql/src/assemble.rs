@@ -1,6 +1,8 @@
 //! Rows to deliveries: one open batch per schema, closed together when they are full or the
 //! stream pauses, so that deliveries follow each other without a gap.
 
+mod held;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,6 +14,8 @@ use wasmgate_connector::SourceContext;
 use wasmgate_model::{Batch, Delivery, Fault, Partition, Plan, Position, Schema};
 use wasmgate_replication::Places;
 
+use crate::catalog::TableName;
+use crate::quarantine::Held;
 use crate::table::{Table, source_columns};
 
 /// The one partition of a source: a server's log, in its order.
@@ -47,12 +51,24 @@ pub(crate) struct Assembler {
     bytes: usize,
     /// When the first row came.
     since: Option<Instant>,
+    /// Tables that are held back; they go with every position.
+    held: Vec<Held>,
+    /// Schemas of their dead letters.
+    letters: Vec<(TableName, Arc<Schema>)>,
+    /// First part of topics.
+    prefix: Arc<str>,
     /// Records can only be put into it.
     pub in_transaction: bool,
 }
 
 impl Assembler {
-    pub(crate) fn new(context: SourceContext, from: Position) -> Self {
+    /// `held`: tables that are held back; `prefix`: of topics.
+    pub(crate) fn new(
+        context: SourceContext,
+        from: Position,
+        held: Vec<Held>,
+        prefix: &str,
+    ) -> Self {
         Self {
             partition: partition(),
             from,
@@ -64,6 +80,9 @@ impl Assembler {
             rows: 0,
             bytes: 0,
             since: None,
+            held,
+            letters: Vec::new(),
+            prefix: prefix.into(),
             in_transaction: false,
             context,
         }

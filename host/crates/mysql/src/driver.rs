@@ -95,7 +95,8 @@ impl Driver {
                     state.server.clone_from(&server.identity);
                     state.place = Place::default();
                 }
-                let mut out = Assembler::new(self.context.clone(), at);
+                let held = std::mem::take(&mut state.quarantine);
+                let mut out = Assembler::new(self.context.clone(), at, held, prefix);
                 notifier.tell((About::Initial, None, "SKIPPED"), &[], &mut out)?;
                 (From { at, state, dump, history, server, session, notifier }, out)
             }
@@ -140,7 +141,9 @@ impl Driver {
         let mut state = begin(&mut sessions, &server).await?;
         // Stored before the first row: a crash from here on takes the snapshot again.
         self.assign(at, &state).await?;
-        let mut out = Assembler::new(self.context.clone(), at);
+        // Whatever was held back is read now.
+        let prefix = &settings.topic_prefix;
+        let mut out = Assembler::new(self.context.clone(), at, Vec::new(), prefix);
         let session = sessions.first_mut().ok_or_else(|| protocol("no connection"))?;
         let history = fresh_history(session, &server, settings, at).await?;
         // Debezium tells whole milliseconds.
@@ -150,7 +153,13 @@ impl Driver {
             let beginning = Beginning { history, state, events, at, time_us };
             tell_tables(&topic, session, &mut out, beginning).await?;
         }
-        let (tables, later) = plan(session, &server, naming, &history, status).await?;
+        let (mut tables, later) = plan(session, &server, naming, &history, status).await?;
+        let mut held = Vec::new();
+        for planned in &tables {
+            held.push(out.holds(&planned.table, at)?);
+        }
+        let mut held = held.into_iter();
+        tables.retain(|_| !held.next().unwrap_or_default());
         sessions.truncate(tables.len().max(1));
         let (out_, events) = (&mut out, &self.events);
         let state_ = &state;
@@ -159,6 +168,7 @@ impl Driver {
             .await?;
         // With the last rows goes the word that there are no more.
         state.snapshot_done = true;
+        state.quarantine = out.held().to_vec();
         if !later.is_empty() {
             let id = random_id().map_err(no_numbers)?;
             let name = |(schema, table)| TableItem { schema, table, ..TableItem::default() };
@@ -205,7 +215,8 @@ impl Driver {
                 biased;
                 // An idle or foreign log moves on too, so that a restart begins near its end.
                 _ = beat.tick(), if !rows => if out.has_moved() {
-                    hand_over(&mut out, stream.state(), &events).await?;
+                    let state = stream.state(&out);
+                    hand_over(&mut out, state, &events).await?;
                 },
                 event = beside.next() => {
                     beside.take(event, &mut stream, &mut out, &events).await?;
@@ -213,11 +224,12 @@ impl Driver {
                 () = tick(&mut signs) => {}
                 event = dump.next() => {
                     stream.event(raw(&event?), &mut out).await?;
-                    if !stream.in_transaction() && beside.is_due(&stream) {
+                    if !stream.in_transaction() && beside.is_due(&stream, &out) {
                         beside.step(&mut stream, &mut out, &events).await?;
                     }
                     if out.is_full() {
-                        hand_over(&mut out, stream.state(), &events).await?;
+                        let state = stream.state(&out);
+                    hand_over(&mut out, state, &events).await?;
                         tell_lag(&stream, &status);
                     } else if !out.has_rows() && !stream.in_transaction() {
                         status.lag_ms.store(0, Ordering::Relaxed);
@@ -225,7 +237,8 @@ impl Driver {
                 }
                 permit = events.reserve(), if rows && due => {
                     let Ok(permit) = permit else { return Ok(()) };
-                    permit.send(Ok(SourceEvent::Delivery(out.take(stream.state()))));
+                    let state = stream.state(&out);
+                    permit.send(Ok(SourceEvent::Delivery(out.take(state))));
                     overdue = false;
                     tell_lag(&stream, &status);
                 }

@@ -11,6 +11,7 @@ pub(crate) mod chunk;
 mod deliver;
 mod key;
 mod marks;
+mod resume;
 mod tasks;
 mod window;
 
@@ -164,12 +165,13 @@ impl Beside {
     }
 
     /// Whether [`Beside::step`] has something to do where no transaction is open.
-    pub(crate) fn is_due(&self, stream: &Stream) -> bool {
+    pub(crate) fn is_due(&self, stream: &Stream, out: &Assembler) -> bool {
         let reached = self.is_reached(stream);
         reached
             || !self.waiting.is_empty()
             || !stream.watch.signals.is_empty()
             || self.notifier.waits()
+            || out.resumes(stream.read_to())
     }
 
     /// Takes what happened.
@@ -210,11 +212,13 @@ impl Beside {
         while self.is_reached(stream) {
             self.deliver(stream, out, events).await?;
         }
+        self.release(stream, out).await?;
         self.go_on(stream, out)?;
         self.ask_more(stream)?;
         self.show();
         if self.news && !out.has_rows() {
-            hand_over(out, stream.state(), events).await?;
+            let state = stream.state(out);
+            hand_over(out, state, events).await?;
             self.news = false;
         }
         Ok(())

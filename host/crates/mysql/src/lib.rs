@@ -23,6 +23,7 @@ mod heartbeat;
 mod history;
 mod incremental;
 mod prepare;
+mod quarantine;
 mod recover;
 mod rows;
 mod said;

@@ -265,7 +265,15 @@ async fn now(session: &mut Session, server: &Server) -> Result<State, Fault> {
         GtidSet::None
     };
     let server = server.identity.clone();
-    Ok(State { snapshot_done: true, server, executed, place, prepared: Vec::new(), work: None })
+    Ok(State {
+        snapshot_done: true,
+        server,
+        executed,
+        place,
+        prepared: Vec::new(),
+        work: None,
+        quarantine: Vec::new(),
+    })
 }
 
 /// The state before the oldest change that the server has.
@@ -282,7 +290,15 @@ async fn oldest(session: &mut Session, server: &Server) -> Result<State, Fault> 
         GtidSet::None
     };
     let server = server.identity.clone();
-    Ok(State { snapshot_done: true, server, executed, place, prepared: Vec::new(), work: None })
+    Ok(State {
+        snapshot_done: true,
+        server,
+        executed,
+        place,
+        prepared: Vec::new(),
+        work: None,
+        quarantine: Vec::new(),
+    })
 }
 
 /// MariaDB's transactions up to a place in a file.

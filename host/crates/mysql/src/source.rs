@@ -18,7 +18,8 @@ use crate::assemble::partition;
 use crate::check::check;
 use crate::connect::Connector;
 use crate::driver::Driver;
-use crate::prepare::prepare;
+use crate::prepare::{Start, prepare};
+use crate::quarantine::Held;
 use crate::settings::Settings;
 use crate::state::State;
 
@@ -61,6 +62,11 @@ impl Source for MySqlSource {
         let stored = stored.map(|(at, state)| (at, state.and_then(|s| State::parse(s))));
         let prepared = Box::pin(prepare(&connector, &self.settings, stored)).await?;
         status.connected.store(true, Ordering::Relaxed);
+        let held: &[Held] = match &prepared.start {
+            Start::Stream { state, .. } => &state.quarantine,
+            Start::Snapshot(_) | Start::Completed => &[],
+        };
+        status.quarantine(held.iter().map(Held::shown).collect());
 
         let (commands, taken) = (context.commands.receive(), Answers::default());
         let (events, receiver) = mpsc::channel(AHEAD);

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use serde_json::{Map, Value, json};
 
 use crate::gtid::GtidSet;
+use crate::quarantine::Held;
 
 /// A place in the server's log files.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -33,7 +34,7 @@ pub(crate) struct PreparedAt {
 }
 
 /// The source's state at a position.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct State {
     /// False: the snapshot was cut short and has to be taken again.
     pub snapshot_done: bool,
@@ -46,6 +47,8 @@ pub(crate) struct State {
     pub prepared: Vec<PreparedAt>,
     /// What is read beside the stream, or waits for it; `incremental` reads and writes it.
     pub work: Option<Value>,
+    /// Tables that are held back.
+    pub quarantine: Vec<Held>,
 }
 
 fn set_to_json(set: &GtidSet) -> Value {
@@ -95,6 +98,9 @@ impl State {
         if let Some(work) = &self.work {
             put("work", work.clone());
         }
+        if !self.quarantine.is_empty() {
+            put("quarantine", json!(self.quarantine));
+        }
         Value::Object(text).to_string().into_bytes().into()
     }
 
@@ -119,6 +125,10 @@ impl State {
             place: place_from_json(&value)?,
             prepared: prepared.collect::<Option<_>>()?,
             work: value.get("work").cloned(),
+            quarantine: match value.get("quarantine") {
+                None => Vec::new(),
+                Some(held) => serde_json::from_value(held.clone()).ok()?,
+            },
         })
     }
 }
@@ -126,12 +136,15 @@ impl State {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use wasmgate_model::Position;
+
     use super::*;
 
     #[test]
     fn state_survives_its_text() {
         let place = Place { file: "binlog.000003".into(), offset: 157 };
         for executed in [GtidSet::None, GtidSet::mariadb("0-1-5").unwrap()] {
+            let name = ("d".to_owned(), "t".to_owned());
             let prepared = vec![PreparedAt {
                 xid: "61,,1".into(),
                 place: place.clone(),
@@ -144,6 +157,7 @@ mod tests {
                 place: place.clone(),
                 prepared,
                 work: Some(json!({ "queue": [1] })),
+                quarantine: vec![Held::new(&name, "why".into(), Position::new(9, 1))],
             };
             assert_eq!(State::parse(&state.to_bytes()), Some(state));
         }

@@ -6,6 +6,7 @@
 //! options leaves out what was settled and nothing else.
 
 mod changes;
+mod held;
 mod lookback;
 mod mapping;
 mod statement;
@@ -50,7 +51,14 @@ pub(crate) struct Raw<'a> {
 struct Mapped {
     body: Vec<u8>,
     /// `None`: not one of our tables.
-    table: Option<Arc<Table>>,
+    table: Option<Known>,
+}
+
+/// One of our tables.
+enum Known {
+    Table(Arc<Table>),
+    /// It is held back, because what its rows mean is not known.
+    Unknown(TableName),
 }
 
 /// The decoder's memory.
@@ -140,7 +148,7 @@ impl Stream {
     }
 
     /// What goes with the end of what was read.
-    pub(crate) fn state(&self) -> Arc<[u8]> {
+    pub(crate) fn state(&self, out: &Assembler) -> Arc<[u8]> {
         let place = match &self.transaction {
             Some(transaction) => &transaction.place,
             None => &self.place,
@@ -157,6 +165,7 @@ impl Stream {
             place: place.clone(),
             prepared: prepared.collect(),
             work: self.work.clone(),
+            quarantine: out.held().to_vec(),
         }
         .to_bytes()
     }
@@ -245,7 +254,7 @@ impl Stream {
         out: &mut Assembler,
     ) -> Result<(), Fault> {
         match raw.kind {
-            kind::TABLE_MAP => self.table_map(raw.body).await,
+            kind::TABLE_MAP => self.table_map(raw.body, out).await,
             kind::GTID | kind::ANONYMOUS_GTID | kind::GTID_TAGGED => {
                 self.begin(begin_of(&raw), &raw, start)
             }

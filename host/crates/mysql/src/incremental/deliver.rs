@@ -117,6 +117,10 @@ impl Beside {
         events: &Events,
     ) -> Result<(), Fault> {
         let Some(chunk) = self.ready.pop_front() else { return Ok(()) };
+        if out.holds(&chunk.table, out.place())? {
+            self.forget(stream);
+            return self.finish_table("STOPPED", stream, out);
+        }
         let window = stream.watch.close(chunk.window).filter(|window| !window.is_spoiled());
         let Some(window) = window else {
             self.read_again(stream);
@@ -133,7 +137,8 @@ impl Beside {
         }
         // Rows of one delivery are in no order but by position: what the stream told goes first.
         if out.has_rows() {
-            hand_over(out, stream.state(), events).await?;
+            let state = stream.state(out);
+            hand_over(out, state, events).await?;
         }
         let rows = chunk.rows.len() as u64;
         let (last, end) = (chunk.last.clone(), chunk.end);
@@ -152,7 +157,8 @@ impl Beside {
         if end {
             self.finish_table("SUCCEEDED", stream, out)?;
         }
-        hand_over(out, stream.state(), events).await?;
+        let state = stream.state(out);
+        hand_over(out, state, events).await?;
         self.news = false;
         self.ask_more(stream)
     }
@@ -227,6 +233,9 @@ impl Beside {
             self.work.queue.remove(0);
             return Ok(());
         };
+        if out.is_held(&(table.schema.clone(), table.table.clone())) {
+            return self.finish_table("STOPPED", stream, out);
+        }
         let surrogate = item.surrogate.clone();
         if !std::mem::replace(&mut item.told, true) {
             let data = [("data_collections", item.all.as_str())];
@@ -261,7 +270,8 @@ async fn deliver_rows(
             out,
         )?;
         if out.is_full() {
-            hand_over(out, stream.state(), events).await?;
+            let state = stream.state(out);
+            hand_over(out, state, events).await?;
         }
     }
     Ok(())

@@ -73,8 +73,7 @@ impl Beside {
                 tracing::info!(id, message = message.replacen("{}", &at, 1), "signal");
             }
             Signal::ResumeTable(table) => {
-                let why = format!("table {table} is not quarantined");
-                return Ok(Err(Refusal::Conflict(why)));
+                return self.resume_table(id, &table, stream, out).await;
             }
             Signal::Execute(execute) => return self.execute(id, &execute, stream).await,
             Signal::Pause => self.pause(true, stream, out)?,

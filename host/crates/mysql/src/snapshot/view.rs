@@ -54,7 +54,15 @@ pub(crate) async fn begin(sessions: &mut Vec<Session>, server: &Server) -> Resul
     };
     let (place, executed) = found;
     let server = server.identity.clone();
-    Ok(State { snapshot_done: false, server, executed, place, prepared: Vec::new(), work: None })
+    Ok(State {
+        snapshot_done: false,
+        server,
+        executed,
+        place,
+        prepared: Vec::new(),
+        work: None,
+        quarantine: Vec::new(),
+    })
 }
 
 /// `None`: it did not succeed, or cannot.

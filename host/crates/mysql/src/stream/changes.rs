@@ -3,10 +3,12 @@
 use wasmgate_codec::mysqlvalue::{Malformed, RowsEvent, RowsKind};
 use wasmgate_model::{Fault, Position};
 
-use super::{Mapped, Raw, Stream};
+use super::held::{Removed, aside, hold_unread, look, put};
+use super::{Known, Mapped, Raw, Stream};
 use crate::assemble::Assembler;
+use crate::catalog::TableName;
 use crate::event::{inflate, kind};
-use crate::fault::{protocol, refused};
+use crate::fault::protocol;
 use crate::incremental::Watch;
 use crate::rows::{Block, Origin, numbers, push_change, splits};
 use crate::settings::Settings;
@@ -39,7 +41,10 @@ impl Stream {
         }
         let event = RowsEvent::parse(change, v2, raw.body).map_err(malformed)?;
         let table = match self.mapped.get(&event.table_id) {
-            Some(Mapped { table: Some(table), .. }) => table,
+            Some(Mapped { table: Some(Known::Table(table)), .. }) => table,
+            Some(Mapped { table: Some(Known::Unknown(name)), .. }) => {
+                return unread(transaction, name, event.kind, (raw, start), out);
+            }
             Some(_) => {
                 let end = transaction.event << EVENT_BITS;
                 out.reached(Position::new(transaction.major, end));
@@ -50,10 +55,14 @@ impl Stream {
         };
         if !event.is_whole() || event.columns != table.wires.len() {
             let (database, name) = &table.name;
-            return Err(refused(format!(
+            let reason = format!(
                 "a change of {database}.{name} does not carry every column; run: SET GLOBAL \
-                 binlog_row_image = 'FULL', and read the table again"
-            )));
+                 binlog_row_image = 'FULL', let clients connect again, and read the table again \
+                 (signal `resume-table`)"
+            );
+            let at = (transaction.event << EVENT_BITS) + 1;
+            out.hold(&table.name, Position::new(transaction.major, at), reason);
+            return unread(transaction, &table.name, event.kind, (raw, start), out);
         }
         if raw.kind >= kind::MARIA_ROWS_COMPRESSED {
             let unpacked = inflate(event.rows_bytes());
@@ -66,6 +75,38 @@ impl Stream {
         let told = (raw, start, &mut self.watch);
         let last_row = &mut self.last_row;
         records(&self.settings, transaction, table, event, told, (out, last_row))
+    }
+}
+
+/// An event of a table that is held back, because its rows cannot be read.
+fn unread(
+    transaction: &Transaction,
+    name: &TableName,
+    kind: RowsKind,
+    (raw, start): (&Raw<'_>, &Place),
+    out: &mut Assembler,
+) -> Result<(), Fault> {
+    let origin = origin(transaction, raw, start);
+    let minor = (transaction.event << EVENT_BITS) + 1;
+    if minor <= transaction.settled {
+        return Ok(());
+    }
+    hold_unread(name, kind, (&origin, Position::new(transaction.major, minor)), out)
+}
+
+/// What all records of an event say of where they come from.
+fn origin<'a>(transaction: &'a Transaction, raw: &Raw<'_>, start: &'a Place) -> Origin<'a> {
+    Origin {
+        time_us: transaction.time_us,
+        snapshot: "false",
+        server_id: raw.server_id,
+        gtid: transaction.gtid_text.as_deref(),
+        file: &start.file,
+        offset: start.offset,
+        row: 0,
+        thread: transaction.thread,
+        query: None,
+        transaction: None,
     }
 }
 
@@ -105,7 +146,16 @@ fn records(
     };
     let step = numbers(event.kind);
     let mut last = base;
-    let batch = out.batch(table)?;
+    let mut aside = match out.holds(table, Position::new(major, base + 1))? {
+        true => Some(aside(table)),
+        false => None,
+    };
+    let mut removed = Removed::new();
+    let held = aside.is_some();
+    let batch = match &mut aside {
+        Some(batch) => batch,
+        None => out.batch(table)?,
+    };
     let before = batch.len();
     while let Some(images) = event.next(&table.wires).map_err(malformed)? {
         let at = Position::new(major, last + 1);
@@ -120,6 +170,9 @@ fn records(
             watch.change(table, event.kind == RowsKind::Insert, &images);
         }
         if at.minor > transaction.settled {
+            if held {
+                look(&mut removed, batch.len(), table, event.kind, &images);
+            }
             let tombstone = settings.tombstones_on_delete;
             push_change(table, batch, event.kind, at, &origin, images, tombstone);
         }
@@ -131,7 +184,10 @@ fn records(
         transaction.query = None;
     }
     let end = Position::new(major, last);
-    if rows > 0 {
+    if let Some(batch) = aside {
+        put(&table.name, &batch, removed, out)?;
+        out.reached(end);
+    } else if rows > 0 {
         out.appended(rows, raw.body.len(), end)
     } else {
         out.reached(end)

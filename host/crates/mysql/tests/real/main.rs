@@ -15,6 +15,7 @@ mod incremental;
 mod log;
 mod login;
 mod parallel;
+mod quarantine;
 mod recorded;
 mod recover;
 mod restart;
