@@ -1,5 +1,6 @@
 //! The connector's face: [`MySqlSource`] opens into a reader, fed by the reading task. There is
-//! nothing to acknowledge but commands: the server keeps its log by its own rules, and the place in it is ours.
+//! nothing to acknowledge but commands: the server keeps its log by its own rules, and the place in
+//! it is ours.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

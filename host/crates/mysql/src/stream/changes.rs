@@ -146,12 +146,8 @@ fn records(
     };
     let step = numbers(event.kind);
     let mut last = base;
-    let mut aside = match out.holds(table, Position::new(major, base + 1))? {
-        true => Some(aside(table)),
-        false => None,
-    };
-    let mut removed = Removed::new();
-    let held = aside.is_some();
+    let held = out.holds(table, Position::new(major, base + 1))?;
+    let (mut aside, mut removed) = (held.then(|| aside(table)), Removed::new());
     let batch = match &mut aside {
         Some(batch) => batch,
         None => out.batch(table)?,
@@ -184,13 +180,11 @@ fn records(
         transaction.query = None;
     }
     let end = Position::new(major, last);
-    if let Some(batch) = aside {
-        put(&table.name, &batch, removed, out)?;
-        out.reached(end);
-    } else if rows > 0 {
-        out.appended(rows, raw.body.len(), end)
-    } else {
-        out.reached(end)
+    match aside {
+        Some(batch) => put(&table.name, &batch, removed, out)?,
+        None if rows > 0 => out.appended(rows, raw.body.len(), end),
+        None => {}
     }
+    out.reached(end);
     Ok(())
 }

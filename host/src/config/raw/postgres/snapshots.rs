@@ -1,5 +1,5 @@
-//! How existing rows of Postgres tables are read, as it is written; signals and notifications, which
-//! are the same for every database.
+//! How existing rows of Postgres tables are read, as it is written; signals and notifications,
+//! which are the same for every database.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
