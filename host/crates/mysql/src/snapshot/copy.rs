@@ -147,10 +147,14 @@ impl Rows<'_> {
 
     /// A table has no more rows.
     fn end(&mut self, table: usize, told: &mut Copying<'_>) -> Result<(), Fault> {
-        self.ended_goes(false)?;
-        self.ended = self.held.get_mut(table).and_then(Option::take);
+        let own = self.held.get_mut(table).and_then(Option::take);
+        let waits = u64::from(own.is_some());
+        // A table without rows changes nothing about which row is the last.
+        if own.is_some() {
+            self.ended_goes(false)?;
+            self.ended = own;
+        }
         let Some(planned) = self.tables.get(table) else { return Ok(()) };
-        let waits = u64::from(self.ended.is_some());
         let rows = planned.progress.rows.load(Ordering::Relaxed) + waits;
         planned.progress.done.store(true, Ordering::Relaxed);
         if self.held.iter().any(Option::is_some) {
