@@ -8,9 +8,9 @@ use std::path::Path;
 use wasmgate_tests::disk::Disk;
 use wasmgate_tests::gateway::Gateway;
 use wasmgate_tests::guests::stamped;
-use wasmgate_tests::http;
+use wasmgate_tests::{http, wait_for};
 
-use super::feed::line;
+use super::feed::{line, scan};
 use super::killed::{CONFIG, active};
 
 fn put(gateway: &Gateway, version: u32) -> http::Answer {
@@ -21,8 +21,9 @@ fn put(gateway: &Gateway, version: u32) -> http::Answer {
 fn passes(gateway: &Gateway, dir: &Path, number: u64) {
     let mut file = fs::OpenOptions::new().append(true).open(dir.join("in.jsonl")).unwrap();
     file.write_all(line(number).as_bytes()).unwrap();
-    let all = |status: &serde_json::Value| status["records_out"].as_u64() == Some(number + 1);
-    gateway.wait_pipeline("ledger", "the record", all);
+    let numbers = || scan(&dir.join("out.jsonl")).into_iter().map(|seen| seen.number);
+    let all = || numbers().eq(0..=number).then_some(());
+    wait_for("the record", all, || gateway.describe("ledger"));
 }
 
 /// A gateway whose folder `small` is a disk of its own, with version 1 of the guest running.

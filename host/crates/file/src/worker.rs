@@ -3,8 +3,8 @@
 //! ```text
 //! write() -> queue -> [writer: encodes, writes] -> group -> [syncer: fdatasync] -> durable
 //! ```
-//! Group commit: while a sync runs, the writer takes what is queued; all of it shares the next
-//! sync. After a failure nothing is written any more, so that nothing overtakes what is missing:
+//! Group commit: while a sync runs, and a moment longer, the writer goes on; all that it wrote
+//! shares the next sync. After a failure nothing is written any more, so that nothing overtakes what is missing:
 //! the pipeline opens the sink again.
 
 use std::fs::File;
@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::mpsc as blocking;
 use std::sync::{Arc, OnceLock};
 use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
@@ -24,6 +25,12 @@ use crate::disk;
 const QUEUE: usize = 32;
 /// Requests that share a sync at most.
 const GROUP: usize = 64;
+
+/// Groups that wait for the syncer at most.
+const GROUPS: usize = 16;
+/// Least time between the starts of two syncs: the first after a pause is made at once, those of a
+/// busy sink would otherwise take as much of the machine as the records.
+const SPACING: Duration = Duration::from_millis(10);
 
 /// Something that a file has to be synced for.
 pub(crate) type Touched = (Arc<File>, PathBuf);
@@ -62,7 +69,7 @@ pub(crate) struct WorkerSink {
 impl WorkerSink {
     pub(crate) fn start(output: impl Output) -> Result<Self, Fault> {
         let (jobs, queue) = mpsc::channel(QUEUE);
-        let (groups, synced) = blocking::sync_channel(1);
+        let (groups, synced) = blocking::sync_channel(GROUPS);
         let failure = Failure::default();
         let syncer = {
             let failure = Arc::clone(&failure);
@@ -132,7 +139,19 @@ fn write_jobs(
 }
 
 fn sync_groups(groups: &blocking::Receiver<Group>, failure: &Failure) {
-    while let Ok(Group { files, waiting }) = groups.recv() {
+    let mut next = Instant::now();
+    while let Ok(mut group) = groups.recv() {
+        std::thread::sleep(next.saturating_duration_since(Instant::now()));
+        next = Instant::now() + SPACING;
+        while let Ok(Group { files, waiting }) = groups.try_recv() {
+            for (file, path) in files {
+                if !group.files.iter().any(|(known, _)| Arc::ptr_eq(known, &file)) {
+                    group.files.push((file, path));
+                }
+            }
+            group.waiting.extend(waiting);
+        }
+        let Group { files, waiting } = group;
         let all = || files.iter().try_for_each(|(file, path)| disk::sync(file, path));
         let synced = attempt(failure, all).is_ok();
         for (done, written) in waiting {

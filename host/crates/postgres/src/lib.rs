@@ -30,6 +30,7 @@ mod publication;
 mod pump;
 mod quarantine;
 mod replication;
+mod resting;
 mod rows;
 mod session;
 mod settings;

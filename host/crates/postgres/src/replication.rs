@@ -147,6 +147,9 @@ impl Receiver {
                 {
                     self.heard_at = Instant::now();
                     gathering.read(self.heard_at, filled?);
+                    if gathering.until().is_some() {
+                        self.wire.rest()?;
+                    }
                 }
                 () = sleep_until(gathering.until().unwrap_or(self.heard_at)),
                     if gathering.until().is_some() => gathering.over(Instant::now()),

@@ -13,6 +13,7 @@ use wasmgate_model::{Fault, FaultKind};
 use crate::connect::Failed;
 use crate::connection::{Connection, Negotiation};
 use crate::fault::{protocol, unavailable};
+use crate::resting::Resting;
 use crate::settings::{Settings, SslMode};
 use crate::tls::{self, ALPN, Tls};
 use crate::wire::Wire;
@@ -71,12 +72,14 @@ pub(crate) async fn open(
     if host.is_socket() {
         let path = format!("{}/.s.PGSQL.{}", host.name, host.port);
         let socket = UnixStream::connect(path).await.map_err(refused)?;
-        return plain(Wire::new(Box::new(socket)));
+        return plain(Wire::new(Box::new(Resting::new(socket))));
     }
     let mut tcp = TcpStream::connect((host.name, host.port)).await.map_err(refused)?;
     tcp.set_nodelay(true).map_err(refused)?;
     watch(&tcp, &settings.connection).map_err(refused)?;
-    let Encryption::Tls(tls) = encryption else { return plain(Wire::new(Box::new(tcp))) };
+    let Encryption::Tls(tls) = encryption else {
+        return plain(Wire::new(Box::new(Resting::new(tcp))));
+    };
     if settings.connection.ssl_negotiation == Negotiation::Postgres {
         // SSLRequest: length 8, code 80877103; the answer is one byte outside the framing. Exactly
         // one is read: what somebody put behind it is not taken for the server's word.
@@ -88,7 +91,7 @@ pub(crate) async fn open(
                     let host = host.to_string();
                     tracing::warn!(host, "the server offers no TLS: the connection is plain text");
                 }
-                return plain(Wire::new(Box::new(tcp)));
+                return plain(Wire::new(Box::new(Resting::new(tcp))));
             }
             b'N' => return Err(Failed::Tls(offers_none(host))),
             _ => {
@@ -99,7 +102,7 @@ pub(crate) async fn open(
     }
     let name = ServerName::try_from(host.name.to_owned())
         .map_err(|e| Fault::new(FaultKind::Config, "`host` is not a name").because(e))?;
-    let agreed = TlsConnector::from(tls.config()).connect(name, tcp).await;
+    let agreed = TlsConnector::from(tls.config()).connect(name, Resting::new(tcp)).await;
     let stream = agreed.map_err(|e| tls::refused(host, e))?;
     let session = stream.get_ref().1;
     if settings.connection.ssl_negotiation == Negotiation::Direct

@@ -2,15 +2,43 @@
 //! mean is in `session` and `replication`. Own framing because the library's parser does not know
 //! the answer that starts a replication stream.
 
+use std::io;
+
 use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio_rustls::client::TlsStream;
 use wasmgate_model::Fault;
 
 use crate::fault::{protocol, unavailable};
+use crate::resting::{Resting, Socket};
 
 /// A transport: TCP, a Unix socket, TLS.
-pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
+pub(crate) trait Transport: AsyncRead + AsyncWrite + Send + Unpin {
+    /// Nothing is read for a moment: see [`Resting`].
+    ///
+    /// # Errors
+    /// The connection is lost.
+    fn rest(&mut self) -> io::Result<()>;
+}
+
+impl<S: Socket> Transport for Resting<S> {
+    fn rest(&mut self) -> io::Result<()> {
+        Self::rest(self)
+    }
+}
+
+impl<S: Socket> Transport for TlsStream<Resting<S>> {
+    fn rest(&mut self) -> io::Result<()> {
+        self.get_mut().0.rest()
+    }
+}
+
+#[cfg(test)]
+impl Transport for tokio::io::DuplexStream {
+    fn rest(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// Tag and length.
 const HEADER: usize = 5;
@@ -62,6 +90,11 @@ impl Wire {
             Ok(bytes) => Ok(bytes),
             Err(e) => Err(unavailable("the connection to the server broke", e)),
         }
+    }
+
+    /// Nothing is read until the next [`Wire::fill`].
+    pub(crate) fn rest(&mut self) -> Result<(), Fault> {
+        self.io.rest().map_err(|e| unavailable("the connection to the server broke", e))
     }
 
     /// The next whole message of the buffer.
