@@ -22,6 +22,7 @@ const BENCHES: &[(&str, &str)] = &[
     ("snapshot", SERVERS),
     ("large", SERVERS),
     ("paced", SERVERS),
+    ("mysql", SERVERS),
     ("kafka", SERVERS),
     ("latency", SERVERS),
     ("startup", SERVERS),

@@ -268,6 +268,13 @@ impl MySql {
         }
     }
 
+    /// A client program by MySQL's name of it (`mysqlbinlog`, `mysqldump`), which connects over TCP
+    /// as root. `None`: it is not here.
+    #[must_use]
+    pub fn tool(&self, name: &str) -> Option<Command> {
+        self.programs.tool(name, self.port)
+    }
+
     /// Ends the server as a crash would.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {

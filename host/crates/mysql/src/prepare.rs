@@ -92,11 +92,6 @@ pub(crate) fn unfit(server: &Server, settings: &Settings) -> Vec<(String, String
             .into(),
         "turn gtid_mode and enforce_gtid_consistency ON, or leave the filter out",
     );
-    need(
-        !(server.maria && settings.include_query),
-        "MariaDB does not send statements to this reader".into(),
-        "turn `include_query` off",
-    );
     found
 }
 

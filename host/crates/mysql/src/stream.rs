@@ -5,6 +5,7 @@
 //! it does not depend on options or on which tables are captured, so that a restart with other
 //! options leaves out what was settled and nothing else.
 
+mod annotated;
 mod changes;
 mod held;
 mod lookback;
@@ -223,7 +224,11 @@ impl Stream {
 
     /// Takes one event.
     pub(crate) async fn event(&mut self, raw: Raw<'_>, out: &mut Assembler) -> Result<(), Fault> {
+        let before = self.place_before();
         let start = self.advance(&raw)?;
+        if before.is_some() {
+            self.fill_gap(before, &raw, &start).await?;
+        }
         if self.keep(&raw, &start) {
             return Ok(());
         }

@@ -100,7 +100,8 @@ pub(crate) struct MySql {
     #[serde(default)]
     pub(crate) transaction_blocks: bool,
     /// `source.query` holds the statement, where the server logs it
-    /// (`binlog_rows_query_log_events`). Not for MariaDB, which does not send it. Default false.
+    /// (`binlog_rows_query_log_events`; of MariaDB `binlog_annotate_row_events`, where each
+    /// statement is a question more to the server). Default false.
     #[serde(default)]
     pub(crate) include_query: bool,
     /// Records beside the changes of tables.

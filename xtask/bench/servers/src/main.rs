@@ -1,7 +1,7 @@
 //! What the gateway costs on real servers, each time beside a baseline in the same run: Postgres
-//! against `pg_recvlogical` and `COPY`, Kafka against a bare librdkafka copy and rules written by hand;
-//! added latency; start-up; changing modules. Started by `cargo xtask bench`, which builds what
-//! this needs.
+//! against `pg_recvlogical` and `COPY`, MySQL against `mysqlbinlog` and `mysqldump`, Kafka against
+//! a bare librdkafka copy and rules written by hand; added latency; start-up; changing modules.
+//! Started by `cargo xtask bench`, which builds what this needs.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the result is what is printed")]
 
@@ -11,6 +11,7 @@ mod kafka;
 mod latency;
 mod measure;
 mod modules;
+mod mysql;
 mod paced;
 mod postgres;
 mod snapshot;
@@ -32,6 +33,7 @@ fn run(words: &[&str]) -> Result<(), Problem> {
         ["snapshot"] => snapshot::run(rows()),
         ["large"] => snapshot::large(rows()),
         ["paced"] => paced::run(),
+        ["mysql"] => mysql::run(rows()),
         ["kafka"] => kafka::run(rows()),
         ["latency"] => latency::run(),
         ["startup"] => startup::run(),
@@ -39,10 +41,9 @@ fn run(words: &[&str]) -> Result<(), Problem> {
         ["baseline", rules, bootstrap, from, to, records] => {
             baseline::run(rules, bootstrap, from, to, records.parse()?)
         }
-        _ => {
-            Err("name one of postgres, snapshot, large, paced, kafka, latency, startup, modules"
-                .into())
-        }
+        _ => Err("name one of postgres, snapshot, large, paced, mysql, kafka, latency, startup, \
+                 modules"
+            .into()),
     }
 }
 

@@ -166,6 +166,28 @@ impl Programs {
         Ok(template)
     }
 
+    /// A client program by MySQL's name of it, which connects over TCP as root. `None`: it is not
+    /// here.
+    pub(super) fn tool(&self, name: &str, port: u16) -> Option<Command> {
+        let mut command = match self.flavor {
+            Flavor::MySql => {
+                let program = format!("bin/{name}");
+                self.under(&program).is_file().then(|| self.loaded(&program))?
+            }
+            Flavor::MariaDb => {
+                let own = name.replacen("mysql", "mariadb-", 1);
+                Command::new(which(own.trim_end_matches('-'))?)
+            }
+        };
+        command.args(["--no-defaults", "--host=127.0.0.1", "--user=root"]);
+        command.arg(format!("--port={port}"));
+        if self.flavor == Flavor::MySql {
+            let charsets = self.under("share/mysql/charsets");
+            command.arg(format!("--character-sets-dir={}", charsets.display()));
+        }
+        Some(command)
+    }
+
     /// The command-line client.
     pub(super) fn client(&self) -> Command {
         match self.flavor {

@@ -138,6 +138,55 @@ async fn rows_prepared_before_reading_began_are_asked_for_where_the_log_is_purge
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statements_come_with_their_rows() {
+    for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
+        let setup = "CREATE TABLE t(id int PRIMARY KEY, v varchar(20)); CREATE TABLE o(id int)";
+        let db = Db::new(flavor, "annotated", setup);
+        let settings = wasmgate_mysql::Settings { include_query: true, ..db.streaming() };
+        let mut run = Run::open(&settings, 100).await;
+        let told =
+            if flavor == Flavor::MySql { "SET binlog_rows_query_log_events = ON;" } else { "" };
+        let quiet = match flavor {
+            Flavor::MySql => "SET binlog_rows_query_log_events = OFF",
+            Flavor::MariaDb => "SET binlog_annotate_row_events = OFF",
+        };
+        let statements = [
+            "INSERT INTO t VALUES (1, 'größer'), (2, 'x')",
+            "UPDATE t, o SET t.v = 'y', o.id = 2 WHERE t.id = 1 AND o.id = 1",
+            "DELETE FROM t WHERE id = 2",
+        ];
+        db.sql(&format!(
+            "{told} INSERT INTO o VALUES (1); BEGIN; {}; COMMIT; FLUSH LOGS;
+             XA START 'q'; INSERT INTO t VALUES (3, 'xa'); XA END 'q'; XA PREPARE 'q';
+             XA COMMIT 'q'; {quiet}; INSERT INTO t VALUES (4, 'quiet')",
+            statements.join(";")
+        ));
+        let all = run.count(9).await;
+        let query = |e: &crate::harness::Event| {
+            let table = e.topic.rsplit('.').next().unwrap().to_owned();
+            let id = e.key["id"].clone();
+            format!("{table} {id} {}", e.value["source"]["query"].as_str().unwrap_or("-"))
+        };
+        let got: Vec<String> = all.iter().filter(|e| e.op != "tombstone").map(query).collect();
+        let [insert, update, delete] = statements;
+        let mut want = vec![
+            "o null INSERT INTO o VALUES (1)".to_owned(),
+            format!("t 1 {insert}"),
+            format!("t 2 {insert}"),
+            format!("t 1 {update}"),
+            format!("o null {update}"),
+            format!("t 2 {delete}"),
+            "t 3 INSERT INTO t VALUES (3, 'xa')".into(),
+            "t 4 -".into(),
+        ];
+        if got.get(3) != want.get(3) {
+            want.swap(3, 4);
+        }
+        assert_eq!(got, want, "{flavor:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn compressed_logs_read_like_plain_ones() {
     let servers = [
         (Flavor::MySql, "--binlog-transaction-compression=ON"),
