@@ -98,7 +98,7 @@ impl Driver {
                 let held = std::mem::take(&mut state.quarantine);
                 let mut out = Assembler::new(self.context.clone(), at, held, prefix);
                 notifier.tell((About::Initial, None, "SKIPPED"), &[], &mut out)?;
-                (From { at, state, dump, history, server, session, notifier }, out)
+                (From { at, state: *state, dump, history, server, session, notifier }, out)
             }
             Start::Snapshot(at) => {
                 let server = prepared.server.clone();

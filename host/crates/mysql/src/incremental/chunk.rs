@@ -12,13 +12,12 @@ use std::sync::Arc;
 use mysql_async::Value;
 use mysql_async::prelude::Queryable as _;
 use tokio::sync::mpsc;
-use wasmgate_codec::mysqlvalue::ColumnType;
 use wasmgate_model::{Fault, Retry};
 use wasmgate_replication::TableItem;
 
 use super::key::{Key, KeyColumn, beyond, order, push_value, up_to};
 use super::marks::{Mark, Marker, quoted};
-use super::window::places;
+use super::window::{Columns, places};
 use crate::assemble::now_us;
 use crate::catalog::{self, Server, TableName};
 use crate::connect::{Connector, Session, Texts, literal, quote, text};
@@ -110,7 +109,7 @@ struct Current {
     fingerprint: Vec<Texts>,
     key: Vec<KeyColumn>,
     /// Places and types of the key among the columns.
-    places: Vec<(usize, ColumnType)>,
+    places: Columns,
     condition: Option<String>,
     max: Vec<String>,
     surrogate: bool,

@@ -18,6 +18,9 @@ use crate::table::Table;
 /// Keys that a window remembers; with more the read is done again.
 const CHANGED_MAX: usize = 200_000;
 
+/// Places and types of columns.
+pub(crate) type Columns = Vec<(usize, ColumnType)>;
+
 /// A table that is being read.
 #[derive(Debug)]
 pub(crate) struct Tracked {
@@ -25,7 +28,7 @@ pub(crate) struct Tracked {
     /// Columns that its rows are told apart by.
     pub key: Vec<String>,
     /// Their places and types in the version of the table with this schema id.
-    places: Option<(u64, Option<Vec<(usize, ColumnType)>>)>,
+    places: Option<(u64, Option<Columns>)>,
 }
 
 impl Tracked {
@@ -52,7 +55,7 @@ impl Tracked {
 }
 
 /// Places and types of columns in a table; `None`: it has not all of them.
-pub(crate) fn places(table: &Table, key: &[String]) -> Option<Vec<(usize, ColumnType)>> {
+pub(crate) fn places(table: &Table, key: &[String]) -> Option<Columns> {
     let place = |name: &String| {
         let place = table.all.iter().position(|(column, _)| column == name)?;
         Some((place, table.all.get(place)?.1.clone()?))
