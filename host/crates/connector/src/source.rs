@@ -167,7 +167,8 @@ pub enum SourceEvent {
     /// Records. Deliveries of a partition follow each other without a gap.
     Delivery(Delivery),
     /// The source now owns a partition and will deliver from `at` on, whatever the checkpoint
-    /// said (a Kafka group moved it, a slot is ahead).
+    /// said (a Kafka group moved it, a slot is ahead). It is on disk before the next event is asked
+    /// for.
     Assigned { partition: Partition, at: Position, state: Option<Arc<[u8]>> },
     /// The source is about to lose a partition. The pipeline settles what is in flight, then
     /// drops `done`.

@@ -14,7 +14,7 @@ use crate::catalog::{TableName, quote};
 use crate::changes::Told;
 use crate::connect::{Connector, Purpose};
 use crate::incremental::{Beside, Item, Parts, TableItem, Work};
-use crate::prepare::{Prepared, Start};
+use crate::prepare::{Prepared, Start, export};
 use crate::protocol::Protocol;
 use crate::pump::Pump;
 use crate::replication::{Closing, Confirmed, Pace, Receiver};
@@ -67,6 +67,19 @@ impl Driver {
         self.send(SourceEvent::Assigned { partition: partition(), at, state }).await
     }
 
+    /// A first start says that it will read before it makes a slot: a slot without a checkpoint is
+    /// taken for another reader's, and a start may be cut short between the two.
+    async fn announce(&self, state: &State) -> Result<(), Fault> {
+        if self.context.checkpoint.get(&partition()).is_some() {
+            return Ok(());
+        }
+        self.assign(Position::default(), state).await?;
+        tokio::select! {
+            () = self.confirmed.until_assigned() => Ok(()),
+            () = self.events.closed() => Err(Fault::new(FaultKind::Stopped, "the reader is gone")),
+        }
+    }
+
     async fn read(self, mut prepared: Prepared) -> Result<(), Fault> {
         let start = std::mem::replace(&mut prepared.start, Start::Completed);
         let (to, prefix) = (&self.settings.notifications, &self.settings.topic_prefix);
@@ -81,10 +94,13 @@ impl Driver {
                 notifier.tell((About::Initial, None, "SKIPPED"), &[], &mut out)?;
                 (at, out)
             }
-            Start::Snapshot(export) => {
+            Start::Snapshot(slot) => {
                 // Whatever was held back is read now.
                 prepared.state.quarantine.clear();
                 self.status().quarantine(Vec::new());
+                self.announce(&prepared.state).await?;
+                let (replication, version) = (&mut prepared.replication, prepared.version);
+                let export = export(replication, &self.settings, version, slot).await?;
                 // Stored before the first row: a crash from here on takes the snapshot again.
                 self.assign(export.start(), &prepared.state).await?;
                 let copy = self.snapshot(&mut prepared, &export, &mut notifier);

@@ -26,16 +26,15 @@ pub(crate) struct Prepared {
     /// As it will be while the snapshot runs, or is from now on.
     pub state: State,
     pub start: Start,
+    pub version: u32,
 }
 
 /// How reading starts.
 pub(crate) enum Start {
-    Snapshot(Export),
+    /// With [`export`] of this slot.
+    Snapshot(Option<Slot>),
     /// `assigned`: the checkpoint does not say so yet.
-    Stream {
-        at: Position,
-        assigned: bool,
-    },
+    Stream { at: Position, assigned: bool },
     /// The snapshot was all that was asked for, and it is done.
     Completed,
 }
@@ -91,10 +90,10 @@ pub(crate) async fn prepare(
         Decision::Snapshot => {
             state.snapshot_done = false;
             (state.between, state.work) = (None, None);
-            Start::Snapshot(export(&mut replication, settings, version, slot).await?)
+            Start::Snapshot(slot)
         }
     };
-    Ok(Prepared { replication, catalog, tables, state, start })
+    Ok(Prepared { replication, catalog, tables, state, start, version })
 }
 
 /// Where the timeline of the checkpoint ended, where the server is on a later one.
@@ -134,7 +133,7 @@ async fn check_server(catalog: &mut Catalog) -> Result<u32, Fault> {
 /// Exports a snapshot that fits our slot: with the slot's creation, or, where the slot is there
 /// already, with a temporary slot beside it. Reading ours from the temporary one's consistent
 /// point on is exact, so a slot is never dropped for it; only one that is lost.
-async fn export(
+pub(crate) async fn export(
     replication: &mut Session,
     settings: &Settings,
     version: u32,

@@ -34,11 +34,17 @@ pub(crate) struct Confirmed {
     /// Nothing behind this place may be told.
     held: AtomicU64,
     ask: Notify,
+    assigned: Notify,
 }
 
 impl Default for Confirmed {
     fn default() -> Self {
-        Self { settled: AtomicU64::new(0), held: AtomicU64::new(u64::MAX), ask: Notify::new() }
+        Self {
+            settled: AtomicU64::new(0),
+            held: AtomicU64::new(u64::MAX),
+            ask: Notify::new(),
+            assigned: Notify::new(),
+        }
     }
 }
 
@@ -46,6 +52,16 @@ impl Confirmed {
     /// Moves forward only.
     pub(crate) fn advance(&self, lsn: u64) {
         self.settled.fetch_max(lsn, Ordering::AcqRel);
+    }
+
+    /// An assignment is on disk.
+    pub(crate) fn assigned(&self) {
+        self.assigned.notify_one();
+    }
+
+    /// Waits until the assignment that was sent is on disk.
+    pub(crate) async fn until_assigned(&self) {
+        self.assigned.notified().await;
     }
 
     /// The server is asked how far it is.

@@ -154,7 +154,14 @@ impl Source for PostgresSource {
             told: self.told.clone(),
         };
         let task = tokio::spawn(driver.run(prepared)).abort_handle();
-        let reader = Reader { events: receiver, alarms, status: Arc::clone(&status), task };
+        let reader = Reader {
+            events: receiver,
+            alarms,
+            status: Arc::clone(&status),
+            confirmed: Arc::clone(&confirmed),
+            assigned: false,
+            task,
+        };
         Ok((Box::new(reader), Box::new(Acker { confirmed, closer, status, dropping, taken })))
     }
 }
@@ -165,19 +172,28 @@ struct Reader {
     /// What ends the source whatever the stream brings.
     alarms: mpsc::Receiver<Fault>,
     status: Arc<SourceStatus>,
+    confirmed: Arc<Confirmed>,
+    /// The last event was an assignment: whoever asks for the next has stored it.
+    assigned: bool,
     task: AbortHandle,
 }
 
 #[async_trait]
 impl SourceReader for Reader {
     async fn next(&mut self) -> Result<SourceEvent, Fault> {
+        if std::mem::take(&mut self.assigned) {
+            self.confirmed.assigned();
+        }
         let next = tokio::select! {
             biased;
             Some(fault) = self.alarms.recv() => Some(Err(fault)),
             next = self.events.recv() => next,
         };
         match next {
-            Some(Ok(event)) => Ok(event),
+            Some(Ok(event)) => {
+                self.assigned = matches!(event, SourceEvent::Assigned { .. });
+                Ok(event)
+            }
             Some(Err(fault)) => {
                 self.status.connected.store(false, Ordering::Relaxed);
                 Err(fault)

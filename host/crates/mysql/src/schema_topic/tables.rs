@@ -172,6 +172,7 @@ fn jdbc_type(name: &str) -> i32 {
 }
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -11,8 +11,8 @@ use wasmgate_connector::{
     BatchLimits, BatchPool, Commands, PassThrough, Planner, Source as _, SourceAcker,
     SourceContext, SourceEvent, SourceReader, SourceStatus,
 };
-use wasmgate_model::{Batch, Checkpoint, Delivery, Delta, Fault, Op, Position};
-use wasmgate_postgres::{PostgresSource, Settings};
+use wasmgate_model::{Batch, Checkpoint, Delivery, Delta, Fault, Op, Partition, Position};
+use wasmgate_postgres::{PostgresSource, Settings, Snapshot};
 use wasmgate_services::postgres::{Options, Postgres, Session, missing};
 
 /// Nothing here takes a tenth of it on an idle machine.
@@ -222,7 +222,33 @@ impl Run {
         rows: usize,
         checkpoint: Checkpoint,
     ) -> Result<Self, Fault> {
-        Self::of(&PostgresSource::new(settings.clone()), rows, checkpoint).await
+        let first = settings.snapshot != Snapshot::Never && checkpoint == Checkpoint::default();
+        let mut run = Self::of(&PostgresSource::new(settings.clone()), rows, checkpoint).await?;
+        if first {
+            run.begin().await?;
+        }
+        Ok(run)
+    }
+
+    /// Reads on until the slot is there and its place is assigned: what the test writes from then
+    /// on comes by the stream.
+    async fn begin(&mut self) -> Result<(), Fault> {
+        while self.assigned.is_empty() {
+            let event = self.reader.next().await?;
+            let SourceEvent::Assigned { partition, at, state } = event else {
+                panic!("no place is assigned: {event:?}");
+            };
+            self.assign(partition, at, state);
+        }
+        Ok(())
+    }
+
+    fn assign(&mut self, partition: Partition, at: Position, state: Option<Arc<[u8]>>) {
+        // Before there is a slot, a source has no place yet.
+        if at != Position::default() {
+            self.assigned.push(at);
+        }
+        self.checkpoint.assign(partition, at, state);
     }
 
     /// Opens a source that was opened before, or not.
@@ -264,8 +290,7 @@ impl Run {
             match next.expect("nothing came in time")? {
                 SourceEvent::Delivery(delivery) => return Ok(Some(delivery)),
                 SourceEvent::Assigned { partition, at, state } => {
-                    self.assigned.push(at);
-                    self.checkpoint.assign(partition, at, state);
+                    self.assign(partition, at, state);
                 }
                 SourceEvent::Completed => {
                     self.completed = true;

@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use wasmgate_connector::SourceEvent;
 use wasmgate_model::{Checkpoint, Fault, FaultKind};
 use wasmgate_postgres::{
     Identity, Mismatch, OnWalLimit, PostgresSource, PublicationMode, Settings, Snapshot,
@@ -314,4 +315,32 @@ async fn a_fail_over_is_refused_unless_the_slot_is_kept() {
     let (kind, code, text) = refused(&settings, &checkpoint).await;
     assert_eq!((kind, code.as_str()), (FaultKind::SourceLost, "failed-over"), "{text}");
     assert!(text.contains("timeline 1, now 2"), "{text}");
+}
+
+/// A slot without a checkpoint is another reader's. So a first start stores that it will read
+/// before it makes the slot, and one that is cut short there is simply begun again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_start_that_is_cut_short_is_begun_again() {
+    if skipped() {
+        return;
+    }
+    let db = Db::new("begun", "CREATE TABLE t(id int PRIMARY KEY); INSERT INTO t VALUES (1), (2)");
+    let settings = db.settings(&["public.t"]);
+    let slots = "SELECT count(*) FROM pg_replication_slots WHERE slot_name = 'begun'";
+    let source = PostgresSource::new(settings.clone());
+    let mut first = Run::of(&source, 10, Checkpoint::default()).await.unwrap();
+    let mut stored = Checkpoint::default();
+    for slot in ["0", "1"] {
+        let event = first.reader.next().await.unwrap();
+        let SourceEvent::Assigned { partition, at, state } = event else { panic!("{event:?}") };
+        assert_eq!(db.sql(slots), slot, "{at:?}");
+        if slot == "0" {
+            stored.assign(partition, at, state);
+        }
+    }
+    drop(first);
+    let mut again = Run::resume(&settings, 10, stored).await.unwrap();
+    let rows = again.count(2).await;
+    assert!(rows.iter().all(|row| row.op == "r"), "{rows:?}");
+    again.acker.close().await;
 }
