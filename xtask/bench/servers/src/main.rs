@@ -1,11 +1,12 @@
 //! What the gateway costs on real servers, each time beside a baseline in the same run: Postgres
-//! against `pg_recvlogical` and `COPY`, MySQL against `mysqlbinlog` and `mysqldump`, Kafka against
-//! a bare librdkafka copy and rules written by hand; added latency; start-up; changing modules.
-//! Started by `cargo xtask bench`, which builds what this needs.
+//! against `pg_recvlogical` and `COPY`, into ClickHouse, too; MySQL against `mysqlbinlog` and
+//! `mysqldump`; Kafka against a bare librdkafka copy and rules written by hand; added latency;
+//! start-up; changing modules. Started by `cargo xtask bench`, which builds what this needs.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the result is what is printed")]
 
 mod baseline;
+mod clickhouse;
 mod gateway;
 mod kafka;
 mod latency;
@@ -36,14 +37,17 @@ fn run(words: &[&str]) -> Result<(), Problem> {
         ["mysql"] => mysql::run(rows()),
         ["kafka"] => kafka::run(rows()),
         ["latency"] => latency::run(),
+        ["clickhouse"] => clickhouse::run(rows()),
         ["startup"] => startup::run(),
         ["modules"] => modules::run(),
         ["baseline", rules, bootstrap, from, to, records] => {
             baseline::run(rules, bootstrap, from, to, records.parse()?)
         }
-        _ => Err("name one of postgres, snapshot, large, paced, mysql, kafka, latency, startup, \
-                 modules"
-            .into()),
+        _ => {
+            let names = "postgres, snapshot, large, paced, mysql, kafka, latency, clickhouse, \
+                         startup, modules";
+            Err(format!("name one of {names}").into())
+        }
     }
 }
 
