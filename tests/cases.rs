@@ -12,6 +12,7 @@ mod kill_snapshot;
 mod large;
 mod load;
 mod mysql;
+mod mysql_signals;
 mod nasty;
 mod network;
 mod orders;

@@ -23,8 +23,8 @@ pub(crate) use clickhouse::{
 pub(crate) use connectors::Connectors;
 pub(crate) use json::{DecimalFormat, Json};
 pub(crate) use mysql::{
-    BigintUnsigned, Binaries, MySql, MySqlColumns, MySqlEvents, MySqlSnapshot, MySqlSslMode,
-    MySqlStart, Times,
+    BigintUnsigned, Binaries, MySql, MySqlColumns, MySqlEvents, MySqlSnapshot, MySqlSnapshots,
+    MySqlSslMode, MySqlStart, MySqlWatermarks, Times,
 };
 pub(crate) use postgres::{
     ChannelBinding, Connection, Decimals, Method, Negotiation, Postgres, Protocol, Signals,

@@ -31,7 +31,7 @@ pub(crate) enum Start {
     Snapshot(Position),
     Stream {
         at: Position,
-        state: State,
+        state: Box<State>,
         dump: Box<Dump>,
         history: History,
         assigned: bool,
@@ -132,7 +132,7 @@ async fn start(
         };
         let dump = Box::new(Dump::start(connector, &state).await?);
         let history = fresh_history(session, server, settings, at).await?;
-        return Ok(Start::Stream { at, state, dump, history, assigned: true });
+        return Ok(Start::Stream { at, state: Box::new(state), dump, history, assigned: true });
     };
     // Later than everything of the old checkpoint.
     let again = Position::new(at.major.saturating_add(1), 0);
@@ -163,7 +163,7 @@ async fn start(
                 history = fresh_history(session, server, settings, at).await?;
             }
             let dump = Box::new(dump);
-            Ok(Start::Stream { at, state: stored, dump, history, assigned: false })
+            Ok(Start::Stream { at, state: Box::new(stored), dump, history, assigned: false })
         }
         Err(fault) if fault.kind == FaultKind::SourceLost && mode == Snapshot::WhenNeeded => {
             let why = fault.chain();
@@ -260,7 +260,15 @@ async fn now(session: &mut Session, server: &Server) -> Result<State, Fault> {
         GtidSet::None
     };
     let server = server.identity.clone();
-    Ok(State { snapshot_done: true, server, executed, place, prepared: Vec::new() })
+    Ok(State {
+        snapshot_done: true,
+        server,
+        executed,
+        place,
+        prepared: Vec::new(),
+        work: None,
+        quarantine: Vec::new(),
+    })
 }
 
 /// The state before the oldest change that the server has.
@@ -277,7 +285,15 @@ async fn oldest(session: &mut Session, server: &Server) -> Result<State, Fault> 
         GtidSet::None
     };
     let server = server.identity.clone();
-    Ok(State { snapshot_done: true, server, executed, place, prepared: Vec::new() })
+    Ok(State {
+        snapshot_done: true,
+        server,
+        executed,
+        place,
+        prepared: Vec::new(),
+        work: None,
+        quarantine: Vec::new(),
+    })
 }
 
 /// MariaDB's transactions up to a place in a file.

@@ -1,6 +1,7 @@
 //! What a MySQL source can be told. Plain fields: the host maps its configuration onto them.
 //! Defaults are those of Debezium's MySQL connector where it has the option.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use regex::Regex;
 use secrecy::SecretString;
 use wasmgate_codec::mask::Mask;
 pub use wasmgate_codec::mysqlvalue::{BigintMode, DecimalMode, Modes, TimeMode};
+pub use wasmgate_replication::{Notifications, Signals};
 
 /// When the existing rows of the tables are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -96,6 +98,59 @@ impl ColumnRules {
     }
 }
 
+/// How rows that are read while the stream runs are set against its changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Watermarks {
+    /// By the executed transactions and the places of the log: nothing is written. MySQL needs
+    /// GTIDs for it.
+    #[default]
+    ReadOnly,
+    /// By rows of the signal table, one when a chunk is begun and one when it is read; they are
+    /// records of that table (Debezium's `insert_insert`).
+    InsertInsert,
+    /// As [`Watermarks::InsertInsert`], and the first row is deleted instead of a second one.
+    InsertDelete,
+}
+
+/// How existing rows are read.
+#[derive(Debug, Clone)]
+pub struct Snapshots {
+    /// Connections that read at the same time, a table each. At least 1. With 1 the tables come
+    /// one after the other, by name.
+    pub threads: usize,
+    /// Names of the tables (`database.table`) whose existing rows are read; anchored at both ends
+    /// by whoever makes them. Empty: all.
+    pub include: Vec<Regex>,
+    /// Statements that give the rows of a table (`database.table`) instead of the table itself.
+    pub select: BTreeMap<String, String>,
+    /// Rows of a chunk of a snapshot that runs beside the stream. At least 1.
+    pub chunk_rows: usize,
+    /// Tables of more than so many bytes are read in chunks beside the stream by the first
+    /// snapshot, too, so that a restart goes on at the last chunk. `None`: none is.
+    pub chunked_above: Option<u64>,
+    pub watermarks: Watermarks,
+}
+
+impl Default for Snapshots {
+    fn default() -> Self {
+        Self {
+            threads: 1,
+            include: Vec::new(),
+            select: BTreeMap::new(),
+            chunk_rows: 1024,
+            chunked_above: None,
+            watermarks: Watermarks::default(),
+        }
+    }
+}
+
+impl Snapshots {
+    /// Whether the existing rows of a table are read.
+    pub(crate) fn includes(&self, table: &str) -> bool {
+        self.include.is_empty() || self.include.iter().any(|r| r.is_match(table))
+    }
+}
+
 /// Signs of life, as records of the topic `<topic_prefix>.<name of the source>`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Heartbeats {
@@ -159,6 +214,9 @@ pub struct Settings {
     pub heartbeat: Duration,
     /// Bound on connecting, TLS and authentication together.
     pub connect_timeout: Duration,
+    pub snapshots: Snapshots,
+    pub signals: Signals,
+    pub notifications: Notifications,
     /// Folder for the history of the tables' definitions; made when missing.
     pub history_dir: PathBuf,
 }
@@ -194,6 +252,9 @@ impl Default for Settings {
             heartbeats: None,
             heartbeat: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(10),
+            snapshots: Snapshots::default(),
+            signals: Signals::default(),
+            notifications: Notifications::default(),
             history_dir: PathBuf::new(),
         }
     }
@@ -208,6 +269,9 @@ impl Settings {
         if OWN.contains(&database) {
             return false;
         }
+        if self.is_signal_table(database, table) {
+            return true;
+        }
         let named = |t: &String| {
             t.split_once('.').is_some_and(|(db, name)| (db, name) == (database, table))
         };
@@ -217,6 +281,24 @@ impl Settings {
             && (self.table_filter.include.is_empty() && self.table_filter.exclude.is_empty()
                 || self.table_filter.wants(&format!("{database}.{table}")));
         database_fits && patterns && (self.tables.is_empty() || self.tables.iter().any(named))
+    }
+
+    /// Database and name of the signal table.
+    pub(crate) fn signal_table(&self) -> Option<(String, String)> {
+        self.signals.table().map(|name| (name.schema, name.table))
+    }
+
+    fn is_signal_table(&self, database: &str, table: &str) -> bool {
+        let named = self.signals.table.as_deref().and_then(|name| name.split_once('.'));
+        named == Some((database, table))
+    }
+
+    /// Whether the first snapshot reads a table. The signal table is not a table of the user's,
+    /// unless it is named as one.
+    pub(crate) fn copies_first(&self, database: &str, table: &str) -> bool {
+        let name = format!("{database}.{table}");
+        let named = self.tables.is_empty() || self.tables.contains(&name);
+        self.snapshots.includes(&name) && (named || !self.is_signal_table(database, table))
     }
 
     /// Whether tables of a database may be captured.

@@ -7,6 +7,7 @@
 
 mod annotated;
 mod changes;
+mod held;
 mod lookback;
 mod mapping;
 mod statement;
@@ -15,10 +16,11 @@ mod told;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use serde_json::Value;
 use wasmgate_codec::mysqlvalue::RowsKind;
 use wasmgate_model::{Fault, Position, Schema};
 
-use crate::assemble::Assembler;
+use crate::assemble::{Assembler, BEGIN_AT};
 use crate::catalog::TableName;
 use crate::connect::{Connector, Session};
 use crate::documents::{boundary_schemas, described};
@@ -26,6 +28,7 @@ use crate::event::{Begin, kind, rotate};
 use crate::fault::{protocol, refused};
 use crate::gtid::{Gtid, GtidSet};
 use crate::history::History;
+use crate::incremental::Watch;
 use crate::schema_topic::SchemaTopic;
 use crate::settings::Settings;
 use crate::state::{Place, PreparedAt, State};
@@ -49,7 +52,14 @@ pub(crate) struct Raw<'a> {
 struct Mapped {
     body: Vec<u8>,
     /// `None`: not one of our tables.
-    table: Option<Arc<Table>>,
+    table: Option<Known>,
+}
+
+/// One of our tables.
+enum Known {
+    Table(Arc<Table>),
+    /// It is held back, because what its rows mean is not known.
+    Unknown(TableName),
 }
 
 /// The decoder's memory.
@@ -85,6 +95,12 @@ pub(crate) struct Stream {
     /// Time of the last commit read, microseconds since 1970.
     pub last_commit_us: Option<i64>,
     pub truncates_skipped: u64,
+    /// What else looks at the changes.
+    pub watch: Watch,
+    /// What is read beside the stream, as the checkpoint keeps it.
+    pub work: Option<Value>,
+    /// The log was sent up to here, whether or not there was anything in it for us.
+    sent: Place,
 }
 
 impl Stream {
@@ -101,6 +117,7 @@ impl Stream {
         let topic = format!("{}.transaction", naming.settings.topic_prefix);
         let topic = || described(&topic, boundary_schemas());
         let told = naming.settings.transaction_metadata.then(topic);
+        let signal_table = naming.settings.signal_table();
         let schema_topic = SchemaTopic::new(&naming.settings, naming.maria);
         Self {
             settings: Arc::clone(&naming.settings),
@@ -117,7 +134,7 @@ impl Stream {
             known_prepared: state.prepared.iter().map(|p| p.xid.clone()).collect(),
             next_major: at.major,
             executed: state.executed,
-            place: state.place,
+            place: state.place.clone(),
             transaction: None,
             waiting: Waiting::new(),
             told,
@@ -125,11 +142,14 @@ impl Stream {
             last_row: 0,
             last_commit_us: None,
             truncates_skipped: 0,
+            watch: Watch::new(signal_table),
+            work: state.work,
+            sent: state.place.clone(),
         }
     }
 
     /// What goes with the end of what was read.
-    pub(crate) fn state(&self) -> Arc<[u8]> {
+    pub(crate) fn state(&self, out: &Assembler) -> Arc<[u8]> {
         let place = match &self.transaction {
             Some(transaction) => &transaction.place,
             None => &self.place,
@@ -145,8 +165,36 @@ impl Stream {
             executed: self.executed.clone(),
             place: place.clone(),
             prepared: prepared.collect(),
+            work: self.work.clone(),
+            quarantine: out.held().to_vec(),
         }
         .to_bytes()
+    }
+
+    /// How far the server has sent its log.
+    pub(crate) fn read_to(&self) -> &Place {
+        (&self.place).max(&self.sent)
+    }
+
+    /// Gives the next number of a transaction up: there is no room for more records before it.
+    pub(crate) fn skip_number(&mut self, out: &mut Assembler) {
+        self.next_major += 1;
+        out.reached(Position::new(self.next_major, 0));
+    }
+
+    /// A heartbeat tells how far the log was sent: its body names the file.
+    fn heartbeat(&mut self, raw: &Raw<'_>) {
+        if raw.kind != kind::HEARTBEAT || raw.end == 0 {
+            return;
+        }
+        let Ok(file) = std::str::from_utf8(raw.body) else { return };
+        let file = file.trim_end_matches('\0').to_owned();
+        // The field has 32 bits.
+        let high = if file == self.place.file { self.place.offset & !0xffff_ffff } else { 0 };
+        let sent = Place { file, offset: high | u64::from(raw.end) };
+        if sent > self.sent {
+            self.sent = sent;
+        }
     }
 
     /// Whether a transaction is half read.
@@ -157,8 +205,8 @@ impl Stream {
     /// The next place between two transactions, for records that are of none; `None` inside of
     /// one, and where one is read again.
     pub(crate) fn between(&self, out: &Assembler) -> Option<Position> {
-        let next = Position::new(self.next_major, 0).max(out.end());
-        let free = self.transaction.is_none() && next.minor + 1 < told::BEGIN;
+        let next = Position::new(self.next_major, 0).max(out.place());
+        let free = self.transaction.is_none() && next.minor + 1 < BEGIN_AT;
         free.then(|| Position::new(next.major, next.minor + 1))
     }
 
@@ -190,6 +238,7 @@ impl Stream {
     /// Moves our place behind the event; answers where it starts.
     fn advance(&mut self, raw: &Raw<'_>) -> Result<Place, Fault> {
         let mut start = self.place.clone();
+        self.heartbeat(raw);
         let inside = match &mut self.transaction {
             Some(Transaction { payload: Some(left), .. }) => {
                 *left = left.checked_sub(raw.size.into()).ok_or_else(broken_payload)?;
@@ -210,7 +259,7 @@ impl Stream {
         out: &mut Assembler,
     ) -> Result<(), Fault> {
         match raw.kind {
-            kind::TABLE_MAP => self.table_map(raw.body).await,
+            kind::TABLE_MAP => self.table_map(raw.body, out).await,
             kind::GTID | kind::ANONYMOUS_GTID | kind::GTID_TAGGED => {
                 self.begin(begin_of(&raw), &raw, start)
             }

@@ -20,6 +20,7 @@ use wasmgate_codec::document::{self, InboundRecord};
 use wasmgate_codec::project;
 use wasmgate_connector::SourceContext;
 use wasmgate_model::{Batch, Delivery, Fault, Partition, Plan, Position, Schema};
+use wasmgate_replication::Places;
 
 use crate::catalog::TableName;
 use crate::quarantine::kept::Keeper;
@@ -130,11 +131,6 @@ impl Assembler {
         self.state.between.filter(|at| at.major == commit_lsn).map_or(0, |at| at.minor)
     }
 
-    /// Whether records can be put here that belong to no transaction.
-    pub(crate) fn is_free(&self) -> bool {
-        self.free
-    }
-
     /// Adds a filled batch of records that belong to no transaction; only where
     /// [`Assembler::is_free`]. They get their positions here.
     pub(crate) fn add(&mut self, mut batch: Batch, bytes: usize) {
@@ -218,22 +214,6 @@ impl Assembler {
         }))
     }
 
-    /// Adds a JSON document that belongs to no transaction; only where [`Assembler::is_free`].
-    pub(crate) fn add_document(
-        &mut self,
-        schema: &Arc<Schema>,
-        key: &[u8],
-        value: &[u8],
-    ) -> Result<(), Fault> {
-        let mut batch = self.empty_batch(schema)?;
-        let (key, value, time_us) = (Some(key), Some(value), now_us());
-        let position = Position::default();
-        let record = InboundRecord { key, value, time_us, position, partition: -1 };
-        document::append(&mut batch, &record);
-        self.add(batch, 0);
-        Ok(())
-    }
-
     /// Counts what was appended, and says how far the log is read now.
     pub(crate) fn appended(&mut self, rows: usize, bytes: usize, to: Position) {
         self.rows += rows;
@@ -297,5 +277,26 @@ impl Assembler {
         }
         let state = Some(Arc::clone(&self.bytes_of_state));
         Delivery { partition: self.partition.clone(), from, to: self.to, state, batches }
+    }
+}
+
+impl Places for Assembler {
+    fn is_free(&self) -> bool {
+        self.free
+    }
+
+    fn add_document(
+        &mut self,
+        schema: &Arc<Schema>,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<(), Fault> {
+        let mut batch = self.empty_batch(schema)?;
+        let (key, value, time_us) = (Some(key), Some(value), now_us());
+        let position = Position::default();
+        let record = InboundRecord { key, value, time_us, position, partition: -1 };
+        document::append(&mut batch, &record);
+        self.add(batch, 0);
+        Ok(())
     }
 }

@@ -10,6 +10,7 @@ use postgres_protocol::escape::escape_literal;
 use serde::{Deserialize, Serialize};
 use wasmgate_codec::pgvalue::{PgTypeKind, TypeInfo, is_built_in};
 use wasmgate_model::{Fault, FaultKind};
+pub(crate) use wasmgate_replication::TableName;
 
 use crate::connect::{Connector, Purpose};
 use crate::literal::{constant, is_call};
@@ -21,33 +22,6 @@ const VISIBLE_WAIT: Duration = Duration::from_secs(1);
 /// How long an answer may take: a question of the catalog is quick, and a connection that died in
 /// silence must not hold the stream up.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
-
-/// A table's name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct TableName {
-    pub schema: String,
-    pub table: String,
-}
-
-impl TableName {
-    /// Reads `schema.table`.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        let (schema, table) = text.split_once('.')?;
-        let whole = !schema.is_empty() && !table.is_empty();
-        whole.then(|| Self { schema: schema.into(), table: table.into() })
-    }
-
-    /// As an SQL identifier.
-    pub(crate) fn quoted(&self) -> String {
-        format!("{}.{}", quote(&self.schema), quote(&self.table))
-    }
-}
-
-impl std::fmt::Display for TableName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}", self.schema, self.table)
-    }
-}
 
 /// An SQL identifier.
 pub(crate) fn quote(name: &str) -> String {

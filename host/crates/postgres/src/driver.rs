@@ -14,7 +14,6 @@ use crate::catalog::{TableName, quote};
 use crate::changes::Told;
 use crate::connect::{Connector, Purpose};
 use crate::incremental::{Beside, Item, Parts, TableItem, Work};
-use crate::notify::{About, Notifier, no_numbers};
 use crate::prepare::{Prepared, Start, export};
 use crate::protocol::Protocol;
 use crate::pump::Pump;
@@ -22,14 +21,14 @@ use crate::quarantine::kept::{Keeper, Released};
 use crate::replication::{Closing, Confirmed, Pace, Receiver};
 use crate::session::{Session, number};
 use crate::settings::{Settings, Snapshot as Mode};
-use crate::signal::Answers;
 use crate::snapshot::copied::Stamp;
 use crate::snapshot::{self, Copy, Events, Export, Planner, hand_over};
 use crate::state::State;
 use crate::stream::{Stream, wanted};
-use crate::table::Naming;
+use crate::table::{Naming, document_schema};
 use crate::transactions::Transactions;
 use crate::wire::READ;
+use wasmgate_replication::{About, Answers, Notifier, no_numbers};
 
 /// What the reading task needs beside the prepared server.
 pub(crate) struct Driver {
@@ -91,7 +90,8 @@ impl Driver {
         }
         let (settings, released) = (&self.settings.quarantine, self.released.clone());
         let keeper = Keeper::open(settings, released, &mut prepared.state.quarantine).await?;
-        let mut notifier = Notifier::new(&self.settings);
+        let (to, prefix) = (&self.settings.notifications, &self.settings.topic_prefix);
+        let mut notifier = Notifier::new(to, prefix, document_schema);
         let (at, assembler) = match start {
             Start::Completed => return self.send(SourceEvent::Completed).await,
             Start::Stream { at, assigned } => {

@@ -11,12 +11,11 @@ use crate::shape::{Filters, Shape};
 use crate::changes::SchemaChanges;
 use crate::connection::Connection;
 use crate::events::Events;
-use crate::notify::Notifications;
 use crate::quarantine::options::Quarantine;
-use crate::signal::Signals;
 use crate::slot_care::SlotCare;
 use crate::snapshot::options::Snapshots;
 use crate::streaming::Streaming;
+use wasmgate_replication::{Notifications, Signals};
 
 /// When the existing rows of the tables are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -28,10 +28,10 @@ use crate::quarantine::Held;
 use crate::quarantine::kept::Released;
 use crate::replication::Confirmed;
 use crate::settings::Settings;
-use crate::signal::Answers;
 use crate::slot::{drop_slot, slot};
 use crate::slot_watch::SlotWatch;
 use crate::state::State;
+use wasmgate_replication::Answers;
 
 /// Deliveries that wait for the consumer. One: it is processed while the next is filled.
 const AHEAD: usize = 1;

@@ -36,7 +36,7 @@ impl Checks<'_> {
         let ssl_root_cert = raw.ssl_root_cert;
         let snapshots =
             self.snapshots(&field.member("snapshots"), raw.snapshots, &raw.tables, &raw.signals);
-        let signals = self.signals(&field.member("signals"), raw.signals);
+        let signals = self.signals(&field.member("signals"), raw.signals, "schema.table");
         let notifications = self.notifications(&field.member("notifications"), raw.notifications);
         let root = ssl_root_cert.as_deref().filter(|path| *path != Path::new("system"));
         self.there(&field.member("ssl_root_cert"), root);

@@ -1,6 +1,6 @@
 //! What the gateway costs on real servers, each time beside a baseline in the same run: Postgres
-//! against `pg_recvlogical` and `COPY`, MySQL against `mysqlbinlog` and `mysqldump`, into
-//! ClickHouse, too; Kafka against a bare librdkafka copy and rules written by hand; added latency;
+//! against `pg_recvlogical` and `COPY`, into ClickHouse, too; MySQL against `mysqlbinlog` and
+//! `mysqldump`; Kafka against a bare librdkafka copy and rules written by hand; added latency;
 //! start-up; changing modules. Started by `cargo xtask bench`, which builds what this needs.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the result is what is printed")]
@@ -44,8 +44,8 @@ fn run(words: &[&str]) -> Result<(), Problem> {
             baseline::run(rules, bootstrap, from, to, records.parse()?)
         }
         _ => {
-            let names = "postgres, snapshot, large, paced, mysql, kafka, latency, clickhouse, startup, \
-                 modules";
+            let names = "postgres, snapshot, large, paced, mysql, kafka, latency, clickhouse, \
+                         startup, modules";
             Err(format!("name one of {names}").into())
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use wasmgate_model::{Fault, Position};
 
 use super::changes::EVENT_BITS;
+use super::held::{aside, put};
 use super::{Raw, Stream, statement_format};
 use crate::assemble::Assembler;
 use crate::catalog::TableName;
@@ -103,6 +104,9 @@ impl Stream {
         self.forget_maps();
         self.tell_schemas(&query.sql, &changes, (raw, start), out)?;
         for change in changes {
+            if let Change::Truncated(name) = &change {
+                self.watch.emptied(name);
+            }
             match change {
                 Change::Defined(name, definition) => {
                     self.unclear.retain(|n| *n != name);
@@ -111,6 +115,7 @@ impl Stream {
                     }
                 }
                 Change::Dropped(name) => {
+                    self.watch.emptied(&name);
                     self.unclear.retain(|n| *n != name);
                     self.history.set(at, &name, None)?;
                 }
@@ -170,7 +175,7 @@ impl Stream {
         start: &Place,
         out: &mut Assembler,
     ) -> Result<(), Fault> {
-        if self.settings.skip_truncate {
+        if self.settings.skip_truncate && !out.is_held(name) {
             self.truncates_skipped += 1;
             let skipped = self.truncates_skipped;
             let why = "truncate not delivered: skip_truncate is on";
@@ -180,7 +185,10 @@ impl Stream {
         let table = match self.table_named(name) {
             Some(table) => table,
             None => {
-                let Some(definition) = self.history.get(name).cloned() else { return Ok(()) };
+                let Some(definition) = self.history.get(name).cloned() else {
+                    out.all_gone(name);
+                    return Ok(());
+                };
                 self.session().await?;
                 if let Some(session) = &mut self.session {
                     self.naming.prepare(session, &definition).await?;
@@ -208,6 +216,11 @@ impl Stream {
             query: None,
             transaction: None,
         };
+        if out.holds(&table, at)? {
+            let mut batch = aside(&table);
+            push_truncate(&mut batch, at, &origin);
+            return put(name, &batch, vec![(0, None)], out);
+        }
         push_truncate(out.batch(&table)?, at, &origin);
         out.appended(1, raw.body.len(), at);
         Ok(())

@@ -6,11 +6,8 @@ use wasmgate_model::{Fault, Position};
 
 use super::Stream;
 use super::changes::EVENT_BITS;
-use crate::assemble::{Assembler, now_us};
+use crate::assemble::{Assembler, BEGIN_AT, now_us};
 use crate::transaction::Transaction;
-
-/// Number of the record that tells the begin: below it stand records between two transactions.
-pub(crate) const BEGIN: u64 = (1 << EVENT_BITS) - 1;
 
 impl Transaction {
     /// Its name in records; where the server gives none, where it starts.
@@ -30,7 +27,7 @@ impl Stream {
         {
             return Ok(());
         }
-        let at = Position::new(transaction.major, BEGIN);
+        let at = Position::new(transaction.major, BEGIN_AT);
         self.tell("BEGIN", (Value::Null, Value::Null), at, out)
     }
 

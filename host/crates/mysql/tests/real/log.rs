@@ -217,10 +217,8 @@ async fn compressed_logs_read_like_plain_ones() {
 async fn changes_that_are_no_whole_rows_are_refused_never_lost() {
     for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
         let db = Db::new(flavor, "statements", "CREATE TABLE t(id int PRIMARY KEY, v int)");
-        for (set, want) in [
-            ("SET SESSION binlog_format = 'STATEMENT'", "binlog_format = 'ROW'"),
-            ("SET SESSION binlog_row_image = 'MINIMAL'", "binlog_row_image = 'FULL'"),
-        ] {
+        // Rows in part hold their table back, see `quarantine`.
+        for (set, want) in [("SET SESSION binlog_format = 'STATEMENT'", "binlog_format = 'ROW'")] {
             let mut run = Run::open(&db.streaming(), 100).await;
             db.sql(&format!(
                 "INSERT INTO t VALUES (1, 1); {set}; UPDATE t SET v = 2 WHERE id = 1;

@@ -11,8 +11,11 @@
 mod access;
 mod capture;
 mod harness;
+mod incremental;
 mod log;
 mod login;
+mod parallel;
+mod quarantine;
 mod recorded;
 mod recover;
 mod restart;

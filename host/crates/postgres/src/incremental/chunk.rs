@@ -11,10 +11,10 @@ use wasmgate_codec::pgoutput::TupleValue;
 use wasmgate_connector::SourceStatus;
 use wasmgate_model::{Fault, Retry};
 
+use super::TableItem;
 use super::marks::Marker;
 use super::visible::Visible;
 use super::window::{Key, push_key};
-use super::work::TableItem;
 use crate::catalog::{Catalog, Published, TableName, quote};
 use crate::connect::{Connector, Purpose};
 use crate::fault::protocol;

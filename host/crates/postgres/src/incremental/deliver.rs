@@ -10,10 +10,10 @@ use super::window::{Tracked, Window};
 use super::{AHEAD, Beside, NUDGE, Reading};
 use crate::assemble::Assembler;
 use crate::catalog::TableName;
-use crate::notify::About;
 use crate::snapshot::copied::{Filling, Stamp};
 use crate::snapshot::{Events, hand_over};
 use crate::stream::Stream;
+use wasmgate_replication::About;
 
 impl Beside {
     /// Takes an answer of the reading connection.

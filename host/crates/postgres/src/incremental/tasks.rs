@@ -2,12 +2,11 @@
 
 use wasmgate_connector::{Refusal, SourceCommand};
 use wasmgate_model::Fault;
+use wasmgate_replication::{About, Execute, Kind, Signal, means};
 
 use super::{Beside, Item, TableItem};
 use crate::assemble::Assembler;
 use crate::catalog::TableName;
-use crate::notify::About;
-use crate::signal::{Execute, Kind, Signal, means};
 use crate::stream::Stream;
 
 impl Beside {
@@ -188,28 +187,5 @@ impl Beside {
         }
         self.store(out);
         Ok(())
-    }
-}
-
-impl TableItem {
-    /// A whole table, not read yet.
-    pub(crate) fn of(name: &TableName) -> Self {
-        Self { schema: name.schema.clone(), table: name.table.clone(), ..Self::default() }
-    }
-}
-
-impl Item {
-    /// Tables to be read beside the stream. `id` comes back in notifications.
-    pub(crate) fn of(id: &str, tables: Vec<TableItem>) -> Self {
-        let all = tables.iter().map(TableItem::name).collect::<Vec<_>>().join(",");
-        Self {
-            id: id.to_owned(),
-            blocking: false,
-            tables,
-            all,
-            surrogate: None,
-            told: false,
-            resumes: false,
-        }
     }
 }

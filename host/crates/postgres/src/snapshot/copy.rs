@@ -8,13 +8,13 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use wasmgate_model::{Batch, Fault};
+use wasmgate_replication::Notifier;
 
 use super::copied::Stamp;
 use super::marks::Marks;
 use super::reader::{Job, Part, Work, read};
 use super::{DOING, Events, Planned, hand_over};
 use crate::assemble::Assembler;
-use crate::notify::Notifier;
 use crate::session::{Session, number};
 use crate::stream::sequence;
 
