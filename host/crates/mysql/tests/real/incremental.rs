@@ -166,9 +166,13 @@ async fn a_server_without_gtids_takes_marks_in_the_signal_table() {
     let setup = format!("CREATE TABLE t(id int PRIMARY KEY, seq bigint); {SIGNALS}");
     let db = Db::on(server, "chunks_no_gtids", &setup);
     let mut run = Run::open(&settings(&db), 10).await;
-    let asked = send(&run.commands, "execute-snapshot", &execute(&db, &["t"]));
-    run.until(|_| asked.is_finished()).await;
-    let Err(Refusal::Conflict(why)) = asked.await.unwrap() else { panic!("taken") };
+    let mut asked = send(&run.commands, "execute-snapshot", &execute(&db, &["t"]));
+    // Nothing may come: it is the answer that is waited for.
+    let answer = tokio::select! {
+        answer = &mut asked => answer.unwrap(),
+        _ = run.until(|_| false) => panic!("no answer"),
+    };
+    let Err(Refusal::Conflict(why)) = answer else { panic!("taken") };
     assert!(why.contains("gtid_mode") && why.contains("insert_insert"), "{why}");
     drop(run);
     under_writers(&db, Watermarks::InsertInsert).await;
@@ -239,7 +243,7 @@ async fn commands_pause_resume_and_stop_and_survive_a_restart() {
         assert_eq!(started.await.unwrap(), Ok(()));
         let paused = send(&run.commands, "pause-snapshot", &json!({}));
         all.extend(run.until(|all| told(all, "PAUSED") == 1).await);
-        all.extend(run.until(|_| paused.is_finished()).await);
+        all.extend(run.while_asked(&paused).await);
         assert_eq!(paused.await.unwrap(), Ok(()));
         // At most what was under way still came; after a restart it is still paused.
         let checkpoint = run.checkpoint.clone();
@@ -256,10 +260,10 @@ async fn commands_pause_resume_and_stop_and_survive_a_restart() {
         }
         let stop = json!({ "data-collections": [format!("{}.a", db.name)] });
         let stopped = send(&run.commands, "stop-snapshot", &stop);
-        all.extend(run.until(|_| stopped.is_finished()).await);
+        all.extend(run.while_asked(&stopped).await);
         let resumed = send(&run.commands, "resume-snapshot", &json!({}));
         all.extend(run.until(|all| told(all, "COMPLETED") == 1).await);
-        all.extend(run.until(|_| resumed.is_finished()).await);
+        all.extend(run.while_asked(&resumed).await);
         assert_eq!((stopped.await.unwrap(), resumed.await.unwrap()), (Ok(()), Ok(())));
         let read = |table: &str| ids(&of(&all, &db, table));
         assert!(read("a").len() < 1000, "{} rows of a stopped table", read("a").len());

@@ -224,7 +224,7 @@ async fn commands_pause_resume_and_stop_and_survive_a_restart() {
     }
     let stopped =
         send(&run.commands, "stop-snapshot", &json!({ "data-collections": ["public.a"] }));
-    all.extend(run.until(|_| stopped.is_finished()).await);
+    all.extend(run.while_asked(&stopped).await);
     let resumed = send(&run.commands, "resume-snapshot", &json!({}));
     all.extend(run.until(|all| told(all, "COMPLETED") == 1).await);
     assert_eq!((stopped.await.unwrap(), resumed.await.unwrap()), (Ok(()), Ok(())));
