@@ -23,6 +23,7 @@ use wasmgate_telemetry::PipelineMetrics;
 pub(crate) use self::progress::Progress;
 use self::totals::SinkTotals;
 use crate::chain::Chain;
+use crate::decisions::Again;
 use crate::lane::LaneChain;
 use crate::letters::Judge;
 use crate::pipeline::Command;
@@ -31,6 +32,7 @@ use crate::spec::PipelineSpec;
 use crate::status::State;
 use crate::stop::Stop;
 use crate::tracker::Tracker;
+use crate::watch::Watch;
 use crate::writer::{Processed, Routes, Writer};
 
 /// Payload in flight, from the reader to settled, at most; a larger delivery travels alone.
@@ -52,6 +54,7 @@ pub(crate) struct Shared {
     /// What was counted of them so far.
     counted: Mutex<SinkTotals>,
     hold: Mutex<Option<Hold>>,
+    pub(crate) again: Again,
     pub(crate) changed: tokio::sync::Notify,
 }
 
@@ -80,6 +83,7 @@ impl Shared {
             sinks: Mutex::default(),
             counted: Mutex::default(),
             hold: Mutex::default(),
+            again: Again::default(),
             changed: tokio::sync::Notify::new(),
         }
     }
@@ -171,6 +175,7 @@ impl Shared {
         let sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
         match sinks.iter().find_map(|s| s.reason()).filter(|_| state == State::Running) {
             Some(trouble) => (State::Retrying, Some(trouble)),
+            None if state == State::Running => (state, reason.or_else(|| self.again.reason())),
             None => (state, reason),
         }
     }
@@ -263,14 +268,16 @@ async fn run_parts(parts: Parts<'_>) -> Result<End, Fault> {
     shared.set(State::Running, None);
 
     let stop = Arc::new(AtomicBool::new(false));
-    let _stop = StopOnDrop(Arc::clone(&stop));
+    let made = Arc::new(Semaphore::new(IN_FLIGHT_KIB));
+    let _stop = StopOnDrop(Arc::clone(&stop), Arc::clone(&made));
+    shared.again.done();
     let (processed_in, processed) = mpsc::channel(QUEUE);
     // Room for all in flight: the writer never waits here while the settler waits for it.
     let (accepted_in, accepted) = mpsc::channel(in_flight(&sinks));
     let (rewrites_in, rewrites) = mpsc::channel(1);
     let (progress_in, progress) = mpsc::unbounded_channel();
     let (fault_in, mut faults) = mpsc::channel(1);
-    let lanes = lanes(spec, chain, shared, &stop, &processed_in, &fault_in)?;
+    let lanes = lanes(spec, chain, shared, (&stop, &made), &processed_in, &fault_in)?;
     drop(processed_in);
     drop(fault_in);
 
@@ -355,11 +362,13 @@ async fn join(
     }
 }
 
-struct StopOnDrop(Arc<AtomicBool>);
+/// Lanes have threads of their own: they are told that the session is over.
+struct StopOnDrop(Arc<AtomicBool>, Arc<Semaphore>);
 
 impl Drop for StopOnDrop {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
+        self.1.close();
     }
 }
 
@@ -386,7 +395,7 @@ fn lanes(
     spec: &PipelineSpec,
     chain: &Arc<Chain>,
     shared: &Arc<Shared>,
-    stop: &Arc<AtomicBool>,
+    (stop, made): (&Arc<AtomicBool>, &Arc<Semaphore>),
     processed: &mpsc::Sender<Processed>,
     faults: &mpsc::Sender<Fault>,
 ) -> Result<Vec<mpsc::Sender<Queued>>, Fault> {
@@ -398,10 +407,14 @@ fn lanes(
             policy: open_policy(spec)?,
             encoder: Arc::clone(&spec.encoder),
             metrics: Arc::clone(&spec.metrics),
-            stop: Arc::clone(stop),
+            shared: Arc::clone(shared),
         };
+        let mut lane_chain = LaneChain::new(Arc::clone(chain), Arc::clone(&spec.metrics));
+        lane_chain.watch = Watch::new(Arc::clone(stop));
         let lane = Lane {
-            chain: LaneChain::new(Arc::clone(chain), Arc::clone(&spec.metrics)),
+            chain: lane_chain,
+            made: Arc::clone(made),
+            runtime: tokio::runtime::Handle::current(),
             judge,
             shared: Arc::clone(shared),
             deliveries,
@@ -422,6 +435,9 @@ struct Lane {
     shared: Arc<Shared>,
     deliveries: mpsc::Receiver<Queued>,
     processed: mpsc::Sender<Processed>,
+    /// Room for what modules make, in KiB.
+    made: Arc<Semaphore>,
+    runtime: tokio::runtime::Handle,
 }
 
 impl Lane {
@@ -458,14 +474,33 @@ impl Lane {
         let Queued { ticket, mut delivery, room } = queued;
         let records = delivery.rows() as u64;
         let mut extra = Vec::new();
+        self.chain.watch.begin();
         for batch in &mut delivery.batches {
             let version = batch.plan.chain;
-            let emitted = self.chain.process(batch).map_err(|f| Stop::of_chain(f, version))?;
+            let emitted = self.chain.run(batch).map_err(|f| Stop::of_chain(f, version))?;
             extra.extend(emitted);
             self.shared.metrics.batches.inc();
         }
         let letters = self.judge.judge(&mut delivery, &mut self.chain)?;
         delivery.batches.extend(extra);
-        Ok(Processed { ticket, delivery, letters, records, room })
+        let made = self.room()?;
+        Ok(Processed { ticket, delivery, letters, records, room: (room, made) })
+    }
+
+    /// Room for what modules made of the delivery: waits until enough of what was made before is
+    /// settled. A larger share than all there is travels alone.
+    fn room(&self) -> Result<Option<OwnedSemaphorePermit>, Fault> {
+        let share = (self.chain.watch.made() >> 10).min(IN_FLIGHT_KIB) as u32;
+        if share == 0 {
+            return Ok(None);
+        }
+        let made = Arc::clone(&self.made);
+        let ended = |_| Fault::new(FaultKind::Stopped, "the session ended while a lane waited");
+        match Arc::clone(&made).try_acquire_many_owned(share) {
+            Ok(room) => Ok(Some(room)),
+            Err(_) => {
+                self.runtime.block_on(made.acquire_many_owned(share)).map(Some).map_err(ended)
+            }
+        }
     }
 }
