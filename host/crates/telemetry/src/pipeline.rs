@@ -111,11 +111,7 @@ impl Families {
                 &["pipeline", "stage", "code"],
             ),
             retries: counter("wasmgate_sink_retries_total", "Writes tried again.", p),
-            policy_retries: counter(
-                "wasmgate_policy_retries_total",
-                "Records tried again, as the policy said.",
-                p,
-            ),
+            policy_retries: counter("wasmgate_policy_retries_total", "Records tried again.", p),
             sink_writes: counter("wasmgate_sink_writes_total", "Gathered writes taken.", p),
             sink_rows: counter("wasmgate_sink_rows_total", "Rows of gathered writes.", p),
             sink_bytes: counter("wasmgate_sink_bytes_total", "Encoded bytes of them.", p),
