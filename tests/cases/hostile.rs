@@ -68,6 +68,8 @@ guests! {
     rejects_range => loses_one("module-output", "rejects: there is no row 1");
     rejects_unsorted => loses_one("module-output", "rejects: row 0 comes after row 0");
     parents_foreign => loses_one("module-output", "there is no parent row 1");
+    emission_flood => loses_one("module-output", "found 20000 emissions");
+    topic_flood => loses_one("module-output", "found 2000 topics");
     topic_broken => loses_one("module-output", "topic");
 
     // No record lost.

@@ -24,6 +24,9 @@ use crate::disk::{Appender, check_dir, file_name, refusal, sync};
 use crate::output::write_original;
 use crate::settings::FileDeadLetterSettings;
 
+/// Files kept open; a policy may name a topic per record.
+const OPEN_FILES: usize = 64;
+
 /// A configured directory of dead letters.
 #[derive(Debug, Clone)]
 pub struct FileDeadLetters {
@@ -82,7 +85,13 @@ impl DeadLetters for Letters {
                 Fault::new(FaultKind::Internal, "writing dead letters panicked").because(cause)
             });
             match appender.flatten() {
-                Ok(appender) => self.files.insert(name.to_owned(), appender),
+                Ok(appender) => {
+                    if self.files.len() >= OPEN_FILES && !self.files.contains_key(name) {
+                        // Each of them is synced with every letter.
+                        self.files.clear();
+                    }
+                    self.files.insert(name.to_owned(), appender)
+                }
                 Err(fault) => {
                     // Opening again repairs what a failed write left behind.
                     self.files.remove(name);

@@ -1,20 +1,26 @@
 //! The file sink: one line per record, fdatasynced before it counts as durable.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use wasmgate_codec::encode::{EncodeError, JsonOptions, ValueWriter};
 use wasmgate_connector::{Finding, RefusedRow, Sink, SinkConnector, WriteRequest, Written};
 use wasmgate_model::{Batch, DeadLetterCause, Fault};
 
-use crate::disk::{Appender, check_dir, check_file, file_name};
+use crate::disk::{Appender, check_dir, check_file, file_name, sync};
 use crate::output::write_record;
 use crate::settings::{FileSinkSettings, Target};
 use crate::worker::{Output, Touched, WorkerSink};
 
-/// Files kept open; with more topics they are closed after each sync.
+/// Files open at any moment; with more topics those used longest ago are synced and closed.
 const OPEN_FILES: usize = 256;
+/// Writers of a single file kept from request to request.
+const WRITERS_KEPT: usize = 64;
+/// How long to wait for the syncer to let go of a file, before another look.
+const LET_GO: Duration = Duration::from_millis(1);
 
 /// A configured file sink.
 #[derive(Debug, Clone)]
@@ -54,23 +60,52 @@ impl SinkConnector for FileSink {
     }
 }
 
-/// A file and the lines that are not written to it yet.
+/// An open file.
 struct OpenFile {
     appender: Appender,
-    lines: Vec<u8>,
     touched: bool,
 }
 
 impl OpenFile {
-    fn open(path: PathBuf) -> Result<Self, Fault> {
-        Ok(Self { appender: Appender::open(&path)?, lines: Vec::new(), touched: false })
+    fn open(path: &Path) -> Result<Self, Fault> {
+        Ok(Self { appender: Appender::open(path)?, touched: false })
     }
+
+    fn append(&mut self, lines: &[u8]) -> Result<(), Fault> {
+        if !lines.is_empty() {
+            self.touched = true;
+            self.appender.append(lines)?;
+        }
+        Ok(())
+    }
+
+    /// Names the file to whoever syncs it, if it was written to since the last time.
+    fn touched(&mut self) -> Option<Touched> {
+        let Appender { file, path } = &self.appender;
+        std::mem::take(&mut self.touched).then(|| (Arc::clone(file), path.clone()))
+    }
+}
+
+/// A topic whose file is open, with the number of the request that used it last.
+struct TopicFile {
+    file: OpenFile,
+    used: u64,
+}
+
+/// A file for every topic.
+struct Topics {
+    dir: PathBuf,
+    open: HashMap<String, TopicFile>,
+    /// Lines of the request that is being written.
+    lines: HashMap<String, Vec<u8>>,
+    requests: u64,
+    writer: ValueWriter,
 }
 
 /// The open files.
 enum Files {
-    PerTopic { dir: PathBuf, files: HashMap<String, OpenFile>, writer: ValueWriter },
-    Single { file: Box<OpenFile>, writers: Vec<ValueWriter>, json: JsonOptions },
+    PerTopic(Box<Topics>),
+    Single { file: OpenFile, lines: Vec<u8>, writers: Vec<ValueWriter>, json: JsonOptions },
 }
 
 impl Files {
@@ -79,11 +114,17 @@ impl Files {
             Target::Dir(dir) => {
                 std::fs::create_dir_all(&dir)
                     .map_err(|cause| crate::disk::refusal("be created", &dir, cause))?;
-                Self::PerTopic { dir, files: HashMap::new(), writer: ValueWriter::with(json) }
+                Self::PerTopic(Box::new(Topics {
+                    dir,
+                    open: HashMap::new(),
+                    lines: HashMap::new(),
+                    requests: 0,
+                    writer: ValueWriter::with(json),
+                }))
             }
             Target::Path(path) => {
-                let file = Box::new(OpenFile::open(path)?);
-                Self::Single { file, writers: Vec::new(), json }
+                let file = OpenFile::open(&path)?;
+                Self::Single { file, lines: Vec::new(), writers: Vec::new(), json }
             }
         })
     }
@@ -91,52 +132,35 @@ impl Files {
 
 impl Output for Files {
     fn write(&mut self, request: &WriteRequest) -> Result<Written, Fault> {
-        let written = match self {
-            Self::PerTopic { dir, files, writer } => per_topic(dir, files, writer, request)?,
-            Self::Single { file, writers, json } => {
+        // Lines are handed over per request, so that buffers stay as large as a request.
+        match self {
+            Self::PerTopic(topics) => {
+                let written = topics.encode(request);
+                topics.write_out()?;
+                Ok(written)
+            }
+            Self::Single { file, lines, writers, json } => {
                 let batches = request.delivery.batches.len();
                 if writers.len() < batches {
                     writers.resize_with(batches, || ValueWriter::with(*json));
                 }
-                single(file, writers, request)
+                let written = single(lines, writers, request);
+                // A delivery of very many batches leaves no writer for each behind.
+                writers.truncate(WRITERS_KEPT);
+                file.append(lines)?;
+                lines.clear();
+                Ok(written)
             }
-        };
-        // Lines are handed over per request, so that buffers stay as large as a request.
-        self.files().try_for_each(|file| {
-            if !file.lines.is_empty() {
-                file.touched = true;
-                file.appender.append(&file.lines)?;
-                file.lines.clear();
-            }
-            Ok(())
-        })?;
-        Ok(written)
+        }
     }
 
     fn flush(&mut self) -> Result<Vec<Touched>, Fault> {
-        let touched = self
-            .files()
-            .filter_map(|file| {
-                let Appender { file: handle, path } = &file.appender;
-                std::mem::take(&mut file.touched)
-                    .then(|| (std::sync::Arc::clone(handle), path.clone()))
-            })
-            .collect();
-        if let Self::PerTopic { files, .. } = self
-            && files.len() > OPEN_FILES
-        {
-            files.clear();
-        }
-        Ok(touched)
-    }
-}
-
-impl Files {
-    fn files(&mut self) -> Box<dyn Iterator<Item = &mut OpenFile> + '_> {
-        match self {
-            Self::PerTopic { files, .. } => Box::new(files.values_mut()),
-            Self::Single { file, .. } => Box::new(std::iter::once(&mut **file)),
-        }
+        Ok(match self {
+            Self::PerTopic(topics) => {
+                topics.open.values_mut().filter_map(|open| open.file.touched()).collect()
+            }
+            Self::Single { file, .. } => file.touched().into_iter().collect(),
+        })
     }
 }
 
@@ -166,35 +190,94 @@ pub(crate) fn unencodable(error: &EncodeError) -> DeadLetterCause {
     DeadLetterCause { stage: "encode".into(), code: error.code().into(), message, module: None }
 }
 
-/// Every topic in its own file, batch by batch.
-fn per_topic(
-    dir: &std::path::Path,
-    files: &mut HashMap<String, OpenFile>,
-    writer: &mut ValueWriter,
-    request: &WriteRequest,
-) -> Result<Written, Fault> {
-    let mut written = Written::default();
-    for number in 0..request.delivery.batches.len() {
-        let Some(batch) = request.delivery.batches.get(number) else { continue };
-        let records = writer.begin(batch);
-        let mut current = String::new();
-        for index in places(request, number, batch) {
-            let topic = batch.topic(index);
-            if topic != current || !files.contains_key(topic) {
-                if let Err(cause) = open_topic(dir, files, topic)? {
-                    count(&mut written, (number, index), 0, Err(cause));
-                    continue;
+impl Topics {
+    /// Encodes a request batch by batch, every topic into lines of its own.
+    fn encode(&mut self, request: &WriteRequest) -> Written {
+        let mut written = Written::default();
+        for number in 0..request.delivery.batches.len() {
+            let Some(batch) = request.delivery.batches.get(number) else { continue };
+            let records = self.writer.begin(batch);
+            let mut current = String::new();
+            for index in places(request, number, batch) {
+                let topic = batch.topic(index);
+                if topic != current || !self.lines.contains_key(topic) {
+                    if !self.lines.contains_key(topic) {
+                        if file_name(topic).is_none() {
+                            count(&mut written, (number, index), 0, Err(nameless(topic)));
+                            continue;
+                        }
+                        self.lines.insert(topic.to_owned(), Vec::new());
+                    }
+                    topic.clone_into(&mut current);
                 }
-                topic.clone_into(&mut current);
+                let Some(lines) = self.lines.get_mut(&current) else { continue };
+                let before = lines.len();
+                let result = write_record(lines, batch, &records, index);
+                let bytes = lines.len() - before;
+                count(&mut written, (number, index), bytes, result.map_err(|e| unencodable(&e)));
             }
-            let Some(file) = files.get_mut(&current) else { continue };
-            let before = file.lines.len();
-            let result = write_record(&mut file.lines, batch, &records, index);
-            let bytes = file.lines.len() - before;
-            count(&mut written, (number, index), bytes, result.map_err(|e| unencodable(&e)));
         }
+        written
     }
-    Ok(written)
+
+    /// Appends the lines to their files, opened one after the other.
+    fn write_out(&mut self) -> Result<(), Fault> {
+        self.requests += 1;
+        let mut all = std::mem::take(&mut self.lines);
+        for (topic, lines) in all.iter_mut().filter(|(_, lines)| !lines.is_empty()) {
+            if !self.open.contains_key(topic) {
+                self.make_room()?;
+                let Some(name) = file_name(topic) else { continue };
+                let file = OpenFile::open(&self.dir.join(name))?;
+                self.open.insert(topic.clone(), TopicFile { file, used: 0 });
+            }
+            if let Some(open) = self.open.get_mut(topic) {
+                open.used = self.requests;
+                open.file.append(lines)?;
+            }
+            lines.clear();
+        }
+        if all.len() <= OPEN_FILES {
+            // Their memory is used again.
+            self.lines = all;
+        }
+        Ok(())
+    }
+
+    /// Closes the file used longest ago if there are as many open as may be. The syncer may hold
+    /// files of earlier requests, and their descriptors: one that it holds is not closed yet.
+    fn make_room(&mut self) -> Result<(), Fault> {
+        while self.open.len() >= OPEN_FILES {
+            let free = |open: &TopicFile| Arc::strong_count(&open.file.appender.file) == 1;
+            let oldest = self.open.iter().filter(|(_, open)| free(open));
+            let oldest = oldest.min_by_key(|(_, open)| open.used).map(|(topic, _)| topic.clone());
+            let Some(topic) = oldest else {
+                std::thread::sleep(LET_GO);
+                continue;
+            };
+            if let Some(open) = self.open.get(&topic)
+                && open.file.touched
+            {
+                let Appender { file, path } = &open.file.appender;
+                sync(file, path)?;
+            }
+            self.open.remove(&topic);
+        }
+        Ok(())
+    }
+}
+
+/// Why a topic cannot have a file.
+fn nameless(topic: &str) -> DeadLetterCause {
+    DeadLetterCause {
+        stage: "sink".into(),
+        code: "topic-name".into(),
+        message: format!(
+            "a topic of {} bytes cannot be a file name: it is empty or too long",
+            topic.len()
+        ),
+        module: None,
+    }
 }
 
 /// Places in `sel` that are meant of one batch.
@@ -212,32 +295,8 @@ fn places<'a>(
     }
 }
 
-/// Makes sure that a topic's file is open; or says why the topic cannot have one.
-fn open_topic(
-    dir: &std::path::Path,
-    files: &mut HashMap<String, OpenFile>,
-    topic: &str,
-) -> Result<Result<(), DeadLetterCause>, Fault> {
-    if files.contains_key(topic) {
-        return Ok(Ok(()));
-    }
-    let Some(name) = file_name(topic) else {
-        return Ok(Err(DeadLetterCause {
-            stage: "sink".into(),
-            code: "topic-name".into(),
-            message: format!(
-                "a topic of {} bytes cannot be a file name: it is empty or too long",
-                topic.len()
-            ),
-            module: None,
-        }));
-    };
-    files.insert(topic.to_owned(), OpenFile::open(dir.join(name))?);
-    Ok(Ok(()))
-}
-
 /// Every topic in one file, in the order of the source.
-fn single(file: &mut OpenFile, writers: &mut [ValueWriter], request: &WriteRequest) -> Written {
+fn single(lines: &mut Vec<u8>, writers: &mut [ValueWriter], request: &WriteRequest) -> Written {
     let mut written = Written::default();
     let batches = &request.delivery.batches;
     let records: Vec<_> = writers.iter_mut().zip(batches).map(|(w, b)| w.begin(b)).collect();
@@ -245,9 +304,9 @@ fn single(file: &mut OpenFile, writers: &mut [ValueWriter], request: &WriteReque
         let (Some(batch), Some(records)) = (batches.get(number), records.get(number)) else {
             continue;
         };
-        let before = file.lines.len();
-        let result = write_record(&mut file.lines, batch, records, index);
-        let bytes = file.lines.len() - before;
+        let before = lines.len();
+        let result = write_record(lines, batch, records, index);
+        let bytes = lines.len() - before;
         count(&mut written, (number, index), bytes, result.map_err(|e| unencodable(&e)));
     }
     written.refused.sort_by_key(|r| (r.batch, r.index));

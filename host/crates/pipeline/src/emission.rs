@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use wasmgate_connector::{Emission, Write};
 use wasmgate_model::{
@@ -10,6 +11,12 @@ use wasmgate_model::{
 
 /// Topic and fields of an emission.
 type Form = (String, Vec<(String, Kind)>);
+
+/// Schemas remembered at most: a module may make a topic per record.
+const SCHEMAS_MAX: usize = 1_024;
+
+/// The next schema's id. Lanes share the sinks, which tell schemas apart by it.
+static NEXT_ID: AtomicU64 = AtomicU64::new(1 << 50);
 
 /// Schemas made for emissions, by topic and fields.
 #[derive(Default)]
@@ -55,14 +62,18 @@ impl Emissions {
         fields: impl Iterator<Item = &'a Write>,
     ) -> Arc<Schema> {
         let fields: Vec<&Write> = fields.collect();
-        let id = (1_u64 << 50) + self.schemas.len() as u64;
         let shape = fields.iter().map(|f| (f.name.clone(), f.kind)).collect();
-        let made = self.schemas.entry((topic, shape));
+        let form = (topic, shape);
+        if self.schemas.len() >= SCHEMAS_MAX && !self.schemas.contains_key(&form) {
+            self.schemas.clear();
+        }
+        let made = self.schemas.entry(form);
         Arc::clone(made.or_insert_with_key(|(topic, shape)| {
             let field = |(name, kind): &(String, Kind)| {
                 Field::new(name.as_str(), *kind, Logical::Plain, true)
             };
             let fields = shape.iter().map(field).collect();
+            let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
             Arc::new(Schema {
                 fields,
                 open: false,

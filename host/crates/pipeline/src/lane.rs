@@ -5,16 +5,20 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use wasmgate_connector::Stage;
-use wasmgate_model::{Batch, Column, Fault, FaultKind, WrittenColumn};
+use wasmgate_model::{
+    Batch, Column, DeadLetterCause, Fault, FaultKind, Reject, Verdict, WrittenColumn,
+};
 use wasmgate_telemetry::{PipelineMetrics, StageMetrics};
 
-use crate::binding::Bound;
+use crate::binding::{Bound, BoundStage};
 use crate::chain::{Chain, Place};
+use crate::decisions::fits_topic;
 use crate::emission::Emissions;
 use crate::guard::Guard;
 use crate::rules::Target;
-use crate::stage_run::{Ran, Scratch, StageRun};
+use crate::stage_run::{Ran, Scratch, StageRun, keep_rows};
 use crate::stamp::Stamp;
+use crate::watch::Watch;
 
 /// Open instances of one version of the chain.
 struct Instances {
@@ -86,13 +90,15 @@ pub struct LaneChain {
     metrics: Arc<PipelineMetrics>,
     instances: Option<Instances>,
     emissions: Emissions,
+    pub(crate) watch: Watch,
 }
 
 impl LaneChain {
     /// A lane's own instances are opened with the first batch.
     #[must_use]
     pub fn new(chain: Arc<Chain>, metrics: Arc<PipelineMetrics>) -> Self {
-        Self { chain, metrics, instances: None, emissions: Emissions::default() }
+        let (emissions, watch) = (Emissions::default(), Watch::default());
+        Self { chain, metrics, instances: None, emissions, watch }
     }
 
     /// The binding that the batch was planned with. The instances that follow it are open then,
@@ -126,6 +132,12 @@ impl LaneChain {
     /// The pipeline cannot go on: a fault that is not one record's. One of the guest's means that
     /// this version of the chain cannot.
     pub fn process(&mut self, batch: &mut Batch) -> Result<Vec<Batch>, Fault> {
+        self.watch.begin();
+        self.run(batch)
+    }
+
+    /// As [`LaneChain::process`], for a batch of the delivery that is being watched.
+    pub(crate) fn run(&mut self, batch: &mut Batch) -> Result<Vec<Batch>, Fault> {
         // All of them were rejected by the source: there is nothing to bind for.
         if batch.sel.is_empty() && !batch.rejects.is_empty() {
             return Ok(Vec::new());
@@ -151,6 +163,7 @@ impl LaneChain {
                 bound: stage,
                 guard: &instance.guard,
                 metrics: &instance.metrics,
+                watch: &mut self.watch,
             };
             let Ran { emitted, rows, touched } =
                 run.run(batch, &mut slots, &mut instance.scratch)?;
@@ -166,6 +179,7 @@ impl LaneChain {
             instance.metrics.took(done - begun);
             begun = done;
         }
+        refuse_topics(batch, &bound, &mut slots, &instances.stages);
         finish(batch, &bound, slots);
         for instance in instances.stages.iter_mut().filter(|i| i.touched) {
             if let Some(stamp) = &mut instance.stamp {
@@ -175,6 +189,45 @@ impl LaneChain {
         self.instances = Some(instances);
         Ok(extra)
     }
+}
+
+/// Dead-letters rows whose written topic can be none. Costs nothing where no stage writes topics.
+fn refuse_topics(
+    batch: &mut Batch,
+    bound: &Bound,
+    slots: &mut [Option<Column>],
+    stages: &[Instance],
+) {
+    let Some(slot) = bound.slots.iter().position(|slot| slot.target == Target::Topic) else {
+        return;
+    };
+    let Some(Some(topics)) = slots.get(slot) else { return };
+    let wrong = |at: usize| topics.text(at).filter(|topic| !fits_topic(topic)).map(str::len);
+    let (mut keep, mut refused) = (Vec::new(), Vec::new());
+    if !(0..topics.len()).any(|at| wrong(at).is_some()) {
+        return;
+    }
+    let writes = |bound: &Option<BoundStage>| {
+        bound.as_ref().is_some_and(|stage| stage.writes.contains(&slot))
+    };
+    let writer = stages.iter().zip(&bound.stages).rfind(|(_, bound)| writes(bound));
+    for (at, &row) in batch.sel.iter().enumerate() {
+        let Some(bytes) = wrong(at) else {
+            keep.push(at as u32);
+            continue;
+        };
+        let cause = DeadLetterCause {
+            stage: writer.map_or_else(|| "sink".into(), |(stage, _)| Arc::clone(&stage.name)),
+            code: "topic-name".into(),
+            message: format!(
+                "the written topic has {bytes} bytes, expected 1 to 249 without control characters"
+            ),
+            module: writer.map(|(stage, _)| Arc::clone(&stage.guard.module)),
+        };
+        refused.push(Reject { row, verdict: Verdict::DeadLetter(Box::new(cause)) });
+    }
+    batch.rejects.append(&mut refused);
+    keep_rows(batch, slots, &keep);
 }
 
 /// Moves what was written into the batch's edits.

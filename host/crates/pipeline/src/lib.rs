@@ -8,6 +8,7 @@ mod backoff;
 mod binding;
 mod chain;
 mod convert;
+mod decisions;
 mod emission;
 mod engine;
 mod guard;
@@ -24,6 +25,7 @@ mod stamp;
 mod status;
 mod stop;
 mod tracker;
+mod watch;
 mod writer;
 
 pub use chain::Chain;

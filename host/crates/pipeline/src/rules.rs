@@ -25,6 +25,11 @@ pub(crate) fn target(stage: &str, write: &Write) -> Result<Target, Fault> {
         "partition" => (Target::Partition, Kind::Integer),
         "tombstone" => (Target::Tombstone, Kind::Boolean),
         _ => match reserved.strip_prefix("header.") {
+            Some(name) if name.contains(char::is_control) => {
+                let what =
+                    format!("writes {:?}, a header whose name has control characters", write.name);
+                return Err(refused(stage, &what));
+            }
             Some(name) => (Target::Header(name.to_owned()), Kind::Text),
             None => {
                 return Err(refused(
@@ -69,4 +74,20 @@ pub(crate) fn check(stage: &str, projection: &Projection) -> Result<(), Fault> {
         ));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_has_no_control_characters_in_its_name() {
+        let write = |name: &str| Write { name: name.into(), kind: Kind::Text, nullable: true };
+        let header = target("m", &write("$header.a"));
+        assert!(matches!(header, Ok(Target::Header(name)) if name == "a"));
+        for name in ["$header.a\r\nb", "$header.\u{85}"] {
+            let refused = target("m", &write(name)).err().map(|fault| fault.chain());
+            assert!(refused.is_some_and(|said| said.contains("control characters")), "{name:?}");
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! when the one before it has ended, so stopping the reader drains the rest. A fault in one ends
 //! all; what was not settled is read again.
 
+mod lanes;
 mod progress;
 mod reader;
 mod totals;
@@ -11,27 +12,26 @@ mod totals;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use wasmgate_connector::{
     BatchPool, Commands, DeadLetterContext, IN_FLIGHT, Policy, Sink, SinkHealth, SourceContext,
     SourceHalves, SourceStatus,
 };
-use wasmgate_model::{Checkpoint, Delivery, Fault, FaultKind};
+use wasmgate_model::{Checkpoint, Fault, FaultKind};
 use wasmgate_telemetry::PipelineMetrics;
 
+use self::lanes::{Queued, lanes};
 pub(crate) use self::progress::Progress;
 use self::totals::SinkTotals;
 use crate::chain::Chain;
-use crate::lane::LaneChain;
-use crate::letters::Judge;
+use crate::decisions::Again;
 use crate::pipeline::Command;
 use crate::settler::Settler;
 use crate::spec::PipelineSpec;
 use crate::status::State;
-use crate::stop::Stop;
 use crate::tracker::Tracker;
-use crate::writer::{Processed, Routes, Writer};
+use crate::writer::{Routes, Writer};
 
 /// Payload in flight, from the reader to settled, at most; a larger delivery travels alone.
 pub(crate) const IN_FLIGHT_KIB: usize = 32 << 10;
@@ -52,6 +52,7 @@ pub(crate) struct Shared {
     /// What was counted of them so far.
     counted: Mutex<SinkTotals>,
     hold: Mutex<Option<Hold>>,
+    pub(crate) again: Again,
     pub(crate) changed: tokio::sync::Notify,
 }
 
@@ -80,6 +81,7 @@ impl Shared {
             sinks: Mutex::default(),
             counted: Mutex::default(),
             hold: Mutex::default(),
+            again: Again::default(),
             changed: tokio::sync::Notify::new(),
         }
     }
@@ -171,6 +173,7 @@ impl Shared {
         let sinks = self.sinks.lock().unwrap_or_else(PoisonError::into_inner);
         match sinks.iter().find_map(|s| s.reason()).filter(|_| state == State::Running) {
             Some(trouble) => (State::Retrying, Some(trouble)),
+            None if state == State::Running => (state, reason.or_else(|| self.again.reason())),
             None => (state, reason),
         }
     }
@@ -262,15 +265,15 @@ async fn run_parts(parts: Parts<'_>) -> Result<End, Fault> {
     let (reader, acker): SourceHalves = spec.source.open(context).await?;
     shared.set(State::Running, None);
 
-    let stop = Arc::new(AtomicBool::new(false));
-    let _stop = StopOnDrop(Arc::clone(&stop));
+    shared.again.done();
+    let over = Over::new();
     let (processed_in, processed) = mpsc::channel(QUEUE);
     // Room for all in flight: the writer never waits here while the settler waits for it.
     let (accepted_in, accepted) = mpsc::channel(in_flight(&sinks));
     let (rewrites_in, rewrites) = mpsc::channel(1);
     let (progress_in, progress) = mpsc::unbounded_channel();
     let (fault_in, mut faults) = mpsc::channel(1);
-    let lanes = lanes(spec, chain, shared, &stop, &processed_in, &fault_in)?;
+    let lanes = lanes(spec, chain, shared, &over, &processed_in, &fault_in)?;
     drop(processed_in);
     drop(fault_in);
 
@@ -355,11 +358,23 @@ async fn join(
     }
 }
 
-struct StopOnDrop(Arc<AtomicBool>);
+/// Tells the lanes, which have threads of their own, that the session is over: when it is dropped.
+struct Over {
+    stop: Arc<AtomicBool>,
+    /// Room for what modules make, in KiB. Closed then, so that no lane waits for it.
+    made: Arc<Semaphore>,
+}
 
-impl Drop for StopOnDrop {
+impl Over {
+    fn new() -> Self {
+        Self { stop: Arc::default(), made: Arc::new(Semaphore::new(IN_FLIGHT_KIB)) }
+    }
+}
+
+impl Drop for Over {
     fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.stop.store(true, Ordering::Relaxed);
+        self.made.close();
     }
 }
 
@@ -372,100 +387,4 @@ async fn load(spec: &PipelineSpec) -> Result<Checkpoint, Fault> {
 
 fn open_policy(spec: &PipelineSpec) -> Result<Option<Box<dyn Policy>>, Fault> {
     spec.policy.as_ref().map(|p| p.module.open(&p.config)).transpose()
-}
-
-/// A delivery on its way into a lane.
-pub(crate) struct Queued {
-    pub(crate) ticket: u64,
-    pub(crate) delivery: Delivery,
-    /// Its share of [`IN_FLIGHT_KIB`], held until it is settled.
-    pub(crate) room: OwnedSemaphorePermit,
-}
-
-fn lanes(
-    spec: &PipelineSpec,
-    chain: &Arc<Chain>,
-    shared: &Arc<Shared>,
-    stop: &Arc<AtomicBool>,
-    processed: &mpsc::Sender<Processed>,
-    faults: &mpsc::Sender<Fault>,
-) -> Result<Vec<mpsc::Sender<Queued>>, Fault> {
-    let mut queues = Vec::new();
-    for n in 0..spec.lanes.max(1) {
-        let (queue, deliveries) = mpsc::channel(QUEUE);
-        queues.push(queue);
-        let judge = Judge {
-            policy: open_policy(spec)?,
-            encoder: Arc::clone(&spec.encoder),
-            metrics: Arc::clone(&spec.metrics),
-            stop: Arc::clone(stop),
-        };
-        let lane = Lane {
-            chain: LaneChain::new(Arc::clone(chain), Arc::clone(&spec.metrics)),
-            judge,
-            shared: Arc::clone(shared),
-            deliveries,
-            processed: processed.clone(),
-        };
-        let faults = faults.clone();
-        let name = format!("{}-lane-{n}", spec.name);
-        std::thread::Builder::new().name(name).spawn(move || lane.run(&faults)).map_err(|e| {
-            Fault::new(FaultKind::Internal, "a lane's thread cannot start").because(e)
-        })?;
-    }
-    Ok(queues)
-}
-
-struct Lane {
-    chain: LaneChain,
-    judge: Judge,
-    shared: Arc<Shared>,
-    deliveries: mpsc::Receiver<Queued>,
-    processed: mpsc::Sender<Processed>,
-}
-
-impl Lane {
-    fn run(mut self, faults: &mpsc::Sender<Fault>) {
-        while let Some(queued) = self.deliveries.blocking_recv() {
-            if self.shared.is_held() {
-                return;
-            }
-            let work = std::panic::AssertUnwindSafe(|| self.process(queued));
-            let done = std::panic::catch_unwind(work).unwrap_or_else(|_| {
-                let what = "a lane panicked; please report it";
-                Err(Fault::new(FaultKind::Internal, what).into())
-            });
-            match done {
-                Ok(processed) => {
-                    if self.processed.blocking_send(processed).is_err() {
-                        return;
-                    }
-                }
-                Err(Stop::Pause { fault, chain }) => {
-                    self.shared.hold(&fault, chain);
-                    return;
-                }
-                Err(Stop::Fault(fault)) => {
-                    // The first fault ends the session; a second one has nobody to tell.
-                    drop(faults.try_send(fault));
-                    return;
-                }
-            }
-        }
-    }
-
-    fn process(&mut self, queued: Queued) -> Result<Processed, Stop> {
-        let Queued { ticket, mut delivery, room } = queued;
-        let records = delivery.rows() as u64;
-        let mut extra = Vec::new();
-        for batch in &mut delivery.batches {
-            let version = batch.plan.chain;
-            let emitted = self.chain.process(batch).map_err(|f| Stop::of_chain(f, version))?;
-            extra.extend(emitted);
-            self.shared.metrics.batches.inc();
-        }
-        let letters = self.judge.judge(&mut delivery, &mut self.chain)?;
-        delivery.batches.extend(extra);
-        Ok(Processed { ticket, delivery, letters, records, room })
-    }
 }

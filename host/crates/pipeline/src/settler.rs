@@ -2,7 +2,7 @@
 //! durable too. Then the watermark may move.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use futures_util::StreamExt;
 use futures_util::future::BoxFuture;
@@ -15,6 +15,7 @@ use wasmgate_connector::{
 use wasmgate_model::{Delivery, Fault, FaultKind, Retry};
 
 use crate::backoff::Backoff;
+use crate::decisions;
 use crate::letters::{failure, halted};
 use crate::session::{Progress, Shared};
 use crate::writer::{Accepted, Rewrite};
@@ -85,7 +86,7 @@ impl Settler {
             letters.extend(self.refused(&delivery, refused).await?);
         }
         if !letters.is_empty() {
-            self.bury(&delivery, &letters).await?;
+            self.bury(&delivery, letters).await?;
         }
         let metrics = &self.shared.metrics;
         metrics.records_out.inc_by(written);
@@ -114,7 +115,8 @@ impl Settler {
         let mut letters = Vec::new();
         let (started, mut attempt) = (Instant::now(), 1);
         while !refused.is_empty() {
-            let age_ms = started.elapsed().as_millis() as u64;
+            let age = started.elapsed();
+            let age_ms = age.as_millis() as u64;
             let failures = refused.iter().filter_map(|r| {
                 let batch = delivery.batches.get(r.row.batch)?;
                 let row = r.payload_row(delivery);
@@ -123,7 +125,8 @@ impl Settler {
             let failures = failures.collect();
             let decisions = self.decide(failures, refused.len()).await?;
             let (mut again, mut pause) = (Vec::new(), 0);
-            for (refused, decision) in refused.into_iter().zip(decisions) {
+            for (mut refused, mut decision) in refused.into_iter().zip(decisions) {
+                decisions::hold(&mut decision, &mut refused.row.cause, attempt, age);
                 match decision {
                     Decision::Drop => self.shared.metrics.dropped("policy", 1),
                     Decision::Halt => return Err(halted(&refused.row.cause)),
@@ -131,19 +134,26 @@ impl Settler {
                         letters.push(refused.letter(delivery, attempt, topic));
                     }
                     Decision::Retry(ms) => {
+                        if again.is_empty() {
+                            self.shared.again.tell(attempt, &refused.row.cause);
+                        }
                         pause = pause.max(ms);
                         again.push(refused);
                     }
                 }
             }
             if !again.is_empty() {
-                tokio::time::sleep(Duration::from_millis(u64::from(pause))).await;
+                tokio::time::sleep(decisions::pause(pause, attempt, age)).await;
+                self.shared.metrics.policy_retries.inc_by(again.len() as u64);
             }
             refused = Vec::new();
             for row in again {
                 refused.extend(self.rewrite(delivery, row).await?);
             }
             attempt += 1;
+        }
+        if attempt > 2 {
+            self.shared.again.done();
         }
         Ok(letters)
     }
@@ -192,25 +202,44 @@ impl Settler {
         Ok(decisions.ok().filter(|d| d.len() == dead.len()).unwrap_or(dead))
     }
 
-    async fn bury(&mut self, delivery: &Delivery, letters: &[DeadLetter]) -> Result<(), Fault> {
+    async fn bury(
+        &mut self,
+        delivery: &Delivery,
+        mut letters: Vec<DeadLetter>,
+    ) -> Result<(), Fault> {
         let mut backoff = Backoff::default();
         loop {
-            match self.dead_letters.write(&self.context, delivery, letters).await {
+            match self.dead_letters.write(&self.context, delivery, &letters).await {
                 Ok(()) => break,
                 Err(fault) if fault.retry() == Retry::Timed => {
                     let pause = backoff.next(fault.kind);
                     self.shared.retrying(&fault);
                     tokio::time::sleep(pause).await;
                 }
+                Err(fault) if to_default(&mut letters, &fault) => {}
                 Err(fault) => return Err(fault),
             }
         }
         self.shared.working();
-        for letter in letters {
+        for letter in &letters {
             self.shared.metrics.dead_letter(&letter.cause.stage, &letter.cause.code, 1);
         }
         Ok(())
     }
+}
+
+/// Letters with topics that the policy chose go to the default place: one of these topics may be
+/// why they were not taken. False: there are none.
+fn to_default(letters: &mut [DeadLetter], fault: &Fault) -> bool {
+    let mut some = false;
+    for letter in letters {
+        if let Some(topic) = letter.topic.take() {
+            let what = format!("the policy's dead-letter topic {topic:?}: {}", fault.chain());
+            decisions::note(&mut letter.cause, &what);
+            some = true;
+        }
+    }
+    some
 }
 
 async fn durable(mut accepted: Accepted) -> Result<Durably, Fault> {

@@ -14,6 +14,7 @@ use self::split::{Answer, Caller};
 use crate::binding::{BoundRead, BoundStage, Input};
 use crate::convert::convert;
 use crate::guard::{Admit, Guard};
+use crate::watch::Watch;
 
 /// Buffers of a stage in a lane, reused from call to call.
 #[derive(Default)]
@@ -29,6 +30,7 @@ pub(crate) struct StageRun<'a> {
     pub(crate) bound: &'a BoundStage,
     pub(crate) guard: &'a Guard,
     pub(crate) metrics: &'a StageMetrics,
+    pub(crate) watch: &'a mut Watch,
 }
 
 /// What a stage did beside its edits.
@@ -94,6 +96,7 @@ impl StageRun<'_> {
             bound: self.bound,
             guard: self.guard,
             metrics: self.metrics,
+            watch: &mut *self.watch,
         }
     }
 
@@ -252,7 +255,7 @@ fn bytes(column: &Column) -> u64 {
 }
 
 /// Keeps the places `keep` of `sel`, and what is aligned with it.
-fn keep_rows(batch: &mut Batch, slots: &mut [Option<Column>], keep: &[u32]) {
+pub(crate) fn keep_rows(batch: &mut Batch, slots: &mut [Option<Column>], keep: &[u32]) {
     for column in slots.iter_mut().flatten() {
         column.compact(keep);
     }

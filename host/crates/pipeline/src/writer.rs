@@ -19,7 +19,7 @@ pub(crate) struct Processed {
     pub(crate) letters: Vec<DeadLetter>,
     /// Records that came in.
     pub(crate) records: u64,
-    pub(crate) room: OwnedSemaphorePermit,
+    pub(crate) room: Room,
 }
 
 /// A delivery that every sink accepted.
@@ -32,8 +32,11 @@ pub(crate) struct Accepted {
     pub(crate) durables: Vec<(usize, Durable)>,
     /// Held until the delivery is settled: bounds what is in flight.
     pub(crate) permit: OwnedSemaphorePermit,
-    pub(crate) room: OwnedSemaphorePermit,
+    pub(crate) room: Room,
 }
+
+/// A delivery's shares of what may be in flight: what was read, and what modules made of it.
+pub(crate) type Room = (OwnedSemaphorePermit, Option<OwnedSemaphorePermit>);
 
 /// A row that a sink refused, to be written once more.
 pub(crate) struct Rewrite {

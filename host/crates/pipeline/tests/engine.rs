@@ -5,6 +5,7 @@
 mod engine {
     pub(crate) mod faults;
     pub(crate) mod guard;
+    pub(crate) mod hostile;
     pub(crate) mod misfit;
     pub(crate) mod rig;
     pub(crate) mod stages;

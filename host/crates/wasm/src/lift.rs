@@ -2,6 +2,8 @@
 //! lengths, kinds, ends on character boundaries, rows in range and in order. What passes here can
 //! be indexed without looking.
 
+use std::collections::HashSet;
+
 use wasmgate_connector::{Emission, Projection, StageOutput, StageReject, StageVerdict, Write};
 use wasmgate_model::{Block, Column, Kind, Values};
 
@@ -14,6 +16,11 @@ use crate::projection::{check_removed, lift_writes};
 const CODE_BYTES_MAX: usize = 64;
 /// Bytes of a topic's name, as Kafka has it.
 const TOPIC_BYTES_MAX: usize = 249;
+
+/// Emissions of one call: each becomes a batch of its own.
+const EMISSIONS_MAX: usize = 16_384;
+/// Distinct topics of a call's emissions.
+const EMITTED_TOPICS_MAX: usize = 1_024;
 
 /// Lifts and checks an answer for a call of `rows` rows.
 ///
@@ -30,6 +37,7 @@ pub(crate) fn output(
     for name in from.removals.iter().flat_map(|r| &r.fields) {
         check_removed(name).map_err(|wrong| format!("removals: {wrong}"))?;
     }
+    few_emissions(&from.extra)?;
     Ok(StageOutput {
         columns,
         rejects: from.rejects.into_iter().map(reject).collect(),
@@ -179,6 +187,27 @@ fn label(code: &str) -> String {
         "" => "unspecified".into(),
         code => code.chars().take(CODE_BYTES_MAX).map(fits).collect(),
     }
+}
+
+/// Checks how many emissions there are before anything is made of them.
+fn few_emissions(extra: &[types::Emission]) -> Result<(), String> {
+    if extra.len() > EMISSIONS_MAX {
+        return Err(format!(
+            "extra records: found {} emissions, expected {EMISSIONS_MAX} at most: emit the records \
+             of one topic together",
+            extra.len()
+        ));
+    }
+    if extra.len() > EMITTED_TOPICS_MAX {
+        let topics: HashSet<&str> = extra.iter().map(|e| e.topic.as_str()).collect();
+        if topics.len() > EMITTED_TOPICS_MAX {
+            return Err(format!(
+                "extra records: found {} topics, expected {EMITTED_TOPICS_MAX} at most",
+                topics.len()
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn emission(from: types::Emission, rows: u32) -> Result<Emission, String> {

@@ -188,3 +188,38 @@ async fn a_full_disk_is_waited_for_and_leaves_whole_lines() {
     write(&mut again, Arc::clone(&large)).await.unwrap();
     assert_eq!(records(&path, "t").len() as u64, durable + 1);
 }
+
+#[test]
+fn open_files_are_bounded_within_one_request_and_lose_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let mut files = Files::open(Target::Dir(root.path().into()), JsonOptions::default()).unwrap();
+    let names: Vec<String> = (0..2 * OPEN_FILES + 10).map(|n| format!("t{n}")).collect();
+    let topics: Vec<(u64, &str)> = names.iter().map(|name| (1, name.as_str())).collect();
+    let request = WriteRequest { delivery: delivery(&topics), rows: RowSet::All };
+    for times in 1..=2 {
+        assert_eq!(files.write(&request).unwrap().records, 2 * names.len() as u64);
+        let fds = std::fs::read_dir("/proc/self/fd").unwrap();
+        let ours = |fd: &std::fs::DirEntry| {
+            std::fs::read_link(fd.path()).is_ok_and(|to| to.starts_with(root.path()))
+        };
+        let open = fds.filter(|fd| fd.as_ref().is_ok_and(ours)).count();
+        assert!(open <= OPEN_FILES, "{open} files are open");
+        assert!(files.flush().unwrap().len() <= OPEN_FILES);
+        for name in &names {
+            let text = std::fs::read_to_string(root.path().join(format!("{name}.jsonl"))).unwrap();
+            assert_eq!(text.lines().count(), 2 * times, "{name}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn more_topics_than_files_become_durable() {
+    let root = tempfile::tempdir().unwrap();
+    let mut open = sink(Target::Dir(root.path().into())).open().await.unwrap();
+    for round in 0..3_usize {
+        let names: Vec<String> = (0..OPEN_FILES).map(|n| format!("r{round}-{n}")).collect();
+        let topics: Vec<(u64, &str)> = names.iter().map(|name| (1, name.as_str())).collect();
+        assert_eq!(write(&mut open, delivery(&topics)).await.unwrap().records, 512);
+    }
+    open.close().await;
+}

@@ -8,6 +8,7 @@ use wasmgate_telemetry::StageMetrics;
 use crate::binding::BoundStage;
 use crate::guard::Guard;
 use crate::spec::Then;
+use crate::watch::Watch;
 
 /// Code of rows that are dead-lettered without a call.
 const SHUT: &str = "breaker-open";
@@ -25,6 +26,7 @@ pub(crate) struct Caller<'a> {
     pub(crate) bound: &'a BoundStage,
     pub(crate) guard: &'a Guard,
     pub(crate) metrics: &'a StageMetrics,
+    pub(crate) watch: &'a mut Watch,
 }
 
 impl Caller<'_> {
@@ -83,7 +85,13 @@ struct Search<'a> {
 
 impl Search<'_> {
     fn attempt(&mut self, input: &StageInput<'_>) -> Result<StageOutput, Fault> {
-        let answer = self.caller.stage.process(input);
+        self.caller.watch.go_on()?;
+        let mut answer = self.caller.stage.process(input);
+        if let Ok(output) = &answer
+            && let Err(fault) = self.caller.watch.count(output)
+        {
+            answer = Err(fault);
+        }
         if let Err(fault) = &answer {
             self.caller.metrics.failed(fault.kind.label());
         }

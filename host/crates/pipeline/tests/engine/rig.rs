@@ -32,6 +32,7 @@ pub(crate) struct Rig {
     pub(crate) guards: Vec<GuardSpec>,
     pub(crate) policy: Option<FakePolicy>,
     pub(crate) sink_topics: &'static str,
+    pub(crate) encoder: Arc<dyn RecordEncoder>,
     pub(crate) telemetry: Telemetry,
 }
 
@@ -46,6 +47,7 @@ impl Rig {
             guards: Vec::new(),
             policy: None,
             sink_topics: ".*",
+            encoder: Arc::new(NoBytes),
             telemetry: Telemetry::new(),
         }
     }
@@ -77,7 +79,7 @@ impl Rig {
             policy,
             limits: BatchLimits { rows: 16, bytes: 1 << 16, wait: Duration::from_millis(1) },
             lanes: 2,
-            encoder: Arc::new(NoBytes),
+            encoder: Arc::clone(&self.encoder),
             store: Arc::new(self.store.clone()),
             metrics: self.telemetry.pipeline("p"),
         })
