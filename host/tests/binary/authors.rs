@@ -227,7 +227,7 @@ fn a_version_whose_own_cases_fail_is_refused_everywhere_but_in_a_rollback() {
     std::fs::create_dir(&cases).unwrap();
     std::fs::write(cases.join("one.yaml"), WRONG).unwrap();
 
-    let part = "one.yaml:1: verdict: expected drop, found keep";
+    let part = "one.yaml:1: the record is not as expected";
     for put in ["PUT /api/v1/modules/rule?dry_run=true", "PUT /api/v1/modules/rule"] {
         let (status, body) = send(&address, put, &route);
         assert!(status.contains("422") && body.contains(part), "{put}: {status} {body}");

@@ -90,6 +90,8 @@ pub(super) struct Folder {
     seen: BTreeMap<String, Seen>,
     /// What is named like a module and is no file. Each is logged once.
     odd: BTreeMap<OsString, &'static str>,
+    /// Notes that this process wrote, by module.
+    notes: BTreeMap<String, String>,
     /// Notes cannot be written, and that was logged.
     mute: bool,
 }
@@ -100,7 +102,13 @@ impl Folder {
         if let Err(error) = drafts::clear(&dir) {
             tracing::warn!(%error, "cannot clear the modules' directory of unfinished files");
         }
-        Ok(Self { dir, seen: BTreeMap::new(), odd: BTreeMap::new(), mute: false })
+        Ok(Self {
+            dir,
+            seen: BTreeMap::new(),
+            odd: BTreeMap::new(),
+            notes: BTreeMap::new(),
+            mute: false,
+        })
     }
 
     /// Names that have a file.
@@ -218,16 +226,22 @@ impl Folder {
     pub(super) fn note(&mut self, name: &str, text: &str) {
         let file_name = format!("{name}{REJECTED}");
         let path = self.dir.join(&file_name);
-        if fs::read(&path).is_ok_and(|old| old == text.as_bytes()) {
+        // What has the name is never opened: it may be a pipe, or lead elsewhere.
+        let there = path.symlink_metadata().is_ok_and(|found| found.is_file());
+        if there && self.notes.get(name).is_some_and(|old| old == text) {
             return;
         }
         match drafts::place(&self.dir, &file_name, text.as_bytes(), FILE_MODE) {
-            Ok(()) => self.mute = false,
+            Ok(()) => {
+                self.notes.insert(name.to_owned(), text.to_owned());
+                self.mute = false;
+            }
             Err(error) => self.complain("written", &path, &error),
         }
     }
 
     pub(super) fn clear_note(&mut self, name: &str) {
+        self.notes.remove(name);
         let path = self.path(name, REJECTED);
         if let Err(error) = remove_if_there(&path) {
             self.complain("removed", &path, &error);
