@@ -31,8 +31,10 @@ const FILE_MODE: u32 = 0o644;
 /// Whether files are given time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Patience {
-    /// At the start: what is there counts.
+    /// What is there counts.
     None,
+    /// At the start: as for `Settled`, but what is old is not waited for.
+    Start,
     /// Until a file has settled.
     Settled,
 }
@@ -45,23 +47,38 @@ struct Seen {
     half: bool,
     /// The content was handed out.
     read: bool,
+    /// It could not be read.
+    unreadable: bool,
 }
 
 impl Seen {
     fn new(state: Result<Stamp, String>) -> Self {
-        Self { state, since: Instant::now(), half: false, read: false }
+        Self { state, since: Instant::now(), half: false, read: false, unreadable: false }
     }
 
     fn is_ready(&self, patience: Patience) -> bool {
         match &self.state {
             _ if self.read => false,
+            _ if self.unreadable && patience == Patience::Start => false,
             _ if patience == Patience::None => true,
             Err(_) => true,
-            Ok(_) if self.half => self.since.elapsed() >= HALF_PATIENCE,
+            Ok(stamp) if self.half => self.waited_for_half(stamp, patience),
             Ok(stamp) => {
                 self.since.elapsed() >= LOOKS_APART
                     || stamp.age().is_some_and(|age| age >= SETTLED_AFTER)
             }
+        }
+    }
+}
+
+impl Seen {
+    /// Whether a file that ends early had its time.
+    fn waited_for_half(&self, stamp: &Stamp, patience: Patience) -> bool {
+        let old = || stamp.age().is_some_and(|age| age >= HALF_PATIENCE);
+        match patience {
+            Patience::None => true,
+            Patience::Start => old() || self.since.elapsed() >= HALF_PATIENCE,
+            Patience::Settled => self.since.elapsed() >= HALF_PATIENCE,
         }
     }
 }
@@ -109,6 +126,15 @@ impl Folder {
             notes: BTreeMap::new(),
             mute: false,
         })
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Whether a file was not read yet that can be looked at.
+    pub(super) fn is_unsettled(&self) -> bool {
+        self.seen.values().any(|seen| !seen.read && !seen.unreadable && seen.state.is_ok())
     }
 
     /// Names that have a file.
@@ -189,8 +215,7 @@ impl Folder {
         };
         match sight::read(&path, stamp) {
             Ok(Some(bytes)) => {
-                let wait = patience == Patience::Settled && seen.since.elapsed() < HALF_PATIENCE;
-                if wait && ends_early(&bytes) {
+                if !seen.waited_for_half(&stamp, patience) && ends_early(&bytes) {
                     seen.half = true;
                     return Reading::Later;
                 }
@@ -199,7 +224,10 @@ impl Folder {
             }
             Ok(None) => Reading::Later,
             // Tried again at every look: a file server comes back without the file changing.
-            Err(error) => Reading::Unreadable(error.to_string()),
+            Err(error) => {
+                seen.unreadable = true;
+                Reading::Unreadable(error.to_string())
+            }
         }
     }
 
