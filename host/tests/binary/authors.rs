@@ -51,6 +51,13 @@ fn cases_that_do_not_hold_are_shown_and_end_with_one() {
     std::fs::copy(transforms().join("fraud-rule.wasm"), &file).unwrap();
     let (code, _, err) = module(dir.path(), &["test", "rule.wasm"]);
     assert!(code == Some(1) && err.contains("rule.cases: cannot be read"), "{code:?} {err}");
+    std::fs::write(dir.path().join("rule.rs"), "fn main() {}\n").unwrap();
+    for (file, part) in
+        [("nope.wasm", "nope.wasm: cannot be read"), ("rule.rs", "rule.rs: is no module")]
+    {
+        let (code, _, err) = module(dir.path(), &["test", file]);
+        assert!(code == Some(1) && err.contains(part) && !err.contains(".cases"), "{err}");
+    }
 
     std::fs::create_dir(dir.path().join("rule.cases")).unwrap();
     let case = dir.path().join("rule.cases/one.yaml");
