@@ -22,6 +22,7 @@ pub(crate) fn source(settings: &checked::Source, dir: &Path) -> Result<Arc<dyn S
         checked::Source::Postgres(settings) => {
             let mut settings = (**settings).clone();
             settings.stream.dir = Some(dir.join("transactions"));
+            settings.quarantine.dir = Some(dir.join("quarantine"));
             Arc::new(PostgresSource::new(settings))
         }
         checked::Source::MySql(settings) => {

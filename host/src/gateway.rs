@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use wasmgate_admin::{
     Action, ApiError, BreakerView, CheckpointView, Component, CopyView, Deletion, FieldsView,
-    Gateway, MisfitView, ModuleState, ModuleView, NotReady, PipelineView, PreviousView,
+    Gateway, KeptView, MisfitView, ModuleState, ModuleView, NotReady, PipelineView, PreviousView,
     QuarantinedView, Readiness, ReloadView, RenameView, Signal, SignalView, StageView, StatsView,
     TopicFieldsView, Upload, UploadState,
 };
@@ -146,7 +146,7 @@ impl Gateway for Process {
                 Refusal::NotRunning => (409, "pipeline-not-running"),
                 Refusal::NotSupported => (409, "signal-not-supported"),
                 Refusal::Invalid(_) => (400, "signal-refused"),
-                Refusal::Conflict(_) => (409, "signal-conflict"),
+                Refusal::Conflict(_) | Refusal::Late => (409, "signal-conflict"),
                 Refusal::Busy => (409, "signal-busy"),
             };
             ApiError::new(status, code, refusal.to_string())
@@ -297,8 +297,9 @@ fn pipeline_view(status: PipelineStatus) -> PipelineView {
 }
 
 fn quarantined_view(held: Quarantined) -> QuarantinedView {
-    let Quarantined { table, reason, since, resuming } = held;
-    QuarantinedView { table, reason, since: since.to_string(), resuming }
+    let Quarantined { table, reason, since, resuming, kept } = held;
+    let kept = kept.map(|kept| KeptView { changes: kept.changes, bytes: kept.bytes });
+    QuarantinedView { table, reason, since: since.to_string(), resuming, kept }
 }
 
 fn copy_view(copy: CopyStatus) -> CopyView {

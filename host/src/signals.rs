@@ -125,9 +125,10 @@ impl Channel {
             let sent = self.pipeline.command(id.clone(), signal.kind.clone(), data.clone());
             match sent.await {
                 Ok(()) => return,
-                Err(Refusal::NotRunning | Refusal::Busy | Refusal::Conflict(_)) => {
+                Err(Refusal::NotRunning | Refusal::Busy | Refusal::Late) => {
                     tokio::time::sleep(AGAIN).await;
                 }
+                // What does not fit now stands in nobody's way: it is asked for again.
                 Err(refusal) => {
                     tracing::warn!(channel = self.name, id, %refusal, "a signal is passed over");
                     return;

@@ -7,6 +7,7 @@
 mod compare;
 mod golden;
 mod known;
+mod mysql;
 mod normalise;
 mod run;
 
@@ -71,7 +72,7 @@ scenarios! {
 }
 
 fn check(name: &str) {
-    let mut golden = Golden::read(name);
+    let mut golden = Golden::read("postgres", name);
     put_right(&mut golden);
     let Some(server) = server(&golden) else { return };
     let mut got: Vec<Value> =

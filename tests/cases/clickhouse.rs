@@ -1,6 +1,8 @@
 //! Into ClickHouse: captured tables end in the state that the source has, whatever dies on the
 //! way, and call records from Kafka become rows by the schema of their table.
 
+mod away;
+mod envelopes;
 mod kill;
 mod systems;
 

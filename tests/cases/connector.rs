@@ -1,6 +1,8 @@
 //! Connector documents of a Kafka Connect worker, taken over with their slots: two connectors of
 //! an export, secrets in a properties file, sinks of the base, across a kill.
 
+mod mysql;
+
 use std::fs;
 use std::path::Path;
 

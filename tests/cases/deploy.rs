@@ -318,25 +318,40 @@ fn deploy_configuration_page_equals_the_schema() {
     assert!(written == made, "docs/configuration.md is not that of the schema: {command}");
 }
 
-/// The options of the Postgres source stand on its own page, too.
-#[test]
-fn deploy_postgres_page_equals_the_schema() {
+/// The options of a connector stand on its own page, too: those of the groups that begin so, but
+/// for one that repeats another.
+fn page_equals_the_schema(page: &str, group: &str, repeated: Option<&str>, known: &[&str]) {
     let done = wasmgate(&["schema"], Vec::new());
     let schema: Value = serde_json::from_slice(&done.stdout).unwrap();
     let all = reference::reference(&schema);
-    let source = "`pipelines.NAME.source.postgres";
-    let groups = all.split("\n### ").filter(|group| group.starts_with(source));
-    let made: String = groups.map(|group| format!("\n### {group}")).collect();
-    assert!(made.contains("slot_care") && made.contains("channel_binding"), "{made}");
-    let path = root().join("docs/postgres.md");
-    let page = fs::read_to_string(&path).unwrap();
-    let (head, written) = page.split_once(GENERATED).unwrap();
+    let groups = all.split("\n### ").filter(|title| title.starts_with(group));
+    let told = groups.filter(|title| !repeated.is_some_and(|known| title.starts_with(known)));
+    let made: String = told.map(|group| format!("\n### {group}")).collect();
+    assert!(known.iter().all(|option| made.contains(option)), "{made}");
+    let path = root().join(page);
+    let text = fs::read_to_string(&path).unwrap();
+    let (head, written) = text.split_once(GENERATED).unwrap();
     if std::env::var_os("WASMGATE_WRITE_DOCS").is_some() {
         fs::write(&path, format!("{head}{GENERATED}{made}")).unwrap();
         return;
     }
-    let command = "WASMGATE_WRITE_DOCS=1 cargo test -p wasmgate-tests deploy_postgres";
-    assert!(written == made, "docs/postgres.md is not that of the schema: {command}");
+    let command = "WASMGATE_WRITE_DOCS=1 cargo test -p wasmgate-tests --test end_to_end deploy_";
+    assert!(written == made, "{page} is not that of the schema: {command}");
+}
+
+#[test]
+fn deploy_postgres_page_equals_the_schema() {
+    let known = ["slot_care", "channel_binding"];
+    page_equals_the_schema("docs/postgres.md", "`pipelines.NAME.source.postgres", None, &known);
+}
+
+#[test]
+fn deploy_clickhouse_page_equals_the_schema() {
+    let known = ["unknown_fields", "order_by", "interval"];
+    let group = "`pipelines.NAME.sinks[].clickhouse";
+    // The options of `table` once more.
+    let repeated = format!("{group}.tables[].table`");
+    page_equals_the_schema("docs/clickhouse.md", group, Some(&repeated), &known);
 }
 
 /// Links of a page to files of the project: `](path)`.

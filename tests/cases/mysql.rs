@@ -1,6 +1,9 @@
 //! SIGKILL under load, MySQL and MariaDB → modules → file, checked with a ledger: every change of
 //! every key is there, in its order, whatever phase a kill hits.
 
+mod large;
+mod storm;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;

@@ -136,3 +136,83 @@ fn a_version_that_fits_the_table_ends_its_quarantine() {
     );
     gateway.wait_pipeline("held", "no quarantine", |s| s["quarantined"] == json!([]));
 }
+
+/// Changes that are kept outlive the process that kept them, however it ends, and come in their
+/// order when the table goes on.
+#[test]
+fn kept_changes_outlive_kills_and_come_in_their_order() {
+    let Some(server) = postgres() else { return };
+    let database = database(&server, "quarantine_keep", TABLES);
+    let sql = |text: &str| server.psql(&database, text).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out.jsonl");
+    let modules = dir.path().join("modules");
+    fs::create_dir(&modules).unwrap();
+    let module = root().join("transforms/quality-check.wasm");
+    fs::copy(module, modules.join("quality-check.wasm")).unwrap();
+    let config = config(&server, &database, "{dir}/modules").replace(
+        "tables: [public.t",
+        "heartbeat: 100ms, quarantine: { events: keep }, tables: [public.t",
+    );
+    let mut gateway = Gateway::start(dir.path(), &config);
+    wait_lines(&gateway, &out, 3);
+    sql("alter table t drop v");
+    // Each life keeps some more; what it kept and did not store is read again.
+    let kept = |status: &Value| status["quarantined"][0]["kept"]["changes"].as_i64();
+    let mut written = 0;
+    for life in 0..6 {
+        for _ in 0..20 {
+            written += 1;
+            sql(&format!("insert into t values ({})", 100 + written));
+        }
+        if life % 2 == 0 {
+            gateway.wait_pipeline("held", "some changes", |s| kept(s).is_some_and(|n| n > 0));
+        }
+        gateway.kill();
+        gateway = Gateway::start(dir.path(), &config);
+    }
+    gateway.wait_pipeline("held", "all changes", |s| kept(s) == Some(written));
+    assert_eq!(lines(&out).len(), 3, "nothing of the table goes out meanwhile");
+    let (code, why) = resume(&gateway);
+    assert!(code == 409 && why.contains("quality-check"), "{code} {why}");
+
+    let (code, why) =
+        request(gateway.address(), "PUT", "/api/v1/modules/quality-check", &stamped(7)).unwrap();
+    assert_eq!(code, 201, "{why}");
+    gateway.wait_pipeline("held", "the version", |s| s["stages"][0]["version"] == "1.7.0");
+    let (code, why) = resume(&gateway);
+    assert_eq!(code, 202, "{why}");
+    // Again in the midst of it, or right after.
+    gateway.kill();
+    let gateway = Gateway::start(dir.path(), &config);
+    gateway.wait_pipeline("held", "no quarantine", |s| s["quarantined"] == json!([]));
+    sql("insert into t values (999)");
+    let ids = |op: &str| {
+        let records = lines(&out);
+        let of = |r: &&Value| r["value"]["source"]["table"] == "t" && r["value"]["op"] == op;
+        let id = |r: &Value| r["value"]["after"]["id"].as_i64().unwrap();
+        records.iter().filter(of).map(id).collect::<Vec<_>>()
+    };
+    wait_for(
+        "the last row",
+        || (ids("c").last() == Some(&999)).then_some(()),
+        || gateway.describe("held"),
+    );
+    // At least once: a kill may send some again, from one on.
+    let mut seen = std::collections::BTreeSet::new();
+    for id in ids("c") {
+        assert!(id == 999 || seen.contains(&id) || seen.len() as i64 == id - 101, "{:?}", ids("c"));
+        seen.insert(id);
+    }
+    assert_eq!(seen.len() as i64, written + 1);
+    let all: std::collections::BTreeSet<i64> = ids("r").into_iter().collect();
+    let rows = 3 + written;
+    wait_for(
+        "the rows anew",
+        || {
+            (ids("r").into_iter().collect::<std::collections::BTreeSet<_>>().len() as i64 >= rows)
+                .then_some(())
+        },
+        || format!("{all:?}\n{}", gateway.describe("held")),
+    );
+}

@@ -23,17 +23,17 @@ use super::network::capture;
 
 const KEYS: u64 = 40;
 /// Memory may grow by caches and buffers, not with the time it runs.
-const RESIDENT_MAX: u64 = 400 << 20;
+pub(super) const RESIDENT_MAX: u64 = 400 << 20;
 
 /// How long the soak runs.
-fn length() -> Duration {
+pub(super) fn length() -> Duration {
     match std::env::var("WASMGATE_SOAK_MINUTES").ok().and_then(|m| m.parse::<u64>().ok()) {
         Some(minutes) => Duration::from_secs(minutes * 60),
         None => Duration::from_secs(20),
     }
 }
 
-fn random(seed: &mut u64) -> u64 {
+pub(super) fn random(seed: &mut u64) -> u64 {
     *seed ^= *seed << 13;
     *seed ^= *seed >> 7;
     *seed ^= *seed << 17;
@@ -84,20 +84,20 @@ fn write(server: &Server, stop: &AtomicBool) {
 }
 
 /// Reads what a file gained, into a ledger.
-struct Tail {
+pub(super) struct Tail {
     path: PathBuf,
     at: u64,
-    ledger: Ledger,
-    last: BTreeMap<i64, i64>,
+    pub(super) ledger: Ledger,
+    pub(super) last: BTreeMap<i64, i64>,
 }
 
 impl Tail {
-    fn new(dir: &Path) -> Self {
+    pub(super) fn new(dir: &Path) -> Self {
         let (ledger, last) = (Ledger::default(), BTreeMap::new());
         Self { path: dir.join("out.jsonl"), at: 0, ledger, last }
     }
 
-    fn read(&mut self) {
+    pub(super) fn read(&mut self) {
         let Ok(mut file) = File::open(&self.path) else { return };
         file.seek(SeekFrom::Start(self.at)).unwrap();
         let mut reader = BufReader::new(file);

@@ -14,11 +14,17 @@ const VERSION: &str = "4.32.5";
 const EXAMPLES: &str = "80";
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 
-/// 503 is what a probe is told of a pipeline that was paused.
+/// 503 is what a probe is told of a pipeline that was paused. A query has no types: the text
+/// `true`, sent as a wrong value of `dry_run`, is the right one.
 const SETTINGS: &str = r#"
 [[operations]]
 include-path = "/readyz"
 checks.not_a_server_error.expected-statuses = ["2xx", "4xx", 503]
+
+[[operations]]
+include-path = "/api/v1/modules/reload"
+include-method = "PUT"
+checks.negative_data_rejection.expected-statuses = ["4xx", 200]
 "#;
 
 /// What the description cannot tell: bodies that are components, and names that there are.

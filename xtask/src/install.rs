@@ -1,6 +1,8 @@
 //! What the suite needs beyond cargo. In CI (CI=true, as root) it is installed; elsewhere the
 //! missing piece is named with the command that installs it.
 
+use std::process::Stdio;
+
 use crate::run::{cargo, found, is_ci, program, run};
 
 /// A Debian package and the program that shows it is there.
@@ -70,6 +72,10 @@ const NEEDS: &[Need] = &[
 const FILES: &[(&str, &str)] =
     &[("/usr/include/openssl/ssl.h", "libssl-dev"), ("/usr/include/zlib.h", "zlib1g-dev")];
 
+/// Extensions of the installed Postgres: (control file, package).
+const EXTENSIONS: &[(&str, &str)] =
+    &[("/usr/share/postgresql/15/extension/postgis.control", "postgresql-15-postgis-3")];
+
 /// Installs, or names, what is missing: for the whole suite, or to build and show it.
 pub(crate) fn system(suite: bool) -> Result<(), String> {
     let mut missing: Vec<&str> = Vec::new();
@@ -78,6 +84,11 @@ pub(crate) fn system(suite: bool) -> Result<(), String> {
         missing.push(need.package);
     }
     missing.extend(FILES.iter().filter(|f| !std::path::Path::new(f.0).exists()).map(|f| f.1));
+    let extensions = EXTENSIONS.iter().filter(|e| suite && !std::path::Path::new(e.0).exists());
+    missing.extend(extensions.map(|e| e.1));
+    if suite && !has_venv() {
+        missing.push("python3-venv");
+    }
     if missing.is_empty() {
         return Ok(());
     }
@@ -91,11 +102,19 @@ pub(crate) fn system(suite: bool) -> Result<(), String> {
     run(program("apt-get").env("DEBIAN_FRONTEND", "noninteractive").args(install).args(&missing))
 }
 
-/// MySQL: unpacked from Debian sid in CI, used where it is found.
+/// What fetches Postgres with pgvector, and tools that are not packaged. Debian's Python has the
+/// module, and without the package it makes nothing.
+fn has_venv() -> bool {
+    let mut python = program("python3");
+    python.args(["-c", "import venv, ensurepip"]).stdout(Stdio::null()).stderr(Stdio::null());
+    python.status().is_ok_and(|status| status.success())
+}
+
+/// MySQL, and MariaDB's plugins: unpacked from Debian in CI, used where they are found.
 pub(crate) fn mysql() -> Result<(), String> {
     use wasmgate_services::mysql::{Flavor, fetch, missing};
     match missing(Flavor::MySql) {
-        Some(_) if is_ci() => fetch(),
+        _ if is_ci() => fetch(),
         Some(reason) => {
             eprintln!("its tests will be skipped: {reason}");
             Ok(())

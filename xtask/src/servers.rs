@@ -65,7 +65,7 @@ pub(crate) fn run(verb: &str, server: &str) -> Result<(), String> {
 
 /// Gets the releases that the tests want beside the installed one.
 pub(crate) fn fetch_postgres() -> Result<(), String> {
-    for release in Release::FETCHED {
+    for release in Release::ALL {
         if let Some(programs) = release.fetch()? {
             println!("postgres: {}", programs.display());
         }

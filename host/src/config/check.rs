@@ -5,6 +5,7 @@ mod clickhouse;
 mod conflict;
 mod mysql;
 mod postgres;
+mod signals;
 mod sink;
 mod source;
 

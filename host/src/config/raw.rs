@@ -23,13 +23,16 @@ pub(crate) use clickhouse::{
 pub(crate) use connectors::Connectors;
 pub(crate) use json::{DecimalFormat, Json};
 pub(crate) use mysql::{
-    BigintUnsigned, Binaries, MySql, MySqlColumns, MySqlSnapshot, MySqlSslMode, MySqlStart, Times,
+    BigintUnsigned, Binaries, MySql, MySqlColumns, MySqlEvents, MySqlSnapshot, MySqlSnapshots,
+    MySqlSslMode, MySqlStart, MySqlWatermarks, Times,
 };
 pub(crate) use postgres::{
     ChannelBinding, Connection, Decimals, Method, Negotiation, Postgres, Protocol, Signals,
     Snapshot, SslMode, Target, Watermarks,
 };
-pub(crate) use postgres::{Events, InProgress, Origin, SchemaChanges, Stream};
+pub(crate) use postgres::{
+    Events, HeldEvents, InProgress, Origin, Quarantine, SchemaChanges, Stream,
+};
 pub(crate) use postgres::{Mismatch, OnWalLimit, PublicationMode, SlotCare};
 pub(crate) use postgres::{Notifications, Snapshots};
 pub(crate) use sink::{Compression, DeadLetters, FileSink, KafkaSink, Sink};

@@ -312,6 +312,22 @@ const CASES: &[Case] = &[
         ],
     ),
     case(
+        "  orders:",
+        "  a:\n    source: { mysql: { user: u, topic_prefix: p, host: Localhost, server_id: 7 } }\n    \
+         sinks: [{ topics: '.*', console: {} }]\n  \
+         b:\n    source: { mysql: { user: u, topic_prefix: q, server_id: 7 } }\n    \
+         sinks: [{ topics: '.*', console: {} }]\n  orders:",
+        &[
+            "pipelines.b.source.mysql.server_id: is the same number at the same server as in",
+            "`pipelines.a.source.mysql.server_id`",
+        ],
+    ),
+    case(
+        FILE,
+        "mysql: { user: u, topic_prefix: p, events: { heartbeat_query: 'DO 1' } }",
+        &["mysql.events.heartbeat_query: means something only with `heartbeat`"],
+    ),
+    case(
         SINK,
         "{ topics: '.*', file: { path: ./in.jsonl } }",
         &["w.yaml:8:39: pipelines.orders.sinks[0].file.path: is the same file as in \

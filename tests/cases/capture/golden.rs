@@ -45,9 +45,9 @@ pub(super) fn folder() -> PathBuf {
 }
 
 impl Golden {
-    /// Reads a scenario.
-    pub(super) fn read(name: &str) -> Self {
-        let text = fs::read_to_string(folder().join(format!("postgres_{name}.json"))).unwrap();
+    /// Reads a scenario of `postgres` or `mysql`.
+    pub(super) fn read(of: &str, name: &str) -> Self {
+        let text = fs::read_to_string(folder().join(format!("{of}_{name}.json"))).unwrap();
         let rules: Value = serde_json::from_str(&text).unwrap();
         let list = |field: &str| rules[field].as_array().unwrap().clone();
         Self {
@@ -59,6 +59,26 @@ impl Golden {
             expected: list("expected"),
             rules,
         }
+    }
+
+    /// The options of the recorded connector over those of `ours`.
+    pub(super) fn over(&self, mut ours: Value) -> Value {
+        let roles = ["key.converter", "value.converter", "header.converter"];
+        for role in roles {
+            ours[role] = "org.apache.kafka.connect.json.JsonConverter".into();
+        }
+        for (name, value) in &self.config {
+            match name.strip_prefix("converter.") {
+                // One option of the recordings for all three.
+                Some(option) => {
+                    for role in roles {
+                        ours[format!("{role}.{option}")] = value.clone();
+                    }
+                }
+                None => ours[name] = value.clone(),
+            }
+        }
+        ours
     }
 
     /// Whether every recorded record is there, where they repeat by themselves.

@@ -12,6 +12,11 @@ const SOURCE: &[(&str, &str)] = &[
     ("sequence", "<sequence>"),
     ("txId", "<txid>"),
     ("lsn", "<lsn>"),
+    ("gtid", "<gtid>"),
+    ("file", "<file>"),
+    ("pos", "<pos>"),
+    ("thread", "<thread>"),
+    ("server_id", "<server_id>"),
 ];
 
 /// Fields that `unwrap` adds to a row.
@@ -130,7 +135,12 @@ fn mark_transaction(key: &mut Value, value: &mut Value) {
 fn mark_source(source: &mut Map<String, Value>, rules: &Value) {
     let exact = rules["exact_source_time"] == true && source["origin"].is_string();
     for (name, marker) in SOURCE {
-        if source.get(*name).is_none_or(Value::is_null) || (exact && name.starts_with("ts_")) {
+        // A snapshot has the server's number 0.
+        let zero = *name == "server_id" && source.get(*name) == Some(&json!(0));
+        if source.get(*name).is_none_or(Value::is_null)
+            || zero
+            || (exact && name.starts_with("ts_"))
+        {
             continue;
         }
         source[*name] = json!(marker);

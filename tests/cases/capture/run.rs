@@ -12,7 +12,7 @@ use wasmgate_tests::{root, wait_for};
 
 use super::golden::{Golden, Step};
 
-const PIPELINE: &str = "capture";
+pub(super) const PIPELINE: &str = "capture";
 
 /// Scenarios share names of databases, and one drops what the other had.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -61,7 +61,7 @@ pub(super) fn run(server: &Postgres, golden: &Golden) -> Vec<Value> {
     lines(&dir.path().join("out.jsonl"))
 }
 
-fn wait_streaming(gateway: &Gateway) {
+pub(super) fn wait_streaming(gateway: &Gateway) {
     gateway.wait_pipeline(PIPELINE, "the stream", |status| status["phase"] == "streaming");
 }
 
@@ -165,7 +165,7 @@ fn copy_modules(golden: &Golden, dir: &Path) {
 }
 
 /// What no connector says: where the data, the modules and the records are.
-const BASE: &str = "data_dir: {dir}/data\nhttp: { listen: 127.0.0.1:0 }\n\
+pub(super) const BASE: &str = "data_dir: {dir}/data\nhttp: { listen: 127.0.0.1:0 }\n\
                     modules: { dir: '{dir}/modules' }\nconnectors:\n  \
                     sinks: [ { topics: '.*', file: { path: '{dir}/out.jsonl' } } ]\n  \
                     dead_letters: { file: { dir: '{dir}/dlq' } }\n";
@@ -173,9 +173,8 @@ const BASE: &str = "data_dir: {dir}/data\nhttp: { listen: 127.0.0.1:0 }\n\
 /// The scenario's connector as it would be posted to Kafka Connect: its options, and those that
 /// are ours to choose.
 fn connector(server: &Postgres, golden: &Golden) -> Value {
-    let json = "org.apache.kafka.connect.json.JsonConverter";
     let database = &golden.database;
-    let mut config = json!({
+    let config = json!({
         "connector.class": "io.debezium.connector.postgresql.PostgresConnector",
         "tasks.max": "1",
         "database.hostname": "127.0.0.1",
@@ -188,20 +187,5 @@ fn connector(server: &Postgres, golden: &Golden) -> Value {
         "status.update.interval.ms": "100",
         "wasmgate.source.postgres.heartbeat": "100ms",
     });
-    let roles = ["key.converter", "value.converter", "header.converter"];
-    for role in roles {
-        config[role] = json.into();
-    }
-    for (name, value) in &golden.config {
-        match name.strip_prefix("converter.") {
-            // One option of the recordings for all three.
-            Some(option) => {
-                for role in roles {
-                    config[format!("{role}.{option}")] = value.clone();
-                }
-            }
-            None => config[name] = value.clone(),
-        }
-    }
-    json!({ "name": PIPELINE, "config": config })
+    json!({ "name": PIPELINE, "config": golden.over(config) })
 }

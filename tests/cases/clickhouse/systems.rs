@@ -2,6 +2,7 @@
 //! from Kafka.
 
 use serde_json::Value;
+use wasmgate_services::clickhouse::ClickHouse;
 use wasmgate_tests::gateway::{Gateway, lines};
 use wasmgate_tests::topics::{Record, produce};
 use wasmgate_tests::{root, wait_for};
@@ -31,11 +32,27 @@ fn example(name: &str, words: &[(&str, &str)]) -> String {
         .replace("listen: 127.0.0.1:8080", "listen: 127.0.0.1:0")
 }
 
+/// Runs what the container's image runs on an empty volume: every script, in the order of names.
+fn init_scripts(engine: &ClickHouse) {
+    let folder = std::fs::read_dir(root().join("init-scripts/clickhouse")).unwrap();
+    let mut scripts: Vec<_> = folder.map(|entry| entry.unwrap().path()).collect();
+    scripts.sort();
+    for script in scripts {
+        assert!(script.extension().is_some_and(|e| e == "sql"), "{}", script.display());
+        let text = std::fs::read_to_string(&script).unwrap();
+        let bare = |line: &&str| !line.trim_start().starts_with("--");
+        let text = text.lines().filter(bare).collect::<Vec<_>>().join("\n");
+        for statement in text.split(';').filter(|statement| !statement.trim().is_empty()) {
+            engine.query(statement).unwrap_or_else(|e| panic!("{}: {e}", script.display()));
+        }
+    }
+}
+
 #[test]
 fn clickhouse_orders_follow_the_table() {
     let (Some(server), Some(engine)) = (postgres(), engine()) else { return };
     let database = database(&server, "ch_orders", ORDERS);
-    engine.query("CREATE DATABASE IF NOT EXISTS orders").unwrap();
+    init_scripts(&engine);
     let (port, url) = (server.port().to_string(), engine.url());
     let config = example(
         "orders-clickhouse",
@@ -95,15 +112,13 @@ fn clickhouse_orders_follow_the_table() {
 #[test]
 fn clickhouse_calls_and_alerts_from_kafka() {
     let (Some(broker), Some(engine)) = (kafka(), engine()) else { return };
-    let script =
-        std::fs::read_to_string(root().join("init-scripts/clickhouse/01-telecom.sql")).unwrap();
-    for statement in script.split(';') {
-        let lines: Vec<&str> =
-            statement.lines().filter(|l| !l.trim_start().starts_with("--")).collect();
-        if !lines.concat().trim().is_empty() {
-            engine.query(&lines.join("\n")).unwrap();
-        }
-    }
+    init_scripts(&engine);
+    // Once more, as on a volume that is used again.
+    init_scripts(&engine);
+    let compose = std::fs::read_to_string(root().join("docker-compose.yml")).unwrap();
+    let healthy =
+        compose.split("'exists ").nth(1).and_then(|rest| rest.split('\'').next()).unwrap();
+    assert_eq!(rows(&engine, &format!("EXISTS {healthy}")), ["1"], "{healthy}");
     let (bootstrap, url, group) = (broker.bootstrap(), engine.url(), unique("ch-calls"));
     let topic = unique("telecom-cdr");
     broker.create_topic(&topic, 1, &[]).unwrap();

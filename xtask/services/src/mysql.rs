@@ -87,12 +87,24 @@ pub fn missing(flavor: Flavor) -> Option<String> {
     Programs::find(flavor).err()
 }
 
-/// Fetches MySQL into the cache, unless it is there.
+/// Folder of MariaDB's plugins, `auth_ed25519` among them; for its `--plugin-dir`.
+///
+/// # Errors
+/// They are not here; the text says how they come.
+pub fn maria_plugins() -> Result<PathBuf, String> {
+    Programs::maria_plugins().ok_or_else(|| {
+        "MariaDB's plugins are not here: `cargo xtask services up mysql` fetches them".into()
+    })
+}
+
+/// Fetches MySQL, and the plugins that MariaDB's core package has not, into the cache, unless they
+/// are there.
 ///
 /// # Errors
 /// This is no Debian system, or its archive cannot be reached; the text says what was tried.
 pub fn fetch() -> Result<(), String> {
-    Programs::unpack()
+    Programs::unpack()?;
+    Programs::unpack_plugins()
 }
 
 impl MySql {
@@ -254,6 +266,13 @@ impl MySql {
             Some(Err(e)) => Err(format!("the client did not read the whole script: {e}")),
             _ => Ok(text.trim_end_matches('\n').to_owned()),
         }
+    }
+
+    /// A client program by MySQL's name of it (`mysqlbinlog`, `mysqldump`), which connects over TCP
+    /// as root. `None`: it is not here.
+    #[must_use]
+    pub fn tool(&self, name: &str) -> Option<Command> {
+        self.programs.tool(name, self.port)
     }
 
     /// Ends the server as a crash would.

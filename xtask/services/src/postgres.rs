@@ -7,6 +7,7 @@
 mod binaries;
 mod release;
 mod session;
+mod standby;
 
 use std::ffi::OsStr;
 use std::io::Write as _;

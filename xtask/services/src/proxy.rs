@@ -41,6 +41,7 @@ struct Shared {
     reset: AtomicBool,
     accepted: AtomicU64,
     passed: AtomicU64,
+    brought: AtomicU64,
     closing: AtomicBool,
 }
 
@@ -69,6 +70,7 @@ impl Proxy {
             reset: AtomicBool::new(false),
             accepted: AtomicU64::new(0),
             passed: AtomicU64::new(0),
+            brought: AtomicU64::new(0),
             closing: AtomicBool::new(false),
         });
         let held = Arc::clone(&shared);
@@ -92,6 +94,12 @@ impl Proxy {
     #[must_use]
     pub fn passed(&self) -> u64 {
         self.shared.passed.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that went to servers so far.
+    #[must_use]
+    pub fn brought(&self) -> u64 {
+        self.shared.brought.load(Ordering::Relaxed)
     }
 
     /// Changes what is done, for open connections too.
@@ -246,9 +254,8 @@ fn pump(from: &TcpStream, to: &TcpStream, shared: &Shared, number: u64, to_clien
         if piece.get(..pass).is_none_or(|bytes| to.write_all(bytes).is_err()) {
             break;
         }
-        if to_client {
-            shared.passed.fetch_add(pass as u64, Ordering::Relaxed);
-        }
+        let count = if to_client { &shared.passed } else { &shared.brought };
+        count.fetch_add(pass as u64, Ordering::Relaxed);
     }
     let is_reset = shared.is_over(number) && shared.reset.load(Ordering::Relaxed);
     // A reset has to find the client's next bytes unread, and no polite goodbye before it.
@@ -303,6 +310,11 @@ mod tests {
         let proxy = Proxy::start(echo()).unwrap();
         let stream = dial(&proxy);
         assert!(says_back(&stream, b"hello"));
+        // Counted right after they were written.
+        while proxy.passed() < 5 {
+            std::thread::yield_now();
+        }
+        assert_eq!((proxy.accepted(), proxy.brought(), proxy.passed()), (1, 5, 5));
         proxy.set(Weather::Slow(Duration::from_millis(40)));
         let since = Instant::now();
         assert!(says_back(&stream, b"slow"));

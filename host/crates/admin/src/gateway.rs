@@ -167,7 +167,7 @@ pub struct CopyView {
     pub done: bool,
 }
 
-/// A table that is held back: its changes become dead letters.
+/// A table that is held back: its changes become dead letters, or are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub struct QuarantinedView {
     /// `schema.table`.
@@ -178,6 +178,15 @@ pub struct QuarantinedView {
     pub since: String,
     /// It was resumed, and is read anew once the source has come to where it was then.
     pub resuming: bool,
+    /// Changes that are delivered when it goes on; null where they become dead letters.
+    pub kept: Option<KeptView>,
+}
+
+/// Changes of a table that are kept on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct KeptView {
+    pub changes: u64,
+    pub bytes: u64,
 }
 
 /// A topic whose records a module cannot work on.

@@ -22,10 +22,10 @@ mod upload;
 pub use access::Access;
 pub use answer::ApiError;
 pub use gateway::{
-    Action, BreakerView, CheckpointView, CopyView, Deletion, FieldsView, Gateway, MisfitView,
-    ModuleState, ModuleView, NotReady, PipelineView, PreviousView, QuarantinedView, Readiness,
-    ReloadView, RenameView, Signal, SignalView, StageView, StatsView, TopicFieldsView, Upload,
-    UploadState, UseView,
+    Action, BreakerView, CheckpointView, CopyView, Deletion, FieldsView, Gateway, KeptView,
+    MisfitView, ModuleState, ModuleView, NotReady, PipelineView, PreviousView, QuarantinedView,
+    Readiness, ReloadView, RenameView, Signal, SignalView, StageView, StatsView, TopicFieldsView,
+    Upload, UploadState, UseView,
 };
 pub use listen::{ListenLimits, serve};
 pub use openapi::document;

@@ -102,12 +102,14 @@ pub(crate) fn bind(
         let rest = table.columns.iter().map(|c| &c.name).filter(|n| !settings.takes(n));
         passed_over.extend(rest.cloned());
     }
-    covered(table, &columns, &shown)?;
+    let keyed = own(KEY);
+    let comes = |name: &str| columns.iter().any(|c| c.name == name) || (keyed && name == KEY);
+    covered(table, comes, &shown)?;
     let deletes = deletes(&meta);
     for (column, origin) in meta {
         let Some(found) = table.column(&column) else { continue };
         let ty = found.ty.clone().unwrap_or(Type::Text);
-        columns.push(Bound { name: column, ty, origin, key: false });
+        columns.push(Bound { name: column, ty, origin, key: found.sorting });
     }
     let names: Vec<String> = columns.iter().map(|column| name(&column.name)).collect();
     let sql = format!("INSERT INTO {} ({}) FORMAT Native", table.path(), names.join(", "));
@@ -219,10 +221,22 @@ fn whole(table: &Table, version: &str, shown: &str) -> Result<(), Fault> {
     )))
 }
 
+/// Whether records of a shape can have a row in the table at all: looked at before it is altered
+/// for them.
+///
+/// # Errors
+/// They lack a column of the sorting key.
+pub(crate) fn keyed(table: &Table, shape: &Shape, settings: &TableSettings) -> Result<(), Fault> {
+    let Some(fields) = &shape.fields else { return Ok(()) };
+    let shown = format!("{}.{}", table.database, table.name);
+    let comes = |name: &str| settings.takes(name) && fields.iter().any(|f| *f.name == *name);
+    covered(table, |name| comes(name) || name == KEY, &shown)
+}
+
 /// Every column of the sorting key needs a value.
-fn covered(table: &Table, columns: &[Bound], shown: &str) -> Result<(), Fault> {
+fn covered(table: &Table, comes: impl Fn(&str) -> bool, shown: &str) -> Result<(), Fault> {
     let mut keys = table.columns.iter().filter(|column| column.sorting && column.insertable);
-    let bare = keys.find(|key| !key.default && !columns.iter().any(|c| c.name == key.name));
+    let bare = keys.find(|key| !key.default && !comes(&key.name));
     bare.map_or(Ok(()), |key| {
         Err(refused(format!(
             "column `{}` is part of the sorting key of {shown}, and the records have no such \

@@ -17,7 +17,7 @@ use clickhouse::{Client, Compression as Frames};
 use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::rt::TokioExecutor;
 use secrecy::ExposeSecret;
-use wasmgate_model::Fault;
+use wasmgate_model::{Fault, FaultKind};
 
 use crate::error::ServerError;
 use crate::settings::{Compression, SinkSettings};
@@ -27,9 +27,11 @@ const IDLE: Duration = Duration::from_secs(2);
 /// Plain bytes of one compressed frame: what the server takes at once.
 const FRAME: usize = 1 << 20;
 
-/// The body of an insert; the same bytes however often it is sent.
-#[derive(Debug, Clone)]
-pub(crate) struct Body(pub(crate) Bytes);
+/// The body of an insert, as it goes over the wire.
+pub(crate) enum Body {
+    Plain(Bytes),
+    Frames(Vec<CompressedData>),
+}
 
 /// All servers of a sink.
 pub(crate) struct Hosts {
@@ -145,12 +147,28 @@ impl Hosts {
         rows.map_err(|error| ServerError::answered(&format!("not JSON: {error}")))
     }
 
+    /// A block as the body of an insert. Compressing takes its time: not for async threads.
+    ///
+    /// # Errors
+    /// The compression refuses its level.
+    pub(crate) fn body(&self, block: &Bytes) -> Result<Body, Fault> {
+        if self.frames == Frames::None {
+            return Ok(Body::Plain(block.clone()));
+        }
+        let frames = block.chunks(FRAME).map(|piece| CompressedData::new(piece, self.frames));
+        let frames: Result<Vec<_>, Error> = frames.collect();
+        frames.map(Body::Frames).map_err(|error| {
+            let message = "cannot compress an insert; set another `compression`";
+            Fault::new(FaultKind::SinkRefused, message).because(error)
+        })
+    }
+
     /// Sends one insert to one host. An error without a code leaves unknown whether it was taken.
     pub(crate) async fn insert(
         &self,
         sql: &str,
         settings: &[(String, String)],
-        body: &Body,
+        body: Body,
     ) -> Result<(), ServerError> {
         let Some((at, (address, client))) = self.pick() else {
             return Err(ServerError::unreachable("no host is configured".to_owned()));
@@ -171,21 +189,23 @@ impl Hosts {
         client: &Client,
         sql: &str,
         settings: &[(String, String)],
-        body: &Body,
+        body: Body,
     ) -> Result<(), Error> {
         let client = client.clone().with_compression(self.frames);
         let mut insert = client.insert_formatted_with(sql);
         for (name, value) in settings {
             insert = insert.with_setting(name, value);
         }
-        let mut rest = body.0.clone();
-        while !rest.is_empty() {
-            let piece = rest.split_to(rest.len().min(FRAME));
-            if self.frames == Frames::None {
-                insert.send(piece).await?;
-            } else {
-                // A megabyte takes about two milliseconds: no longer than other work here.
-                insert.send_compressed(CompressedData::new(&piece, self.frames)?).await?;
+        match body {
+            Body::Plain(mut rest) => {
+                while !rest.is_empty() {
+                    insert.send(rest.split_to(rest.len().min(FRAME))).await?;
+                }
+            }
+            Body::Frames(frames) => {
+                for frame in frames {
+                    insert.send_compressed(frame).await?;
+                }
             }
         }
         insert.end().await

@@ -34,13 +34,20 @@ pub(crate) struct Context {
 pub(crate) struct Server {
     pub(crate) major: u32,
     pub(crate) minor: u32,
+    /// It knows [`STRICT_TYPES`].
+    pub(crate) strict_types: bool,
 }
+
+/// With 0 the server refuses a block whose types are not those of the table, where it would
+/// convert values otherwise, whatever becomes of them.
+pub(crate) const STRICT_TYPES: &str = "input_format_native_allow_types_conversion";
 
 impl Server {
     /// From `25.8.1.1`.
     pub(crate) fn parse(version: &str) -> Self {
         let mut parts = version.split('.').map(|part| part.parse().unwrap_or(0));
-        Self { major: parts.next().unwrap_or(0), minor: parts.next().unwrap_or(0) }
+        let (major, minor) = (parts.next().unwrap_or(0), parts.next().unwrap_or(0));
+        Self { major, minor, strict_types: false }
     }
 
     pub(crate) fn is_at_least(self, major: u32, minor: u32) -> bool {
@@ -109,7 +116,8 @@ mod tests {
         let server = Server::parse("25.8.26.11");
         assert!(server.is_at_least(25, 6) && server.is_at_least(24, 12));
         assert!(!server.is_at_least(25, 9) && !server.is_at_least(26, 0));
-        assert_eq!(Server::parse("nonsense"), Server { major: 0, minor: 0 });
+        let nothing = Server { major: 0, minor: 0, strict_types: false };
+        assert_eq!(Server::parse("nonsense"), nothing);
     }
 
     #[test]

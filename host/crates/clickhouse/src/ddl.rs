@@ -27,6 +27,16 @@ fn order<'a>(shape: &'a Shape, settings: &'a TableSettings) -> Vec<&'a str> {
     }
 }
 
+/// A column that a table made here would be sorted by, and that the records' rows do not have as
+/// it is: rows of different keys would replace each other.
+pub(crate) fn unsortable<'a>(shape: &'a Shape, settings: &'a TableSettings) -> Option<&'a str> {
+    let fields = shape.fields.as_ref()?;
+    let comes = |name: &str| settings.takes(name) && fields.iter().any(|f| *f.name == *name);
+    let hidden = |name: &str| shape.hidden.iter().any(|h| **h == *name);
+    let own = settings.order_by.is_empty();
+    order(shape, settings).into_iter().find(|name| !comes(name) || (own && hidden(name)))
+}
+
 /// The type of a field's column.
 pub(crate) fn column_type(field: &ShapeField, key: bool, palette: Palette) -> Type {
     let bare = mapping::bare(field.kind, &field.logical, palette);

@@ -32,15 +32,9 @@ fn cause(code: &str, message: String) -> DeadLetterCause {
     DeadLetterCause { stage: "sink".into(), code: code.into(), message, module: None }
 }
 
-/// Encodes every row of the pieces but those in `out`.
-pub(crate) fn encode(
-    pieces: &[Piece],
-    binding: &Binding,
-    settings: &TableSettings,
-    out: &[(usize, u32, DeadLetterCause)],
-) -> Encoded {
-    let mut refused: Refused =
-        out.iter().map(|(piece, at, cause)| ((*piece, *at), cause.clone())).collect();
+/// Encodes every row of the pieces that fits.
+pub(crate) fn encode(pieces: &[Piece], binding: &Binding, settings: &TableSettings) -> Encoded {
+    let mut refused = Refused::new();
     loop {
         let before = refused.len();
         let (block, lines) = attempt(pieces, binding, settings, &mut refused);
@@ -77,21 +71,23 @@ fn attempt(
         let mut misfits = Vec::new();
         for (at, column) in binding.columns.iter().enumerate() {
             misfits.clear();
+            let before = block.rows_of(at);
             match column.origin {
-                Origin::Field(field) => {
-                    let before = block.rows_of(at);
-                    places.push(&mut block, at, field, binding, &mut misfits);
-                    misfits.retain(|m| !forgiven(&lines, m, before, column.key));
-                    for misfit in &misfits {
-                        if let Some(line) = lines.0.get((misfit.row - before) as usize) {
-                            let key = (number, line.at);
-                            refused.entry(key).or_insert_with(|| told(binding, at, misfit));
-                        }
-                    }
-                }
+                Origin::Field(field) => places.push(&mut block, at, field, binding, &mut misfits),
                 Origin::Key => places.push_keys(&mut block, at, &mut misfits),
                 Origin::Op => places.push_ops(&mut block, at, &mut misfits),
                 own => lines.0.iter().for_each(|line| block.push_raw(at, &line.bytes(own))),
+            }
+            // A record without a key has a row all the same, where rows are not told apart by it.
+            if column.origin == Origin::Key && !column.key {
+                continue;
+            }
+            misfits.retain(|m| !forgiven(&lines, m, before, column.key));
+            for misfit in &misfits {
+                if let Some(line) = lines.0.get((misfit.row - before) as usize) {
+                    let key = (number, line.at);
+                    refused.entry(key).or_insert_with(|| told(binding, at, misfit));
+                }
             }
         }
         all.push(lines.0.len() as u32);

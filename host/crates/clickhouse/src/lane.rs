@@ -56,9 +56,9 @@ impl Batch {
 
 /// See the module's text.
 pub(crate) struct Lane {
-    pub(crate) partition: Arc<str>,
+    partition: Arc<str>,
     /// Table and topic: the name its notes go by.
-    pub(crate) name: Arc<str>,
+    name: Arc<str>,
     jobs: VecDeque<Job>,
     /// Ranges noted before this start, ascending.
     noted: Vec<Entry>,
@@ -106,8 +106,10 @@ impl Lane {
         let first = piece.position(first);
         let behind = self.last.is_some_and(|last| first <= last);
         let last = piece.rows.last().map_or(first, |at| piece.position(*at));
-        // Rows that were written before, or that a module made of rows that were.
-        if behind {
+        // Rows that were written before, that a module made of rows that were, or that lie between
+        // those of another piece.
+        if behind || piece.crossed {
+            self.last = self.last.max(Some(last));
             let range = Range { from: first, to: last, noted: false };
             let (truncates, rows): (Vec<u32>, Vec<u32>) =
                 piece.rows.iter().partition(|at| is_truncate(&piece, **at));
@@ -125,9 +127,9 @@ impl Lane {
         let (mut begin, mut waiting) = (from, 0);
         for (fate, rows) in self.fates(&piece) {
             let part = piece.with(rows);
-            let end = part.rows.last().map_or(begin, |at| part.position(*at));
-            let whole = end == last;
-            let to = if whole { piece.delivery.to.max(end) } else { end };
+            // Not to the end of the delivery: a later batch of it may have rows for this lane, in
+            // another shape, and what is noted as taken is never sent again.
+            let to = part.rows.last().map_or(begin, |at| part.position(*at));
             let range = Range { from: begin, to, noted: true };
             match fate {
                 Fate::New => waiting += self.add(part, range, None, limits),
@@ -246,6 +248,19 @@ impl Lane {
             Job::Batch(batch) if batch.wanted.is_some() => batch.born + limits.interval * 10,
             Job::Batch(_) => self.ready,
         })
+    }
+
+    /// The first job, if it is a batch to which no row will be added.
+    pub(crate) fn whole(&self) -> Option<&Batch> {
+        match self.jobs.front()? {
+            Job::Batch(batch) => (batch.sealed || self.jobs.len() > 1).then_some(batch),
+            Job::Truncate(..) => None,
+        }
+    }
+
+    /// Partition and name.
+    pub(crate) fn place(&self) -> (Arc<str>, Arc<str>) {
+        (Arc::clone(&self.partition), Arc::clone(&self.name))
     }
 
     pub(crate) fn next(&mut self) -> Option<Job> {

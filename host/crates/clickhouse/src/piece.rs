@@ -70,6 +70,9 @@ pub(crate) struct Piece {
     pub(crate) shape: Arc<Shape>,
     /// Bytes of these rows, about.
     pub(crate) weight: usize,
+    /// Rows of another piece for the same topic lie between these, so that no range holds the rows
+    /// of one insert alone.
+    pub(crate) crossed: bool,
     pub(crate) ticket: Arc<Ticket>,
 }
 

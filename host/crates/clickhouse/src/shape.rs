@@ -25,6 +25,8 @@ pub(crate) struct Shape {
     pub(crate) fields: Option<Vec<ShapeField>>,
     /// Names of the key fields as they go out.
     pub(crate) key: Vec<Arc<str>>,
+    /// Those of them that the rows have otherwise or not at all: masked, excluded.
+    pub(crate) hidden: Vec<Arc<str>>,
     pub(crate) envelope: bool,
 }
 
@@ -34,8 +36,9 @@ impl Shape {
         let schema = &batch.schema;
         let topic = if *schema.topic == *topic { Arc::clone(&schema.topic) } else { topic.into() };
         let key = schema.key.iter().map(|k| last_name(&batch.edits, k)).collect();
+        let hidden = schema.key_only.iter().map(|f| last_name(&batch.edits, &f.name)).collect();
         let fields = matches!(batch.payload, Payload::Rows(_)).then(|| fields(batch));
-        Self { topic, fields, key, envelope: schema.envelope }
+        Self { topic, fields, key, hidden, envelope: schema.envelope }
     }
 }
 

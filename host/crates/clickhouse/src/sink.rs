@@ -4,7 +4,7 @@
 //! is done, or the row was refused. A server that is away fails nothing: its worker tries for
 //! ever, with the same bytes and token; what the pipeline may have in flight is the back-pressure.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -14,11 +14,11 @@ use tokio::task::JoinSet;
 use wasmgate_connector::{
     Durable, Finding, Sink, SinkConnector, SinkHealth, WriteRequest, Written,
 };
-use wasmgate_model::{Batch, Fault, FaultKind};
+use wasmgate_model::{Batch, Fault, FaultKind, Position};
 
 use crate::check;
 use crate::client::Hosts;
-use crate::context::{Context, Server};
+use crate::context::{Context, STRICT_TYPES, Server};
 use crate::ledger::{Ledger, LedgerPlace};
 use crate::piece::{Piece, Ticket};
 use crate::settings::SinkSettings;
@@ -95,7 +95,10 @@ pub(crate) async fn connect(hosts: &Hosts, database: &str) -> Result<Server, Fau
         let message = format!("database {database} does not exist; create it");
         return Err(Fault::new(FaultKind::SinkRefused, message));
     }
-    Ok(Server::parse(version.as_deref().unwrap_or("")))
+    // Without a right to look, it counts as unknown.
+    let sql = format!("SELECT name FROM system.settings WHERE name = '{STRICT_TYPES}'");
+    let strict_types = hosts.rows(&sql).await.is_ok_and(|rows| !rows.is_empty());
+    Ok(Server { strict_types, ..Server::parse(version.as_deref().unwrap_or("")) })
 }
 
 /// An open sink.
@@ -131,6 +134,7 @@ impl Sink for Writer {
         }
         let rows = parts.iter().map(|(_, _, rows)| rows.len()).sum();
         let (ticket, resolved) = Ticket::new(rows);
+        let crossed = crossed(&request, &parts);
         for (number, topic, rows) in parts {
             let Some(batch) = request.delivery.batches.get(number) else { continue };
             let weight = batch.weight() * rows.len() / batch.len().max(1);
@@ -139,6 +143,7 @@ impl Sink for Writer {
                 delivery: Arc::clone(&request.delivery),
                 batch: number,
                 rows,
+                crossed: crossed.contains(&topic),
                 shape: self.shape(batch, &topic),
                 weight,
                 ticket: Arc::clone(&ticket),
@@ -247,4 +252,26 @@ fn parts(request: &WriteRequest) -> Vec<Part> {
         }
     });
     parts
+}
+
+/// Topics whose rows come in several parts that are not one after the other: of two schemas that
+/// take turns, or of two tables that a module leads into one topic.
+fn crossed(request: &WriteRequest, parts: &[Part]) -> HashSet<String> {
+    let mut crossed = HashSet::new();
+    let mut reached: HashMap<&str, Position> = HashMap::new();
+    for (number, topic, rows) in parts {
+        let Some(batch) = request.delivery.batches.get(*number) else { continue };
+        let position = |at: Option<&u32>| {
+            let row = *batch.sel.get(*at? as usize)?;
+            batch.positions.get(row as usize).copied()
+        };
+        let (first, last) = (position(rows.first()), position(rows.last()));
+        let (Some(first), Some(last)) = (first, last) else { continue };
+        let before = reached.insert(topic, last);
+        if before.is_some_and(|before| first <= before) {
+            crossed.insert(topic.clone());
+            reached.insert(topic, last.max(before.unwrap_or_default()));
+        }
+    }
+    crossed
 }

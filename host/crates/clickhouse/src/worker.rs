@@ -1,10 +1,13 @@
 //! One table's worker: gathers rows per partition and topic, and writes them one insert after the
-//! other, so that order holds inside the table while tables go side by side.
+//! other, so that order holds inside the table while tables go side by side. While an insert
+//! travels, the next whole batch is bound and encoded; nothing of it is noted or sent before its
+//! turn.
 
 mod insert;
+mod queue;
+mod ready;
 mod target;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,11 +17,12 @@ use tokio::time::{Instant, sleep_until};
 use wasmgate_model::Fault;
 
 use crate::context::Context;
-use crate::lane::{Job, Lane};
-use crate::ledger::BETWEEN;
+use crate::lane::Job;
 use crate::piece::Piece;
 use crate::settings::TableSettings;
-use target::Target;
+use insert::{Inserter, Work};
+use queue::Queue;
+use ready::Early;
 
 /// What a worker is told.
 pub(crate) enum Message {
@@ -27,53 +31,48 @@ pub(crate) enum Message {
     Flush,
 }
 
+type Inbox = mpsc::UnboundedReceiver<Message>;
+
 /// Longest time between two inserts of a table whose server cannot keep up.
 const INTERVAL_MAX: Duration = Duration::from_secs(60);
 
 pub(crate) struct Worker {
     context: Arc<Context>,
-    settings: Arc<TableSettings>,
-    target: Target,
-    lanes: Vec<Lane>,
-    /// (partition, topic) to its lane.
-    numbers: HashMap<(Arc<str>, Arc<str>), usize>,
-    /// The next lane to look at first.
-    turn: usize,
+    queue: Queue,
+    inserter: Inserter,
+    /// The next insert, on its way to being encoded.
+    ahead: Option<(Work, Early)>,
     interval: Duration,
-    flush: bool,
 }
 
 impl Worker {
     pub(crate) fn new(context: Arc<Context>, settings: TableSettings, table: &str) -> Self {
-        let interval = context.settings.batch.interval;
+        let settings = Arc::new(settings);
         Self {
-            target: Target::new(&context.settings.database, table),
-            settings: Arc::new(settings),
+            queue: Queue::new(Arc::clone(&context), settings.truncate, table),
+            interval: context.settings.batch.interval,
+            inserter: Inserter::new(Arc::clone(&context), settings, table),
             context,
-            lanes: Vec::new(),
-            numbers: HashMap::new(),
-            turn: 0,
-            interval,
-            flush: false,
+            ahead: None,
         }
     }
 
     /// Works until the sink is gone. After a fault every row that comes fails.
-    pub(crate) async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Message>) {
+    pub(crate) async fn run(mut self, mut inbox: Inbox) {
         loop {
-            let due = self.due();
+            let due = self.queue.due();
             tokio::select! {
                 biased;
                 message = inbox.recv() => match message {
-                    Some(message) => self.take(message),
+                    Some(message) => self.queue.take(message),
                     None => return,
                 },
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
             }
             while let Ok(message) = inbox.try_recv() {
-                self.take(message);
+                self.queue.take(message);
             }
-            if let Err(fault) = self.work().await {
+            if let Err(fault) = self.work(&mut inbox).await {
                 self.context.fail(&fault);
                 self.refuse(&fault, &mut inbox).await;
                 return;
@@ -81,74 +80,78 @@ impl Worker {
         }
     }
 
-    fn take(&mut self, message: Message) {
-        let piece = match message {
-            Message::Flush => {
-                self.flush = true;
-                return;
-            }
-            Message::Piece(piece) => piece,
-        };
-        let key = (Arc::clone(&piece.delivery.partition.0), Arc::clone(&piece.shape.topic));
-        let number = match self.numbers.get(&key) {
-            Some(number) => *number,
-            None => {
-                let (partition, topic) = key.clone();
-                let name: Arc<str> = format!("{}{BETWEEN}{topic}", self.target.name).into();
-                let noted = self.context.ledger.of(&partition, &name);
-                self.lanes.push(Lane::new(partition, name, noted));
-                self.numbers.insert(key, self.lanes.len() - 1);
-                self.lanes.len() - 1
-            }
-        };
-        let (limits, weight) = (&self.context.settings.batch, piece.weight);
-        let Some(lane) = self.lanes.get_mut(number) else { return };
-        let waiting = lane.take(piece, limits, self.settings.truncate);
-        self.context.gathered.fetch_sub(weight.saturating_sub(waiting), Ordering::Relaxed);
-    }
-
-    /// When the next job is to be done.
-    fn due(&self) -> Option<Instant> {
-        if self.flush {
-            return Some(Instant::now());
-        }
-        let limits = &self.context.settings.batch;
-        self.lanes.iter().filter_map(|lane| lane.due(limits)).min()
-    }
-
     /// Does what is due.
-    async fn work(&mut self) -> Result<(), Fault> {
+    async fn work(&mut self, inbox: &mut Inbox) -> Result<(), Fault> {
         loop {
-            let now = Instant::now();
-            let limits = &self.context.settings.batch;
-            let count = self.lanes.len();
-            let due = |n: &usize| {
-                let lane = self.lanes.get((self.turn + n) % count);
-                lane.is_some_and(|lane| match self.flush {
-                    true => !lane.is_empty(),
-                    false => lane.due(limits).is_some_and(|due| due <= now),
-                })
-            };
-            let Some(n) = (0..count).find(due) else {
-                self.flush = false;
-                return Ok(());
-            };
-            let number = (self.turn + n) % count;
-            self.turn = number + 1;
-            let Some(lane) = self.lanes.get_mut(number) else { return Ok(()) };
-            let Some(job) = lane.next() else { return Ok(()) };
-            let place = (Arc::clone(&lane.partition), Arc::clone(&lane.name));
             let started = Instant::now();
-            match job {
-                Job::Batch(batch) => {
-                    self.context.gathered.fetch_sub(batch.weight(), Ordering::Relaxed);
-                    let larger = self.insert(batch, place).await?;
-                    self.space(larger);
+            let number = match self.ahead.take() {
+                Some((work, early)) => {
+                    let number = work.number;
+                    self.insert(work, Some(early), inbox).await?;
+                    number
                 }
-                Job::Truncate(piece, range) => self.truncate(piece, range, place).await?,
+                None => match self.queue.next(started) {
+                    None => return Ok(()),
+                    Some((number, place, Job::Batch(batch))) => {
+                        self.insert(Work::new(number, place, batch), None, inbox).await?;
+                        number
+                    }
+                    Some((number, place, Job::Truncate(piece, range))) => {
+                        self.inserter.truncate(piece, range, place).await?;
+                        number
+                    }
+                },
+            };
+            self.queue.is_ready_from(number, started + self.interval);
+        }
+    }
+
+    /// Writes a batch, and prepares the next one meanwhile.
+    async fn insert(
+        &mut self,
+        work: Work,
+        early: Option<Early>,
+        inbox: &mut Inbox,
+    ) -> Result<(), Fault> {
+        let pieces = Arc::clone(&work.pieces);
+        let done = self.insert_while_encoding(work, early, inbox).await;
+        if let Err(fault) = &done {
+            // Before the pieces go: whoever waits for them asks why.
+            self.context.fail(fault);
+        }
+        drop(pieces);
+        self.space(done?);
+        Ok(())
+    }
+
+    async fn insert_while_encoding(
+        &mut self,
+        work: Work,
+        early: Option<Early>,
+        inbox: &mut Inbox,
+    ) -> Result<bool, Fault> {
+        let prepared = self.inserter.prepare(&work, early).await?;
+        let encoder = self.inserter.encoder();
+        let (queue, ahead) = (&mut self.queue, &mut self.ahead);
+        let mut insert = std::pin::pin!(self.inserter.insert(work, prepared));
+        let mut is_open = true;
+        loop {
+            if ahead.is_none() {
+                *ahead = queue.whole(Instant::now(), |shape| encoder.knows(shape)).and_then(
+                    |(number, place, batch)| {
+                        let work = Work::new(number, place, batch);
+                        let early = encoder.begin(&work)?;
+                        Some((work, early))
+                    },
+                );
             }
-            if let Some(lane) = self.lanes.get_mut(number) {
-                lane.ready = started + self.interval;
+            tokio::select! {
+                biased;
+                done = &mut insert => return done,
+                message = inbox.recv(), if is_open => match message {
+                    Some(message) => queue.take(message),
+                    None => is_open = false,
+                },
             }
         }
     }
@@ -167,21 +170,20 @@ impl Worker {
     }
 
     /// Everything that is here or comes fails.
-    async fn refuse(&mut self, fault: &Fault, inbox: &mut mpsc::UnboundedReceiver<Message>) {
+    async fn refuse(&mut self, fault: &Fault, inbox: &mut Inbox) {
         let (kind, message) = (fault.kind, fault.chain());
-        for lane in &mut self.lanes {
-            while let Some(job) = lane.next() {
-                let pieces = match job {
-                    Job::Batch(batch) => batch.pieces,
-                    Job::Truncate(piece, _) => vec![piece],
-                };
-                pieces.iter().for_each(|piece| piece.ticket().fail(kind, &message));
-            }
+        let fail = |piece: &Piece| piece.ticket().fail(kind, &message);
+        if let Some((work, _)) = self.ahead.take() {
+            work.pieces.iter().for_each(fail);
         }
-        while let Some(message_in) = inbox.recv().await {
-            if let Message::Piece(piece) = message_in {
-                piece.ticket().fail(kind, &message);
+        self.queue.empty().iter().for_each(fail);
+        while let Some(message) = inbox.recv().await {
+            if let Message::Piece(piece) = message {
+                fail(&piece);
             }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -138,6 +138,12 @@ impl<'a> Tuple<'a> {
         self.columns == 0
     }
 
+    /// Appends the tuple as it stands in messages.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.columns.to_be_bytes());
+        out.extend_from_slice(self.values);
+    }
+
     /// The values, in order.
     pub fn iter(&self) -> impl Iterator<Item = TupleValue<'a>> + use<'a> {
         let mut wire = Wire::new(self.values);

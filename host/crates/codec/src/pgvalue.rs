@@ -110,6 +110,11 @@ enum Form {
 }
 
 impl Form {
+    /// What stands between the elements of an array (`typdelim`).
+    fn between(&self) -> u8 {
+        if matches!(self, Self::Geometry) { b':' } else { b',' }
+    }
+
     fn is_spatial(&self) -> bool {
         matches!(self, Self::Geometry | Self::SparseVector)
             || matches!(self, Self::DoubleVector | Self::FloatVector)

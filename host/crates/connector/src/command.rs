@@ -39,6 +39,8 @@ pub enum Refusal {
     Conflict(String),
     /// Too many wait already.
     Busy,
+    /// It was not answered in time, and may still be taken.
+    Late,
 }
 
 impl fmt::Display for Refusal {
@@ -48,6 +50,9 @@ impl fmt::Display for Refusal {
             Self::NotSupported => f.write_str("this kind of source takes no commands"),
             Self::Invalid(why) | Self::Conflict(why) => f.write_str(why),
             Self::Busy => f.write_str("too many commands wait already"),
+            Self::Late => {
+                f.write_str("the source did not answer in time: the command may still be taken")
+            }
         }
     }
 }

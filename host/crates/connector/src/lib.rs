@@ -23,8 +23,8 @@ pub use sink::{
     Written,
 };
 pub use source::{
-    BatchLimits, Finding, Quarantined, Source, SourceAcker, SourceContext, SourceEvent,
-    SourceHalves, SourceReader, SourceStatus, TableProgress,
+    BatchLimits, Finding, KeptChanges, Quarantined, Source, SourceAcker, SourceContext,
+    SourceEvent, SourceHalves, SourceReader, SourceStatus, TableProgress,
 };
 pub use stage::{
     Emission, Module, ModuleIdentity, ModuleKind, Projection, Read, Stage, StageInput, StageOutput,

@@ -71,6 +71,16 @@ pub struct Quarantined {
     pub since: Position,
     /// It was asked for again, and is read anew once the source is there.
     pub resuming: bool,
+    /// Changes that are kept for it; `None`: they become dead letters.
+    pub kept: Option<KeptChanges>,
+}
+
+/// Changes of a table that wait until it goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KeptChanges {
+    pub changes: u64,
+    /// On disk.
+    pub bytes: u64,
 }
 
 /// How far the copy of one table is; written by the source, read by status and metrics.

@@ -33,6 +33,7 @@ const DOCUMENTS: &[(&str, Fate)] = &[
     ("mongodb", Refused(&[("connector.class", "MongoDB")])),
     ("mysql", Taken),
     ("mysql-of-version-1", Taken),
+    ("mysql-signals", Taken),
     ("numbers", Taken),
     ("of-version-1", Taken),
     ("one-schema", Taken),

@@ -303,6 +303,10 @@ fn a_mysql_connector_is_translated_by_its_own_rows() {
         ("snapshot.mode", "never"),
         ("skipped.operations", "none"),
         ("binary.handling.mode", "bytes"),
+        ("gtid.source.includes", "3e11fa47-.*"),
+        ("heartbeat.interval.ms", "1000"),
+        ("heartbeat.action.query", "DO 1"),
+        ("topic.heartbeat.prefix", "alive"),
     ]);
     assert!(!translation.is_refused(), "{:?}", translation.findings);
     let source = json!({ "mysql": {
@@ -310,6 +314,11 @@ fn a_mysql_connector_is_translated_by_its_own_rows() {
         "filters": {
             "databases": { "include": ["shop", "hr"] },
             "tables": { "include": ["shop.o.*", "hr.people"] },
+            "gtid_sources": { "include": ["3e11fa47-.*"] },
+        },
+        "events": {
+            "heartbeat": "1000ms", "heartbeat_query": "DO 1", "heartbeat_topic_prefix": "alive",
+            "include_schema_changes": true,
         },
         "columns": { "masks": [{ "columns": ["shop.a.b"], "stars": 3 }] },
         "bigint_unsigned": "precise", "snapshot": "never", "start": "earliest",
@@ -318,10 +327,13 @@ fn a_mysql_connector_is_translated_by_its_own_rows() {
     assert_eq!(json(&translation.pipeline), json!({ "source": source }));
     for (name, value, verdict, want) in [
         ("table.include.list", "shop.(?!o).*", REFUSED, "look-around"),
-        ("heartbeat.interval.ms", "1000", REFUSED, "heartbeat records"),
+        ("heartbeat.interval.ms", "1000", Verdict::Honoured, "source.mysql.events.heartbeat"),
+        ("gtid.source.filter.dml.events", "false", REFUSED, "left out"),
+        ("snapshot.mode", "recovery", Verdict::Honoured, "snapshot: recovery"),
+        ("snapshot.mode", "custom", REFUSED, "no such mode"),
         ("time.precision.mode", "adaptive", Verdict::Wrong, "expected `adaptive_time_micro"),
-        ("gtid.source.includes", "a", REFUSED, "every server"),
-        ("include.schema.changes", "true", LACKING, "schema changes"),
+        ("include.schema.changes", "false", Verdict::Honoured, "include_schema_changes"),
+        ("include.schema.comments", "true", LACKING, "comments"),
         ("slot.name", "s", Verdict::Ignored, "Postgres"),
         ("database.dbname", "d", Verdict::Ignored, "JDBC"),
         ("tasks.max", "2", Verdict::Ignored, "one task"),

@@ -4,8 +4,8 @@
 //! write() -> queue -> [writer: encodes, writes] -> group -> [syncer: fdatasync] -> durable
 //! ```
 //! Group commit: while a sync runs, and a moment longer, the writer goes on; all that it wrote
-//! shares the next sync. After a failure nothing is written any more, so that nothing overtakes what is missing:
-//! the pipeline opens the sink again.
+//! shares the next sync. After a failure nothing is written any more, so that nothing overtakes
+//! what is missing: the pipeline opens the sink again.
 
 use std::fs::File;
 use std::path::PathBuf;

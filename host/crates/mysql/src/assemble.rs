@@ -1,6 +1,8 @@
 //! Rows to deliveries: one open batch per schema, closed together when they are full or the
 //! stream pauses, so that deliveries follow each other without a gap.
 
+mod held;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -10,7 +12,10 @@ use wasmgate_codec::document::{self, InboundRecord};
 use wasmgate_codec::project;
 use wasmgate_connector::SourceContext;
 use wasmgate_model::{Batch, Delivery, Fault, Partition, Plan, Position, Schema};
+use wasmgate_replication::Places;
 
+use crate::catalog::TableName;
+use crate::quarantine::Held;
 use crate::table::{Table, source_columns};
 
 /// The one partition of a source: a server's log, in its order.
@@ -23,6 +28,10 @@ pub(crate) fn now_us() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |d| i64::try_from(d.as_micros()).unwrap_or(i64::MAX))
 }
+
+/// Number of a transaction's begin. The numbers before it are for records that stand between it and
+/// the transaction before.
+pub(crate) const BEGIN_AT: u64 = (1 << 32) - 1;
 
 /// The delivery that is being filled.
 pub(crate) struct Assembler {
@@ -42,10 +51,24 @@ pub(crate) struct Assembler {
     bytes: usize,
     /// When the first row came.
     since: Option<Instant>,
+    /// Tables that are held back; they go with every position.
+    held: Vec<Held>,
+    /// Schemas of their dead letters.
+    letters: Vec<(TableName, Arc<Schema>)>,
+    /// First part of topics.
+    prefix: Arc<str>,
+    /// Records can only be put into it.
+    pub in_transaction: bool,
 }
 
 impl Assembler {
-    pub(crate) fn new(context: SourceContext, from: Position) -> Self {
+    /// `held`: tables that are held back; `prefix`: of topics.
+    pub(crate) fn new(
+        context: SourceContext,
+        from: Position,
+        held: Vec<Held>,
+        prefix: &str,
+    ) -> Self {
         Self {
             partition: partition(),
             from,
@@ -57,6 +80,10 @@ impl Assembler {
             rows: 0,
             bytes: 0,
             since: None,
+            held,
+            letters: Vec::new(),
+            prefix: prefix.into(),
+            in_transaction: false,
             context,
         }
     }
@@ -129,6 +156,16 @@ impl Assembler {
         self.to = self.to.max(to);
     }
 
+    /// How far the log is read.
+    pub(crate) fn place(&self) -> Position {
+        self.to
+    }
+
+    /// Whether another record has room before the next transaction.
+    pub(crate) fn has_room(&self) -> bool {
+        self.to.minor + 1 < BEGIN_AT
+    }
+
     /// Whether the delivery is as large as it may be.
     pub(crate) fn is_full(&self) -> bool {
         let limits = &self.context.limits;
@@ -163,5 +200,26 @@ impl Assembler {
         let from = std::mem::replace(&mut self.from, self.to);
         let partition = self.partition.clone();
         Delivery { partition, from, to: self.to, state: Some(state), batches }
+    }
+}
+
+impl Places for Assembler {
+    fn is_free(&self) -> bool {
+        !self.in_transaction && self.has_room()
+    }
+
+    fn add_document(
+        &mut self,
+        schema: &Arc<Schema>,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<(), Fault> {
+        let position = Position::new(self.to.major, self.to.minor + 1);
+        let batch = self.batch_of(schema)?;
+        let (bytes, time_us) = (value.len(), now_us());
+        let (key, value) = (Some(key), Some(value));
+        document::append(batch, &InboundRecord { key, value, time_us, position, partition: -1 });
+        self.appended(1, bytes, position);
+        Ok(())
     }
 }

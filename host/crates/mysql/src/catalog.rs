@@ -123,6 +123,11 @@ fn column(row: &Texts, maria: bool) -> ColumnDefinition {
     let extra = text(row, 7).to_ascii_lowercase();
     let generated = extra.contains("generated") && !extra.contains("default_generated");
     let given = row.get(3).cloned().flatten();
+    let now = given.as_deref().is_some_and(|default| {
+        default.get(..17).is_some_and(|word| word.eq_ignore_ascii_case("current_timestamp"))
+    });
+    // A text of a varchar may read the same.
+    let default_now = now && (maria || extra.contains("default_generated"));
     // MariaDB prints defaults as expressions; MySQL marks expressions in EXTRA.
     let default = match given {
         Some(text) if maria => maria_constant(&text),
@@ -135,6 +140,7 @@ fn column(row: &Texts, maria: bool) -> ColumnDefinition {
         charset: row.get(6).cloned().flatten(),
         nullable: text(row, 4) == "YES",
         default,
+        default_now,
         auto_increment: extra.contains("auto_increment"),
         generated,
         comment: text(row, 8).to_owned(),

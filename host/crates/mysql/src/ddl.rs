@@ -18,6 +18,8 @@ pub(crate) enum Change {
     Defined(TableName, TableDefinition),
     Dropped(TableName),
     Truncated(TableName),
+    /// What records depend on stays as it is.
+    Touched(TableName, TableDefinition),
     /// Only the server knows what it is now.
     Unclear(TableName),
 }
@@ -73,9 +75,7 @@ fn create(tokens: &mut Tokens<'_>, history: &History, maria: bool, changes: &mut
             None => Change::Unclear(name),
         });
     } else if index(tokens) {
-        // A unique key may become the key of the records.
-        let name = tokens.table_name().filter(|n| history.get(n).is_none_or(|t| !t.primary));
-        changes.extend(name.map(Change::Unclear));
+        changes.extend(tokens.table_name().map(|name| indexed(name, history)));
     } else if tokens.eat("database") || tokens.eat("schema") {
         tokens.eat_all(&["if", "not", "exists"]);
         database(tokens, changes);
@@ -109,6 +109,14 @@ fn database(tokens: &mut Tokens<'_>, changes: &mut Vec<Change>) {
 fn index(tokens: &mut Tokens<'_>) -> bool {
     let _kind = tokens.eat("unique") || tokens.eat("fulltext") || tokens.eat("spatial");
     tokens.eat("index") && tokens.skip_to("on")
+}
+
+/// A unique key may become the key of the records, or stop to be it.
+fn indexed(name: TableName, history: &History) -> Change {
+    match history.get(&name).filter(|table| table.primary) {
+        Some(table) => Change::Touched(name, table.clone()),
+        None => Change::Unclear(name),
+    }
 }
 
 fn alter(tokens: &mut Tokens<'_>, history: &History, maria: bool, changes: &mut Vec<Change>) {
@@ -173,10 +181,11 @@ fn drop_what(tokens: &mut Tokens<'_>, history: &History, changes: &mut Vec<Chang
     } else if tokens.eat("database") || tokens.eat("schema") {
         tokens.eat_all(&["if", "exists"]);
         let Some(database) = tokens.identifier() else { return };
-        let inside = history.names().filter(|(db, _)| *db == database);
+        let inside = history.names().filter(|(db, table)| *db == database && !table.is_empty());
         changes.extend(inside.cloned().map(Change::Dropped));
+        changes.push(Change::Dropped((database, String::new())));
     } else if index(tokens) {
-        changes.extend(tokens.table_name().map(Change::Unclear));
+        changes.extend(tokens.table_name().map(|name| indexed(name, history)));
     }
 }
 

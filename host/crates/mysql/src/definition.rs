@@ -16,6 +16,8 @@ pub(crate) struct ColumnDefinition {
     pub nullable: bool,
     /// The default as text, where it is a constant.
     pub default: Option<String>,
+    /// The default is the time of the insert.
+    pub default_now: bool,
     pub auto_increment: bool,
     pub generated: bool,
     pub comment: String,
@@ -138,7 +140,7 @@ impl TableDefinition {
             .iter()
             .map(|c| {
                 json!({ "name": c.name, "type": c.column_type, "charset": c.charset,
-                        "nullable": c.nullable, "default": c.default,
+                        "nullable": c.nullable, "default": c.default, "default_now": c.default_now,
                         "auto_increment": c.auto_increment, "generated": c.generated,
                         "comment": c.comment })
             })
@@ -157,6 +159,8 @@ impl TableDefinition {
                 charset: text(c, "charset"),
                 nullable: flag(c, "nullable")?,
                 default: text(c, "default"),
+                // Histories of before this was told.
+                default_now: flag(c, "default_now").unwrap_or(false),
                 auto_increment: flag(c, "auto_increment")?,
                 generated: flag(c, "generated")?,
                 comment: text(c, "comment")?,

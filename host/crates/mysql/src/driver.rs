@@ -4,20 +4,28 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
-use wasmgate_connector::{SourceContext, SourceEvent, SourceStatus};
+use wasmgate_connector::{SourceCommand, SourceContext, SourceEvent, SourceStatus, random_id};
 use wasmgate_model::{Fault, FaultKind, Position};
+use wasmgate_replication::{About, Answers, Item, Notifier, TableItem, Work, no_numbers};
 
 use crate::assemble::{Assembler, now_us, partition};
+use crate::catalog::Server;
 use crate::connect::{Connector, Session};
 use crate::dump::{Dump, raw};
+use crate::fault::protocol;
+use crate::gtid::GtidSet;
+use crate::heartbeat::{Heartbeat, tick};
 use crate::history::History;
+use crate::incremental::{Beside, Parts};
 use crate::prepare::{Prepared, Start, fresh_history};
+use crate::schema_topic::{Beginning, SchemaTopic, tell_tables};
 use crate::settings::{Settings, Snapshot as Mode};
-use crate::snapshot::{Events, Snapshot, begin, hand_over};
-use crate::state::State;
+use crate::snapshot::{Copy, Events, begin, hand_over, plan};
+use crate::state::{Place, State};
 use crate::stream::Stream;
-use crate::table::Naming;
+use crate::table::{Naming, document_schema};
 
 /// What the reading task needs beside the prepared server.
 pub(crate) struct Driver {
@@ -25,6 +33,8 @@ pub(crate) struct Driver {
     pub connector: Connector,
     pub context: SourceContext,
     pub events: Events,
+    pub commands: mpsc::Receiver<SourceCommand>,
+    pub taken: Answers,
 }
 
 /// Where the stream begins.
@@ -33,6 +43,9 @@ struct From {
     state: State,
     dump: Box<Dump>,
     history: History,
+    server: Server,
+    session: Session,
+    notifier: Notifier,
 }
 
 impl Driver {
@@ -67,80 +80,134 @@ impl Driver {
             lower_names: prepared.server.lower_names,
             charsets: std::mem::take(&mut prepared.charsets),
         };
+        let (to, prefix) = (&self.settings.notifications, &self.settings.topic_prefix);
+        let mut notifier = Notifier::new(to, prefix, document_schema);
         let start = std::mem::replace(&mut prepared.start, Start::Completed);
         let (from, out) = match start {
             Start::Completed => return self.send(SourceEvent::Completed).await,
-            Start::Stream { at, state, dump, history, assigned } => {
+            Start::Stream { at, mut state, dump, history, assigned } => {
                 if assigned {
                     self.assign(at, &state).await?;
                 }
-                (From { at, state, dump, history }, Assembler::new(self.context.clone(), at))
+                let Prepared { server, session, .. } = prepared;
+                // With GTIDs another server of the topology may go on; its files are its own.
+                if state.server != server.identity && state.executed != GtidSet::None {
+                    state.server.clone_from(&server.identity);
+                    state.place = Place::default();
+                }
+                let held = std::mem::take(&mut state.quarantine);
+                let mut out = Assembler::new(self.context.clone(), at, held, prefix);
+                notifier.tell((About::Initial, None, "SKIPPED"), &[], &mut out)?;
+                (From { at, state: *state, dump, history, server, session, notifier }, out)
             }
             Start::Snapshot(at) => {
-                let read = Box::pin(self.snapshot(&mut prepared, &mut naming, at)).await?;
-                let (state, history, out) = read;
+                let server = prepared.server.clone();
+                let read = self.snapshot(prepared, &mut naming, &mut notifier, at);
+                let (state, history, out) = Box::pin(read).await?;
                 if self.settings.snapshot == Mode::InitialOnly {
                     return self.send(SourceEvent::Completed).await;
                 }
                 let dump = Box::new(Dump::start(&self.connector, &state).await?);
-                (From { at: Position::new(at.major + 1, 0), state, dump, history }, out)
+                let session = self.connector.connect().await?;
+                let at = Position::new(at.major + 1, 0);
+                (From { at, state, dump, history, server, session, notifier }, out)
             }
         };
         self.status().snapshot_done.store(true, Ordering::Relaxed);
-        self.stream(prepared.session, naming, from, out).await
+        self.stream(naming, from, out).await
     }
 
+    /// Reads the tables; also answers what is read in chunks beside the stream.
     async fn snapshot(
         &self,
-        prepared: &mut Prepared,
+        prepared: Prepared,
         naming: &mut Naming,
+        notifier: &mut Notifier,
         at: Position,
     ) -> Result<(State, History, Assembler), Fault> {
-        self.status().phase("snapshot");
-        self.status().snapshot_rows.store(0, Ordering::Relaxed);
-        let mut state = begin(&mut prepared.session, &prepared.server).await?;
+        let Prepared { mut session, server, .. } = prepared;
+        let (settings, status) = (&*self.settings, self.status());
+        status.phase("snapshot");
+        status.snapshot_rows.store(0, Ordering::Relaxed);
+        if !server.maria {
+            // Older servers always tell what they know now.
+            let sql = "SET SESSION information_schema_stats_expiry = 0";
+            session.run("cannot set up the session", sql).await.ok();
+        }
+        let mut sessions = vec![session];
+        while sessions.len() < settings.snapshots.threads {
+            sessions.push(self.connector.connect().await?);
+        }
+        let mut state = begin(&mut sessions, &server).await?;
         // Stored before the first row: a crash from here on takes the snapshot again.
         self.assign(at, &state).await?;
-        let session = &mut prepared.session;
-        let history = fresh_history(session, &prepared.server, &self.settings, at).await?;
-        let mut out = Assembler::new(self.context.clone(), at);
-        let snapshot = Snapshot {
-            session,
-            naming,
-            history: &history,
-            out: &mut out,
-            events: &self.events,
-            status: self.status(),
-            state: &state,
-            at,
-            // Debezium tells whole milliseconds.
-            time_us: now_us() / 1000 * 1000,
-        };
-        snapshot.read().await?;
+        // Whatever was held back is read now.
+        let prefix = &settings.topic_prefix;
+        let mut out = Assembler::new(self.context.clone(), at, Vec::new(), prefix);
+        let session = sessions.first_mut().ok_or_else(|| protocol("no connection"))?;
+        let history = fresh_history(session, &server, settings, at).await?;
+        // Debezium tells whole milliseconds.
+        let time_us = now_us() / 1000 * 1000;
+        if let Some(topic) = SchemaTopic::new(settings, naming.maria) {
+            let (history, state, events) = (&history, &state, &self.events);
+            let beginning = Beginning { history, state, events, at, time_us };
+            tell_tables(&topic, session, &mut out, beginning).await?;
+        }
+        let (mut tables, later) = plan(session, &server, naming, &history, status).await?;
+        let mut held = Vec::new();
+        for planned in &tables {
+            held.push(out.holds(&planned.table, at)?);
+        }
+        let mut held = held.into_iter();
+        tables.retain(|_| !held.next().unwrap_or_default());
+        sessions.truncate(tables.len().max(1));
+        let (out_, events) = (&mut out, &self.events);
+        let state_ = &state;
+        Copy { sessions, tables, state: state_, time_us, out: out_, events, status, notifier }
+            .run()
+            .await?;
         // With the last rows goes the word that there are no more.
         state.snapshot_done = true;
+        state.quarantine = out.held().to_vec();
+        if !later.is_empty() {
+            let id = random_id().map_err(no_numbers)?;
+            let name = |(schema, table)| TableItem { schema, table, ..TableItem::default() };
+            let later = later.into_iter().map(name).collect();
+            let work = Work { queue: vec![Item::of(&id, later)], ..Work::default() };
+            state.work = work.stored();
+        }
         out.reached(Position::new(at.major + 1, 0));
         hand_over(&mut out, state.to_bytes(), &self.events).await?;
         Ok((state, history, out))
     }
 
-    async fn stream(
-        self,
-        session: Session,
-        naming: Naming,
-        from: From,
-        mut out: Assembler,
-    ) -> Result<(), Fault> {
-        let Self { settings, connector, context, events } = self;
+    async fn stream(self, naming: Naming, from: From, mut out: Assembler) -> Result<(), Fault> {
+        let Self { settings, connector, context, events, commands, taken } = self;
         let status = Arc::clone(&context.status);
         status.phase("streaming");
-        let From { at, state, mut dump, history } = from;
+        let From { at, state, mut dump, history, server, session, notifier } = from;
+        let mut signs = Heartbeat::new(&settings, &connector);
+        let mut beside = Beside::new(Parts {
+            settings: Arc::clone(&settings),
+            server: Arc::new(server),
+            naming: naming.clone(),
+            connector: connector.clone(),
+            status: Arc::clone(&status),
+            notifier,
+            work: Work::parse(state.work.as_ref()).unwrap_or_default(),
+            commands,
+            taken,
+        });
         let mut stream = Stream::new((connector, session), naming, history, at, state);
         let period = settings.heartbeat;
         let mut beat = interval_at(Instant::now() + period, period);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        beside.step(&mut stream, &mut out, &events).await?;
         let mut overdue = false;
         loop {
+            if let Some(signs) = &mut signs {
+                signs.flush(stream.between(&out), &mut out)?;
+            }
             let rows = out.has_rows();
             let deadline = out.deadline().unwrap_or_else(Instant::now);
             let due = overdue || !stream.in_transaction();
@@ -148,12 +215,21 @@ impl Driver {
                 biased;
                 // An idle or foreign log moves on too, so that a restart begins near its end.
                 _ = beat.tick(), if !rows => if out.has_moved() {
-                    hand_over(&mut out, stream.state(), &events).await?;
+                    let state = stream.state(&out);
+                    hand_over(&mut out, state, &events).await?;
                 },
+                event = beside.next() => {
+                    beside.take(event, &mut stream, &mut out, &events).await?;
+                }
+                () = tick(&mut signs) => {}
                 event = dump.next() => {
                     stream.event(raw(&event?), &mut out).await?;
+                    if !stream.in_transaction() && beside.is_due(&stream, &out) {
+                        beside.step(&mut stream, &mut out, &events).await?;
+                    }
                     if out.is_full() {
-                        hand_over(&mut out, stream.state(), &events).await?;
+                        let state = stream.state(&out);
+                    hand_over(&mut out, state, &events).await?;
                         tell_lag(&stream, &status);
                     } else if !out.has_rows() && !stream.in_transaction() {
                         status.lag_ms.store(0, Ordering::Relaxed);
@@ -161,7 +237,8 @@ impl Driver {
                 }
                 permit = events.reserve(), if rows && due => {
                     let Ok(permit) = permit else { return Ok(()) };
-                    permit.send(Ok(SourceEvent::Delivery(out.take(stream.state()))));
+                    let state = stream.state(&out);
+                    permit.send(Ok(SourceEvent::Delivery(out.take(state))));
                     overdue = false;
                     tell_lag(&stream, &status);
                 }

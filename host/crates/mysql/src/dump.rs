@@ -20,6 +20,8 @@ const HEARTBEAT: Duration = Duration::from_secs(5);
 /// A server that is silent for so many heartbeats is gone.
 const SILENCE: u32 = 4;
 
+const DOING: &str = "cannot read the server's log";
+
 /// The stream of events.
 pub(crate) struct Dump {
     stream: BinlogStream,
@@ -34,14 +36,30 @@ impl Dump {
     /// # Errors
     /// [`FaultKind::SourceLost`]: the server has not that place any more.
     pub(crate) async fn start(connector: &Connector, state: &State) -> Result<Self, Fault> {
-        let doing = "cannot read the server's log";
+        let request = BinlogStreamRequest::new(connector.who.server_id);
+        let mut dump = Self::after(connector, state, request).await?;
+        dump.first = Some(dump.next().await?);
+        Ok(dump)
+    }
+
+    /// The log after a state, up to its end. It has no number among the replicas, so it throws no
+    /// reader out.
+    pub(crate) async fn up_to_end(connector: &Connector, state: &State) -> Result<Self, Fault> {
+        let request = BinlogStreamRequest::new(0).with_non_blocking();
+        Self::after(connector, state, request).await
+    }
+
+    async fn after(
+        connector: &Connector,
+        state: &State,
+        request: BinlogStreamRequest<'_>,
+    ) -> Result<Self, Fault> {
         let mut session = connector.connect().await?;
         let period = HEARTBEAT.as_nanos();
         let set =
             format!("SET @master_heartbeat_period = {period}, @source_heartbeat_period = {period}");
-        session.run(doing, &set).await?;
+        session.run(DOING, &set).await?;
         let who = connector.who.clone();
-        let request = BinlogStreamRequest::new(who.server_id);
         let from = state.prepared.iter().min_by_key(|p| &p.place);
         let place = from.map_or(&state.place, |p| &p.place);
         let request = match &state.executed {
@@ -57,16 +75,41 @@ impl Dump {
                      @slave_connect_state = {}",
                     literal(&before.to_string())
                 );
-                session.run(doing, &set).await?;
+                session.run(DOING, &set).await?;
                 request
             }
             GtidSet::None => request.with_filename(place.file.as_bytes()).with_pos(place.offset),
         };
         let stream = session.conn.get_binlog_stream(request).await;
-        let stream = stream.map_err(|e| who.fault(doing, e))?;
-        let mut dump = Self { stream, first: None, who };
-        dump.first = Some(dump.next().await?);
-        Ok(dump)
+        Ok(Self { stream: stream.map_err(|e| who.fault(DOING, e))?, first: None, who })
+    }
+
+    /// Reads one file of the log and those after it, up to their end. It has no number among the
+    /// replicas, so it throws no reader out.
+    pub(crate) async fn file(
+        connector: &Connector,
+        file: &str,
+        maria: bool,
+    ) -> Result<Self, Fault> {
+        let mut session = connector.connect().await?;
+        if maria {
+            session.run(DOING, "SET @mariadb_slave_capability = 4").await?;
+        }
+        let request = BinlogStreamRequest::new(0).with_non_blocking();
+        let request = request.with_filename(file.as_bytes());
+        let who = connector.who.clone();
+        let stream = session.conn.get_binlog_stream(request).await;
+        Ok(Self { stream: stream.map_err(|e| who.fault(DOING, e))?, first: None, who })
+    }
+
+    /// The next event of a log that is read up to its end.
+    pub(crate) async fn next_or_end(&mut self) -> Result<Option<Event>, Fault> {
+        match tokio::time::timeout(HEARTBEAT * SILENCE, self.stream.next()).await {
+            Ok(None) => Ok(None),
+            Ok(Some(Ok(event))) => Ok(Some(event)),
+            Ok(Some(Err(error))) => Err(self.who.fault(DOING, error)),
+            Err(_) => Err(gone("the server is silent")),
+        }
     }
 
     /// The next event. Cancel safe.
@@ -76,7 +119,7 @@ impl Dump {
         }
         match tokio::time::timeout(HEARTBEAT * SILENCE, self.stream.next()).await {
             Ok(Some(Ok(event))) => Ok(event),
-            Ok(Some(Err(error))) => Err(self.who.fault("cannot read the server's log", error)),
+            Ok(Some(Err(error))) => Err(self.who.fault(DOING, error)),
             Ok(None) => Err(gone("the server ended the stream of its log")),
             Err(_) => Err(gone("the server is silent")),
         }

@@ -32,7 +32,13 @@ impl Who {
                 "the server has no TLS; set `ssl_mode: preferred` or turn its TLS on".into(),
             ),
             Error::Driver(DriverError::UnknownAuthPlugin { name }) => {
-                (FaultKind::SourceRefused, format!("the authentication plugin {name} is not known"))
+                let user = &self.user;
+                let what = format!(
+                    "the server wants the plugin {name} for user \"{user}\", which is not \
+                     supported; run: ALTER USER '{user}'@'%' IDENTIFIED WITH caching_sha2_password \
+                     BY '...' (MariaDB: IDENTIFIED VIA ed25519 USING PASSWORD('...'))"
+                );
+                (FaultKind::SourceRefused, what)
             }
             _ => (FaultKind::SourceUnavailable, "the connection broke; it is tried again".into()),
         };
@@ -54,10 +60,12 @@ impl Who {
                 FaultKind::SourceRefused,
                 format!("user \"{user}\" lacks a privilege: {}", grants(user)),
             ),
+            // Tried again, the two would throw each other out for ever.
             1236 | 4052 if duplicate(&error.message) => (
-                FaultKind::SourceUnavailable,
+                FaultKind::SourceRefused,
                 format!(
-                    "another reader has server id {}; give this pipeline a `server_id` of its own",
+                    "another reader took over server id {}; give one of the two a `server_id` of \
+                     its own, and resume this pipeline",
                     self.server_id
                 ),
             ),

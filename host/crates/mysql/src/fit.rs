@@ -122,6 +122,7 @@ pub(crate) fn from_metadata(
             charset: charset.filter(|c| c != "binary"),
             nullable: mapped.nullable,
             default: before.and_then(|c| c.default.clone()),
+            default_now: before.is_some_and(|c| c.default_now),
             auto_increment: before.is_some_and(|c| c.auto_increment),
             generated: before.is_some_and(|c| c.generated),
             comment: before.map(|c| c.comment.clone()).unwrap_or_default(),

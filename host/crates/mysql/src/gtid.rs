@@ -52,6 +52,21 @@ fn parse_uuid(text: &str) -> Option<[u8; 16]> {
     Some(uuid)
 }
 
+impl Gtid {
+    /// Who executed it first: the server's uuid, of MariaDB's the domain. `None`: not told.
+    pub(crate) fn source(&self) -> Option<String> {
+        match self {
+            Self::MySql(uuid, ..) => Some(uuid_text(uuid)),
+            Self::MariaDb(domain, ..) => Some(domain.to_string()),
+            Self::Anonymous => None,
+        }
+    }
+}
+
+fn uuid_text(uuid: &[u8; 16]) -> String {
+    Gtid::MySql(*uuid, String::new(), 0).to_string().trim_end_matches(":0").to_owned()
+}
+
 /// Numbers of transactions: disjoint, ascending, not adjacent; first and last.
 type Ranges = Vec<(u64, u64)>;
 
@@ -138,6 +153,27 @@ impl GtidSet {
                 }
             }
             Gtid::Anonymous => {}
+        }
+    }
+
+    /// The transactions whose source satisfies `wants`; of sets of MySQL's.
+    pub(crate) fn of_sources(&self, wants: impl Fn(&str) -> bool) -> Self {
+        match self {
+            Self::MySql(sets) => {
+                let wanted = sets.iter().filter(|((uuid, _), _)| wants(&uuid_text(uuid)));
+                Self::MySql(wanted.map(|(key, ranges)| (key.clone(), ranges.clone())).collect())
+            }
+            other => other.clone(),
+        }
+    }
+
+    /// Adds the transactions of another set of MySQL's.
+    pub(crate) fn extend(&mut self, other: &Self) {
+        let Self::MySql(others) = other else { return };
+        for (key, ranges) in others {
+            for (first, last) in ranges {
+                self.add_range(key.clone(), *first, *last);
+            }
         }
     }
 
@@ -262,5 +298,18 @@ mod tests {
         assert!(maria.contains(&Gtid::MariaDb(7, 1, 4)));
         assert!(GtidSet::mariadb("7-1-3").unwrap().is_subset(&maria));
         assert_eq!(GtidSet::mariadb("7-1"), None);
+    }
+
+    #[test]
+    fn sets_are_parted_by_their_sources() {
+        let other = A.replace('3', "4");
+        let set = GtidSet::mysql(&format!("{A}:1-3,{A}:tag:1,{other}:5")).unwrap();
+        let ours = set.of_sources(|source| source == A);
+        assert_eq!(ours.to_string(), format!("{A}:1-3,{A}:tag:1"));
+        let mut both = ours.clone();
+        both.extend(&set.of_sources(|source| source != A));
+        assert_eq!(both, set);
+        assert_eq!(Gtid::MySql(parse_uuid(A).unwrap(), "t".into(), 1).source().as_deref(), Some(A));
+        assert_eq!(Gtid::MariaDb(7, 1, 3).source().as_deref(), Some("7"));
     }
 }

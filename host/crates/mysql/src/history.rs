@@ -55,6 +55,11 @@ impl History {
         Ok(history)
     }
 
+    /// Definitions without a file: only to look at.
+    pub(crate) fn unsaved(tables: BTreeMap<TableName, TableDefinition>) -> Self {
+        Self { path: PathBuf::new(), tables }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.tables.is_empty()
     }

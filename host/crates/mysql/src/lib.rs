@@ -3,8 +3,8 @@
 //! meet at a set of transactions, without a gap and without a lock.
 //!
 //! From the server up: `connect` (sessions) and `dump` (the log) → `event`, `stream` (transactions,
-//! rows) with `history`, `ddl` and `fit` (which definition is in force) → `snapshot` → `driver` →
-//! [`MySqlSource`].
+//! rows) with `history`, `ddl` and `fit` (which definition is in force) → `snapshot` and
+//! `incremental` (existing rows) → `driver` → [`MySqlSource`].
 
 mod assemble;
 mod catalog;
@@ -12,16 +12,22 @@ mod check;
 mod connect;
 mod ddl;
 mod definition;
+mod documents;
 mod driver;
 mod dump;
 mod event;
 mod fault;
 mod fit;
 mod gtid;
+mod heartbeat;
 mod history;
+mod incremental;
 mod prepare;
+mod quarantine;
+mod recover;
 mod rows;
 mod said;
+mod schema_topic;
 mod settings;
 mod snapshot;
 mod source;
@@ -31,7 +37,7 @@ mod table;
 mod transaction;
 
 pub use settings::{
-    BigintMode, ColumnRules, DecimalMode, Filter, Modes, Settings, Snapshot, SslMode, Start,
-    TimeMode,
+    BigintMode, ColumnRules, DecimalMode, Filter, Heartbeats, Modes, Notifications, Settings,
+    Signals, Snapshot, Snapshots, SslMode, Start, TimeMode, Watermarks,
 };
 pub use source::MySqlSource;

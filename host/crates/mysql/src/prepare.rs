@@ -13,6 +13,7 @@ use crate::dump::Dump;
 use crate::fault::{LOST, refused};
 use crate::gtid::GtidSet;
 use crate::history::History;
+use crate::recover::unchanged;
 use crate::settings::{Settings, Snapshot, Start as First};
 use crate::state::{Place, State};
 
@@ -30,7 +31,7 @@ pub(crate) enum Start {
     Snapshot(Position),
     Stream {
         at: Position,
-        state: State,
+        state: Box<State>,
         dump: Box<Dump>,
         history: History,
         assigned: bool,
@@ -85,9 +86,11 @@ pub(crate) fn unfit(server: &Server, settings: &Settings) -> Vec<(String, String
         "run: SET GLOBAL binlog_row_image = 'FULL', and let clients connect again",
     );
     need(
-        !(server.maria && settings.include_query),
-        "MariaDB does not send statements to this reader".into(),
-        "turn `include_query` off",
+        server.gtids || settings.gtid_sources.is_empty(),
+        "transactions have no GTIDs at this server, so `filters.gtid_sources` cannot tell them \
+         apart"
+            .into(),
+        "turn gtid_mode and enforce_gtid_consistency ON, or leave the filter out",
     );
     found
 }
@@ -98,6 +101,8 @@ pub(crate) fn unfit(server: &Server, settings: &Settings) -> Vec<(String, String
 /// | none | others | snapshot |
 /// | snapshot cut short | any | snapshot again |
 /// | there | `always` | snapshot again |
+/// | none | `recovery` | refused |
+/// | there, no table changed since | `recovery` | definitions from the server, stream from it |
 /// | there | `initial_only` | completed |
 /// | there, the log reaches back to it | others | stream from the checkpoint |
 /// | there, it does not | `when_needed` | snapshot again |
@@ -111,6 +116,12 @@ async fn start(
 ) -> Result<Start, Fault> {
     let mode = settings.snapshot;
     let Some((at, stored)) = checkpoint else {
+        if mode == Snapshot::Recovery {
+            return Err(refused(
+                "`snapshot: recovery` takes the definitions of the tables anew for a checkpoint, \
+                 and there is none; set `snapshot: initial`",
+            ));
+        }
         if mode != Snapshot::Never {
             return Ok(Start::Snapshot(first_position()));
         }
@@ -121,7 +132,7 @@ async fn start(
         };
         let dump = Box::new(Dump::start(connector, &state).await?);
         let history = fresh_history(session, server, settings, at).await?;
-        return Ok(Start::Stream { at, state, dump, history, assigned: true });
+        return Ok(Start::Stream { at, state: Box::new(state), dump, history, assigned: true });
     };
     // Later than everything of the old checkpoint.
     let again = Position::new(at.major.saturating_add(1), 0);
@@ -137,19 +148,22 @@ async fn start(
     if mode == Snapshot::InitialOnly {
         return Ok(Start::Completed);
     }
-    let opened = match fits(session, server, &stored).await? {
+    let mut stored = stored;
+    let opened = match fits(session, server, settings, &mut stored).await? {
         Ok(()) => Dump::start(connector, &stored).await,
         Err(why) => Err(Fault::new(FaultKind::SourceLost, format!("{why}: {LOST}"))),
     };
     match opened {
         Ok(dump) => {
             let mut history = History::load(&settings.history_dir, &settings.topic_prefix, at)?;
-            if history.is_empty() {
+            if mode == Snapshot::Recovery {
+                history = recovered(connector, session, server, settings, (at, &stored)).await?;
+            } else if history.is_empty() {
                 tracing::warn!("the schema history is not there; the server's present is taken");
                 history = fresh_history(session, server, settings, at).await?;
             }
             let dump = Box::new(dump);
-            Ok(Start::Stream { at, state: stored, dump, history, assigned: false })
+            Ok(Start::Stream { at, state: Box::new(stored), dump, history, assigned: false })
         }
         Err(fault) if fault.kind == FaultKind::SourceLost && mode == Snapshot::WhenNeeded => {
             let why = fault.chain();
@@ -158,6 +172,22 @@ async fn start(
         }
         Err(fault) => Err(fault),
     }
+}
+
+/// The definitions as they are at the server, if they are those of the checkpoint too.
+async fn recovered(
+    connector: &Connector,
+    session: &mut Session,
+    server: &Server,
+    settings: &Settings,
+    (at, stored): (Position, &State),
+) -> Result<History, Fault> {
+    let defined = defined(session, server, settings).await?;
+    // What was kept so far stays unless this goes well.
+    let now = History::unsaved(defined.clone());
+    unchanged(connector, settings, server, &now, stored).await?;
+    tracing::info!("the definitions of the tables were taken from the server again");
+    saved(settings, at, defined)
 }
 
 /// A number that no earlier start has reached.
@@ -169,7 +199,8 @@ fn first_position() -> Position {
 async fn fits(
     session: &mut Session,
     server: &Server,
-    stored: &State,
+    settings: &Settings,
+    stored: &mut State,
 ) -> Result<Result<(), String>, Fault> {
     if matches!(stored.executed, GtidSet::MariaDb(_)) != server.maria {
         return Ok(Err("the checkpoint is of another kind of server".into()));
@@ -191,12 +222,15 @@ async fn fits(
     let row = session.first("cannot read the server's transactions", sql).await?;
     let row = row.unwrap_or_default();
     let set = |i| GtidSet::mysql(text(&row, i)).unwrap_or(GtidSet::None);
-    if !set(0).is_subset(&stored.executed) {
+    let wants = |source: &str| settings.gtid_sources.wants(source);
+    if !set(0).of_sources(wants).is_subset(&stored.executed) {
         return Ok(Err("the server purged transactions that were not read yet".into()));
     }
-    if !stored.executed.is_subset(&set(1)) {
+    if !stored.executed.of_sources(wants).is_subset(&set(1)) {
         return Ok(Err("the server has not all transactions that were read already".into()));
     }
+    // What nobody captures is not asked for where it is purged.
+    stored.executed.extend(&set(0).of_sources(|source| !wants(source)));
     Ok(Ok(()))
 }
 
@@ -226,7 +260,15 @@ async fn now(session: &mut Session, server: &Server) -> Result<State, Fault> {
         GtidSet::None
     };
     let server = server.identity.clone();
-    Ok(State { snapshot_done: true, server, executed, place, prepared: Vec::new() })
+    Ok(State {
+        snapshot_done: true,
+        server,
+        executed,
+        place,
+        prepared: Vec::new(),
+        work: None,
+        quarantine: Vec::new(),
+    })
 }
 
 /// The state before the oldest change that the server has.
@@ -243,7 +285,15 @@ async fn oldest(session: &mut Session, server: &Server) -> Result<State, Fault> 
         GtidSet::None
     };
     let server = server.identity.clone();
-    Ok(State { snapshot_done: true, server, executed, place, prepared: Vec::new() })
+    Ok(State {
+        snapshot_done: true,
+        server,
+        executed,
+        place,
+        prepared: Vec::new(),
+        work: None,
+        quarantine: Vec::new(),
+    })
 }
 
 /// MariaDB's transactions up to a place in a file.
@@ -262,9 +312,26 @@ pub(crate) async fn fresh_history(
     settings: &Settings,
     at: Position,
 ) -> Result<History, Fault> {
+    let defined = defined(session, server, settings).await?;
+    saved(settings, at, defined)
+}
+
+fn saved(settings: &Settings, at: Position, defined: Definitions) -> Result<History, Fault> {
     let mut history =
         History::load(&settings.history_dir, &settings.topic_prefix, Position::default())?;
-    let mut defined: BTreeMap<TableName, TableDefinition> = BTreeMap::new();
+    history.begin(at, defined)?;
+    Ok(history)
+}
+
+type Definitions = BTreeMap<TableName, TableDefinition>;
+
+/// The databases, and the tables that are captured, as they are now.
+async fn defined(
+    session: &mut Session,
+    server: &Server,
+    settings: &Settings,
+) -> Result<Definitions, Fault> {
+    let mut defined = Definitions::new();
     for (database, charset) in databases(session).await? {
         let definition = TableDefinition { charset, ..TableDefinition::default() };
         defined.insert((database, String::new()), definition);
@@ -274,6 +341,5 @@ pub(crate) async fn fresh_history(
             defined.insert(name, definition);
         }
     }
-    history.begin(at, defined)?;
-    Ok(history)
+    Ok(defined)
 }

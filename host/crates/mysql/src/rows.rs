@@ -2,11 +2,12 @@
 //! as recorded (key changes, tombstones).
 
 use wasmgate_codec::encode::original;
-use wasmgate_codec::mysqlvalue::{Failed, Image, RowsKind};
+use wasmgate_codec::mysqlvalue::{ColumnType, Failed, Image, RowsKind, push};
 use wasmgate_model::{
     Batch, Column, DeadLetterCause, Op, Payload, Position, Reject, Rows, Verdict,
 };
 
+use crate::quarantine::{Kept, RowKey};
 use crate::table::{Table, source_column};
 
 /// What the source block and the position of a row say.
@@ -135,6 +136,47 @@ fn push_update<'e>(
     }
     batch.headers.push("__debezium.oldkey", old_key.as_deref());
     batch.headers.end_row(created);
+}
+
+/// Appends the delete of a row of which the key is all that is known, and its tombstone; answers
+/// the number behind them.
+pub(crate) fn push_gone(
+    table: &Table,
+    batch: &mut Batch,
+    key: &RowKey,
+    at: Position,
+    origin: &Origin<'_>,
+    tombstone: bool,
+) -> u64 {
+    let ops: &[Op] = if tombstone { &[Op::Delete, Op::Tombstone] } else { &[Op::Delete] };
+    let mut minor = at.minor;
+    for op in ops {
+        let failed = fill_gone(table, batch, key);
+        end_row(batch, *op, Position::new(at.major, minor), origin, failed);
+        minor += 1;
+    }
+    minor
+}
+
+fn fill_gone(table: &Table, batch: &mut Batch, key: &RowKey) -> Failed {
+    let Payload::Rows(rows) = &mut batch.payload else { return None };
+    let mut failed = None;
+    let mut fields = rows.current.iter_mut();
+    for (i, (ty, (name, _))) in table.types.iter().zip(&table.all).enumerate() {
+        let Some(ty) = ty else { continue };
+        let Some(column) = fields.next() else { break };
+        let rows = column.len();
+        if let Some(Err(error)) = key.get(name).map(|value| push(column, ty, value.datum())) {
+            failed.get_or_insert((i, error));
+        }
+        if column.len() == rows {
+            column.push_null();
+        }
+    }
+    let value = |i: usize, _: &ColumnType| key.get(&table.all.get(i)?.0).map(Kept::datum);
+    table.fill_key(&mut rows.current, value);
+    table.mask(&mut rows.current);
+    failed
 }
 
 /// Appends a truncate: no key, no image.

@@ -1,6 +1,7 @@
 //! What a MySQL source can be told. Plain fields: the host maps its configuration onto them.
 //! Defaults are those of Debezium's MySQL connector where it has the option.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use regex::Regex;
 use secrecy::SecretString;
 use wasmgate_codec::mask::Mask;
 pub use wasmgate_codec::mysqlvalue::{BigintMode, DecimalMode, Modes, TimeMode};
+pub use wasmgate_replication::{Notifications, Signals};
 
 /// When the existing rows of the tables are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -23,6 +25,9 @@ pub enum Snapshot {
     Always,
     /// On the first start, and again when our place in the log is lost.
     WhenNeeded,
+    /// No rows: the definitions of the tables are taken from the server again, for a checkpoint
+    /// behind which none has changed.
+    Recovery,
 }
 
 /// Where the stream begins that has no snapshot before it.
@@ -61,6 +66,10 @@ pub struct Filter {
 }
 
 impl Filter {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.include.is_empty() && self.exclude.is_empty()
+    }
+
     pub(crate) fn wants(&self, name: &str) -> bool {
         let among = |list: &[Regex]| list.iter().any(|p| p.is_match(name));
         (self.include.is_empty() || among(&self.include)) && !among(&self.exclude)
@@ -89,6 +98,69 @@ impl ColumnRules {
     }
 }
 
+/// How rows that are read while the stream runs are set against its changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Watermarks {
+    /// By the executed transactions and the places of the log: nothing is written. MySQL needs
+    /// GTIDs for it.
+    #[default]
+    ReadOnly,
+    /// By rows of the signal table, one when a chunk is begun and one when it is read; they are
+    /// records of that table (Debezium's `insert_insert`).
+    InsertInsert,
+    /// As [`Watermarks::InsertInsert`], and the first row is deleted instead of a second one.
+    InsertDelete,
+}
+
+/// How existing rows are read.
+#[derive(Debug, Clone)]
+pub struct Snapshots {
+    /// Connections that read at the same time, a table each. At least 1. With 1 the tables come
+    /// one after the other, by name.
+    pub threads: usize,
+    /// Names of the tables (`database.table`) whose existing rows are read; anchored at both ends
+    /// by whoever makes them. Empty: all.
+    pub include: Vec<Regex>,
+    /// Statements that give the rows of a table (`database.table`) instead of the table itself.
+    pub select: BTreeMap<String, String>,
+    /// Rows of a chunk of a snapshot that runs beside the stream. At least 1.
+    pub chunk_rows: usize,
+    /// Tables of more than so many bytes are read in chunks beside the stream by the first
+    /// snapshot, too, so that a restart goes on at the last chunk. `None`: none is.
+    pub chunked_above: Option<u64>,
+    pub watermarks: Watermarks,
+}
+
+impl Default for Snapshots {
+    fn default() -> Self {
+        Self {
+            threads: 1,
+            include: Vec::new(),
+            select: BTreeMap::new(),
+            chunk_rows: 1024,
+            chunked_above: None,
+            watermarks: Watermarks::default(),
+        }
+    }
+}
+
+impl Snapshots {
+    /// Whether the existing rows of a table are read.
+    pub(crate) fn includes(&self, table: &str) -> bool {
+        self.include.is_empty() || self.include.iter().any(|r| r.is_match(table))
+    }
+}
+
+/// Signs of life, as records of the topic `<topic_prefix>.<name of the source>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Heartbeats {
+    pub interval: Duration,
+    /// First part of the topic; Debezium's is `__debezium-heartbeat`.
+    pub topic_prefix: String,
+    /// A statement that is run at each of them.
+    pub query: Option<String>,
+}
+
 /// Settings of one MySQL or MariaDB source.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -110,8 +182,12 @@ pub struct Settings {
     /// Further, by patterns of `database.table`.
     pub table_filter: Filter,
     pub columns: ColumnRules,
+    /// Whose transactions are captured: by the uuid of the server that executed them, of MariaDB's
+    /// by their domain.
+    pub gtid_sources: Filter,
     /// Number of this reader among the server's replicas, from 1. Two readers with one number
-    /// throw each other out. `None`: made of host, port and topic prefix.
+    /// throw each other out. `None`: made of host, port, topic prefix, [`Settings::history_dir`]
+    /// and the machine's name, which no two pipelines have in common.
     pub server_id: Option<u32>,
     pub snapshot: Snapshot,
     pub start: Start,
@@ -129,10 +205,18 @@ pub struct Settings {
     pub transaction_metadata: bool,
     /// `source.query` holds the statement, where the server logs it.
     pub include_query: bool,
+    /// Changes of schemas become records of the topic [`Settings::topic_prefix`] (Debezium's
+    /// `include.schema.changes`).
+    pub include_schema_changes: bool,
+    /// Heartbeat records.
+    pub heartbeats: Option<Heartbeats>,
     /// How often an idle log is noted as read.
     pub heartbeat: Duration,
     /// Bound on connecting, TLS and authentication together.
     pub connect_timeout: Duration,
+    pub snapshots: Snapshots,
+    pub signals: Signals,
+    pub notifications: Notifications,
     /// Folder for the history of the tables' definitions; made when missing.
     pub history_dir: PathBuf,
 }
@@ -152,6 +236,7 @@ impl Default for Settings {
             database_filter: Filter::default(),
             table_filter: Filter::default(),
             columns: ColumnRules::default(),
+            gtid_sources: Filter::default(),
             server_id: None,
             snapshot: Snapshot::default(),
             start: Start::default(),
@@ -163,8 +248,13 @@ impl Default for Settings {
             skip_truncate: true,
             transaction_metadata: false,
             include_query: false,
+            include_schema_changes: false,
+            heartbeats: None,
             heartbeat: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(10),
+            snapshots: Snapshots::default(),
+            signals: Signals::default(),
+            notifications: Notifications::default(),
             history_dir: PathBuf::new(),
         }
     }
@@ -179,6 +269,9 @@ impl Settings {
         if OWN.contains(&database) {
             return false;
         }
+        if self.is_signal_table(database, table) {
+            return true;
+        }
         let named = |t: &String| {
             t.split_once('.').is_some_and(|(db, name)| (db, name) == (database, table))
         };
@@ -190,15 +283,61 @@ impl Settings {
         database_fits && patterns && (self.tables.is_empty() || self.tables.iter().any(named))
     }
 
+    /// Database and name of the signal table.
+    pub(crate) fn signal_table(&self) -> Option<(String, String)> {
+        self.signals.table().map(|name| (name.schema, name.table))
+    }
+
+    fn is_signal_table(&self, database: &str, table: &str) -> bool {
+        let named = self.signals.table.as_deref().and_then(|name| name.split_once('.'));
+        named == Some((database, table))
+    }
+
+    /// Whether the first snapshot reads a table. The signal table is not a table of the user's,
+    /// unless it is named as one.
+    pub(crate) fn copies_first(&self, database: &str, table: &str) -> bool {
+        let name = format!("{database}.{table}");
+        let named = self.tables.is_empty() || self.tables.contains(&name);
+        self.snapshots.includes(&name) && (named || !self.is_signal_table(database, table))
+    }
+
+    /// Whether tables of a database may be captured.
+    pub(crate) fn wants_database(&self, database: &str) -> bool {
+        let named = |t: &String| t.split_once('.').is_some_and(|(of, _)| of == database);
+        !OWN.contains(&database)
+            && (self.databases.is_empty() || self.databases.iter().any(|d| d == database))
+            && self.database_filter.wants(database)
+            && (self.tables.is_empty() || self.tables.iter().any(named))
+    }
+
     /// Number of this reader among the replicas.
     pub(crate) fn reader_id(&self) -> u32 {
         self.server_id.unwrap_or_else(|| {
-            // FNV-1a: the same settings give the same number on every machine.
-            let text = format!("{}:{}/{}", self.host, self.port, self.topic_prefix);
+            let dir = std::path::absolute(&self.history_dir);
+            let dir = dir.unwrap_or_else(|_| self.history_dir.clone());
+            let machine = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+            let Self { host, port, topic_prefix, .. } = self;
+            let text = format!("{host}:{port}/{topic_prefix}/{}/{machine}", dir.display());
+            // FNV-1a: the same settings give the same number after every restart.
             let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
                 (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
             });
             0x4000_0000 | (hash ^ hash >> 32) as u32 & 0x3fff_ffff
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pipelines_on_one_server_have_numbers_of_their_own() {
+        let of = |dir: &str| Settings { history_dir: dir.into(), ..Settings::default() };
+        let number = of("/data/sources/a/schemas").reader_id();
+        assert_eq!(number, of("/data/sources/a/schemas").reader_id());
+        assert_ne!(number, of("/data/sources/b/schemas").reader_id());
+        assert_ne!(number, of("/other/sources/a/schemas").reader_id());
+        assert_eq!(Settings { server_id: Some(7), ..of("a") }.reader_id(), 7);
     }
 }

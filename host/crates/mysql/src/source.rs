@@ -1,5 +1,6 @@
 //! The connector's face: [`MySqlSource`] opens into a reader, fed by the reading task. There is
-//! nothing to acknowledge: the server keeps its log by its own rules, and the place in it is ours.
+//! nothing to acknowledge but commands: the server keeps its log by its own rules, and the place in
+//! it is ours.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,12 +13,14 @@ use wasmgate_connector::{
     SourceStatus,
 };
 use wasmgate_model::{Checkpoint, Fault, FaultKind};
+use wasmgate_replication::{Answers, Work};
 
 use crate::assemble::partition;
 use crate::check::check;
 use crate::connect::Connector;
 use crate::driver::Driver;
-use crate::prepare::prepare;
+use crate::prepare::{Start, prepare};
+use crate::quarantine::Held;
 use crate::settings::Settings;
 use crate::state::State;
 
@@ -60,13 +63,20 @@ impl Source for MySqlSource {
         let stored = stored.map(|(at, state)| (at, state.and_then(|s| State::parse(s))));
         let prepared = Box::pin(prepare(&connector, &self.settings, stored)).await?;
         status.connected.store(true, Ordering::Relaxed);
+        let held: &[Held] = match &prepared.start {
+            Start::Stream { state, .. } => &state.quarantine,
+            Start::Snapshot(_) | Start::Completed => &[],
+        };
+        status.quarantine(held.iter().map(Held::shown).collect());
 
+        let (commands, taken) = (context.commands.receive(), Answers::default());
         let (events, receiver) = mpsc::channel(AHEAD);
         let settings = Arc::clone(&self.settings);
-        let driver = Driver { settings, connector, context, events };
+        let waiting = taken.clone();
+        let driver = Driver { settings, connector, context, events, commands, taken: waiting };
         let task = tokio::spawn(driver.run(prepared)).abort_handle();
         let reader = Reader { events: receiver, status, task };
-        Ok((Box::new(reader), Box::new(Acker)))
+        Ok((Box::new(reader), Box::new(Acker { taken })))
     }
 }
 
@@ -98,11 +108,21 @@ impl Drop for Reader {
     }
 }
 
-struct Acker;
+struct Acker {
+    /// Commands that wait for their place in the checkpoint.
+    taken: Answers,
+}
 
 #[async_trait]
 impl SourceAcker for Acker {
-    async fn settled(&mut self, _checkpoint: &Checkpoint) -> Result<(), Fault> {
+    async fn settled(&mut self, checkpoint: &Checkpoint) -> Result<(), Fault> {
+        if let Some((_, state)) = checkpoint.get(&partition())
+            && !self.taken.is_empty()
+        {
+            let state = state.and_then(|state| State::parse(state));
+            let work = state.and_then(|state| Work::parse(state.work.as_ref()));
+            self.taken.stored(work.map_or(0, |work| work.commands));
+        }
         Ok(())
     }
 }

@@ -5,14 +5,17 @@
 //! fail-over: (number of the transaction, number of the record in it), or (number of the next
 //! transaction, 0) between two. The first number is the time of the first start in microseconds,
 //! so that a start without checkpoint never falls back behind what sinks have seen.
+//! Records between two transactions (rows that are read beside the stream, notifications) take the
+//! numbers before that of the next one's begin.
 //! A position inside a transaction goes with the state before it: the server sends it again, and
 //! its first records are left out.
 
 use std::sync::Arc;
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::gtid::GtidSet;
+use crate::quarantine::Held;
 
 /// A place in the server's log files.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -31,7 +34,7 @@ pub(crate) struct PreparedAt {
 }
 
 /// The source's state at a position.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct State {
     /// False: the snapshot was cut short and has to be taken again.
     pub snapshot_done: bool,
@@ -42,6 +45,10 @@ pub(crate) struct State {
     /// Where the next transaction, or the one that is half delivered, starts.
     pub place: Place,
     pub prepared: Vec<PreparedAt>,
+    /// What is read beside the stream, or waits for it; `incremental` reads and writes it.
+    pub work: Option<Value>,
+    /// Tables that are held back.
+    pub quarantine: Vec<Held>,
 }
 
 fn set_to_json(set: &GtidSet) -> Value {
@@ -79,17 +86,22 @@ impl State {
                         "before": set_to_json(&p.before) })
             })
             .collect();
-        json!({
-            "snapshot": if self.snapshot_done { "done" } else { "running" },
-            "server": self.server,
-            "gtids": set_to_json(&self.executed),
-            "file": self.place.file,
-            "pos": self.place.offset,
-            "prepared": prepared,
-        })
-        .to_string()
-        .into_bytes()
-        .into()
+        let snapshot = if self.snapshot_done { "done" } else { "running" };
+        let mut text = Map::new();
+        let mut put = |name: &str, value: Value| text.insert(name.to_owned(), value);
+        put("snapshot", snapshot.into());
+        put("server", self.server.as_str().into());
+        put("gtids", set_to_json(&self.executed));
+        put("file", self.place.file.as_str().into());
+        put("pos", self.place.offset.into());
+        put("prepared", prepared.into());
+        if let Some(work) = &self.work {
+            put("work", work.clone());
+        }
+        if !self.quarantine.is_empty() {
+            put("quarantine", json!(self.quarantine));
+        }
+        Value::Object(text).to_string().into_bytes().into()
     }
 
     /// `None`: not written by this connector.
@@ -112,6 +124,11 @@ impl State {
             executed: set_from_json(value.get("gtids")?)?,
             place: place_from_json(&value)?,
             prepared: prepared.collect::<Option<_>>()?,
+            work: value.get("work").cloned(),
+            quarantine: match value.get("quarantine") {
+                None => Vec::new(),
+                Some(held) => serde_json::from_value(held.clone()).ok()?,
+            },
         })
     }
 }
@@ -119,12 +136,15 @@ impl State {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
+    use wasmgate_model::Position;
+
     use super::*;
 
     #[test]
     fn state_survives_its_text() {
         let place = Place { file: "binlog.000003".into(), offset: 157 };
         for executed in [GtidSet::None, GtidSet::mariadb("0-1-5").unwrap()] {
+            let name = ("d".to_owned(), "t".to_owned());
             let prepared = vec![PreparedAt {
                 xid: "61,,1".into(),
                 place: place.clone(),
@@ -136,6 +156,8 @@ mod tests {
                 executed,
                 place: place.clone(),
                 prepared,
+                work: Some(json!({ "queue": [1] })),
+                quarantine: vec![Held::new(&name, "why".into(), Position::new(9, 1))],
             };
             assert_eq!(State::parse(&state.to_bytes()), Some(state));
         }

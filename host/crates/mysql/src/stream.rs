@@ -5,7 +5,10 @@
 //! it does not depend on options or on which tables are captured, so that a restart with other
 //! options leaves out what was settled and nothing else.
 
+mod annotated;
 mod changes;
+mod held;
+mod lookback;
 mod mapping;
 mod statement;
 mod told;
@@ -13,19 +16,23 @@ mod told;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use serde_json::Value;
 use wasmgate_codec::mysqlvalue::RowsKind;
 use wasmgate_model::{Fault, Position, Schema};
 
-use crate::assemble::Assembler;
+use crate::assemble::{Assembler, BEGIN_AT};
 use crate::catalog::TableName;
 use crate::connect::{Connector, Session};
+use crate::documents::{boundary_schemas, described};
 use crate::event::{Begin, kind, rotate};
 use crate::fault::{protocol, refused};
 use crate::gtid::{Gtid, GtidSet};
 use crate::history::History;
+use crate::incremental::Watch;
+use crate::schema_topic::SchemaTopic;
 use crate::settings::Settings;
 use crate::state::{Place, PreparedAt, State};
-use crate::table::{Naming, Table, document_schema};
+use crate::table::{Naming, Table};
 use crate::transaction::{Kept, Transaction, Waiting};
 
 /// One event as it came.
@@ -45,7 +52,14 @@ pub(crate) struct Raw<'a> {
 struct Mapped {
     body: Vec<u8>,
     /// `None`: not one of our tables.
-    table: Option<Arc<Table>>,
+    table: Option<Known>,
+}
+
+/// One of our tables.
+enum Known {
+    Table(Arc<Table>),
+    /// It is held back, because what its rows mean is not known.
+    Unknown(TableName),
 }
 
 /// The decoder's memory.
@@ -74,9 +88,19 @@ pub(crate) struct Stream {
     pub waiting: Waiting,
     /// The topic of transactions, where they are told.
     told: Option<Arc<Schema>>,
+    /// The topic of changes of schemas.
+    schema_topic: Option<SchemaTopic>,
+    /// Number of the last row in its event: Debezium tells it with the next statement.
+    last_row: u32,
     /// Time of the last commit read, microseconds since 1970.
     pub last_commit_us: Option<i64>,
     pub truncates_skipped: u64,
+    /// What else looks at the changes.
+    pub watch: Watch,
+    /// What is read beside the stream, as the checkpoint keeps it.
+    pub work: Option<Value>,
+    /// The log was sent up to here, whether or not there was anything in it for us.
+    sent: Place,
 }
 
 impl Stream {
@@ -90,8 +114,11 @@ impl Stream {
         let open = !state.prepared.is_empty();
         let again = open && !matches!(state.executed, GtidSet::MySql(_));
         let seen = again.then(|| (state.executed.clone(), state.place.clone()));
-        let topic = || document_schema(&format!("{}.transaction", naming.settings.topic_prefix));
+        let topic = format!("{}.transaction", naming.settings.topic_prefix);
+        let topic = || described(&topic, boundary_schemas());
         let told = naming.settings.transaction_metadata.then(topic);
+        let signal_table = naming.settings.signal_table();
+        let schema_topic = SchemaTopic::new(&naming.settings, naming.maria);
         Self {
             settings: Arc::clone(&naming.settings),
             naming,
@@ -107,17 +134,22 @@ impl Stream {
             known_prepared: state.prepared.iter().map(|p| p.xid.clone()).collect(),
             next_major: at.major,
             executed: state.executed,
-            place: state.place,
+            place: state.place.clone(),
             transaction: None,
             waiting: Waiting::new(),
             told,
+            schema_topic,
+            last_row: 0,
             last_commit_us: None,
             truncates_skipped: 0,
+            watch: Watch::new(signal_table),
+            work: state.work,
+            sent: state.place.clone(),
         }
     }
 
     /// What goes with the end of what was read.
-    pub(crate) fn state(&self) -> Arc<[u8]> {
+    pub(crate) fn state(&self, out: &Assembler) -> Arc<[u8]> {
         let place = match &self.transaction {
             Some(transaction) => &transaction.place,
             None => &self.place,
@@ -133,13 +165,49 @@ impl Stream {
             executed: self.executed.clone(),
             place: place.clone(),
             prepared: prepared.collect(),
+            work: self.work.clone(),
+            quarantine: out.held().to_vec(),
         }
         .to_bytes()
+    }
+
+    /// How far the server has sent its log.
+    pub(crate) fn read_to(&self) -> &Place {
+        (&self.place).max(&self.sent)
+    }
+
+    /// Gives the next number of a transaction up: there is no room for more records before it.
+    pub(crate) fn skip_number(&mut self, out: &mut Assembler) {
+        self.next_major += 1;
+        out.reached(Position::new(self.next_major, 0));
+    }
+
+    /// A heartbeat tells how far the log was sent: its body names the file.
+    fn heartbeat(&mut self, raw: &Raw<'_>) {
+        if raw.kind != kind::HEARTBEAT || raw.end == 0 {
+            return;
+        }
+        let Ok(file) = std::str::from_utf8(raw.body) else { return };
+        let file = file.trim_end_matches('\0').to_owned();
+        // The field has 32 bits.
+        let high = if file == self.place.file { self.place.offset & !0xffff_ffff } else { 0 };
+        let sent = Place { file, offset: high | u64::from(raw.end) };
+        if sent > self.sent {
+            self.sent = sent;
+        }
     }
 
     /// Whether a transaction is half read.
     pub(crate) fn in_transaction(&self) -> bool {
         self.transaction.is_some()
+    }
+
+    /// The next place between two transactions, for records that are of none; `None` inside of
+    /// one, and where one is read again.
+    pub(crate) fn between(&self, out: &Assembler) -> Option<Position> {
+        let next = Position::new(self.next_major, 0).max(out.place());
+        let free = self.transaction.is_none() && next.minor + 1 < BEGIN_AT;
+        free.then(|| Position::new(next.major, next.minor + 1))
     }
 
     /// A connection for questions; opened again when it broke.
@@ -156,7 +224,11 @@ impl Stream {
 
     /// Takes one event.
     pub(crate) async fn event(&mut self, raw: Raw<'_>, out: &mut Assembler) -> Result<(), Fault> {
+        let before = self.place_before();
         let start = self.advance(&raw)?;
+        if before.is_some() {
+            self.fill_gap(before, &raw, &start).await?;
+        }
         if self.keep(&raw, &start) {
             return Ok(());
         }
@@ -166,6 +238,7 @@ impl Stream {
     /// Moves our place behind the event; answers where it starts.
     fn advance(&mut self, raw: &Raw<'_>) -> Result<Place, Fault> {
         let mut start = self.place.clone();
+        self.heartbeat(raw);
         let inside = match &mut self.transaction {
             Some(Transaction { payload: Some(left), .. }) => {
                 *left = left.checked_sub(raw.size.into()).ok_or_else(broken_payload)?;
@@ -173,16 +246,8 @@ impl Stream {
             }
             _ => false,
         };
-        let counts = !matches!(raw.kind, kind::ROTATE | kind::HEARTBEAT | kind::HEARTBEAT_V2);
-        if counts && !inside && raw.end > 0 {
-            // The field has 32 bits; files of huge transactions are larger.
-            let high = self.place.offset & !0xffff_ffff;
-            let mut end = high | u64::from(raw.end);
-            if end < self.place.offset && self.place.offset - end > 1 << 31 {
-                end += 1 << 32;
-            }
-            start.offset = end.saturating_sub(raw.size.into());
-            self.place.offset = end;
+        if !inside {
+            start = behind(&mut self.place, raw);
         }
         Ok(start)
     }
@@ -194,14 +259,12 @@ impl Stream {
         out: &mut Assembler,
     ) -> Result<(), Fault> {
         match raw.kind {
-            kind::TABLE_MAP => self.table_map(raw.body).await,
-            kind::GTID | kind::ANONYMOUS_GTID => {
-                let begin = crate::event::gtid(raw.body, raw.kind == kind::ANONYMOUS_GTID);
-                self.begin(begin, &raw, start)
+            kind::TABLE_MAP => self.table_map(raw.body, out).await,
+            kind::GTID | kind::ANONYMOUS_GTID | kind::GTID_TAGGED => {
+                self.begin(begin_of(&raw), &raw, start)
             }
-            kind::GTID_TAGGED => self.begin(crate::event::tagged_gtid(raw.body), &raw, start),
             kind::MARIA_GTID => {
-                self.begin(crate::event::maria_gtid(raw.body, raw.server_id), &raw, start)?;
+                self.begin(begin_of(&raw), &raw, start)?;
                 let begun = self.transaction.as_ref().is_some_and(|t| t.begun && t.kept.is_none());
                 if begun { self.tell_begin(out) } else { Ok(()) }
             }
@@ -285,6 +348,9 @@ impl Stream {
             _ => 0,
         };
         let named = begin.gtid != Gtid::Anonymous;
+        let sources = &self.settings.gtid_sources;
+        let foreign = !sources.is_empty()
+            && begin.gtid.source().is_some_and(|source| !sources.wants(&source));
         self.transaction = Some(Transaction {
             major,
             gtid_text: named.then(|| begin.gtid.to_string().into()),
@@ -297,6 +363,7 @@ impl Stream {
             query: None,
             event: 0,
             settled,
+            foreign,
             seen,
             payload: None,
             kept: begin.prepares.then(Vec::new),
@@ -331,13 +398,7 @@ impl Stream {
             return false;
         };
         if kept {
-            events.push(Kept {
-                kind: raw.kind,
-                server_id: raw.server_id,
-                timestamp: raw.timestamp,
-                place: start.clone(),
-                body: raw.body.to_vec(),
-            });
+            events.push(Kept::of(raw, start.clone()));
         }
         kept
     }
@@ -365,6 +426,33 @@ impl Stream {
             Box::pin(self.dispatch(raw, kept.place, out)).await?;
         }
         Ok(())
+    }
+}
+
+/// Moves a place behind an event; answers where the event starts. What is no part of the file, and
+/// events inside a payload, move nothing.
+fn behind(place: &mut Place, raw: &Raw<'_>) -> Place {
+    let mut start = place.clone();
+    let counts = !matches!(raw.kind, kind::ROTATE | kind::HEARTBEAT | kind::HEARTBEAT_V2);
+    if counts && raw.end > 0 {
+        // The field has 32 bits; files of huge transactions are larger.
+        let high = place.offset & !0xffff_ffff;
+        let mut end = high | u64::from(raw.end);
+        if end < place.offset && place.offset - end > 1 << 31 {
+            end += 1 << 32;
+        }
+        start.offset = end.saturating_sub(raw.size.into());
+        place.offset = end;
+    }
+    start
+}
+
+/// The first event of a transaction, whichever server's.
+fn begin_of(raw: &Raw<'_>) -> Option<Begin> {
+    match raw.kind {
+        kind::GTID_TAGGED => crate::event::tagged_gtid(raw.body),
+        kind::MARIA_GTID => crate::event::maria_gtid(raw.body, raw.server_id),
+        other => crate::event::gtid(raw.body, other == kind::ANONYMOUS_GTID),
     }
 }
 

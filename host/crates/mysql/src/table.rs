@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use wasmgate_codec::json::write_string;
 use wasmgate_codec::mask::Mask;
 use wasmgate_codec::mysqlvalue::{
-    Charset, ColumnType, Datum, Described, TableMap, Wire, column_type, push, wire,
+    BigintMode, Charset, ColumnType, Datum, DecimalMode, Described, Modes, TableMap, TimeMode,
+    Wire, column_type, push, wire,
 };
 use wasmgate_model::{
-    Column, ConnectNames, Fault, Field, Kind, Schema, SourcePart, TransactionParts, Values,
+    Column, ConnectNames, Fault, Field, Kind, Schema, SourcePart, Style, TransactionParts, Values,
 };
 
 use crate::catalog::{Charsets, TableName};
@@ -44,6 +45,15 @@ pub(crate) fn source_columns() -> Vec<Column> {
     kinds.map(Column::new).into()
 }
 
+/// Modes that tell any two values apart.
+const EXACT: Modes = Modes {
+    decimal: DecimalMode::String,
+    bigint: BigintMode::Long,
+    time: TimeMode::Microseconds,
+    adjust_years: false,
+    binary: Style::Plain,
+};
+
 /// Ids of schemas. Other sources of the process count from elsewhere.
 static NEXT: AtomicU64 = AtomicU64::new(1 << 41);
 
@@ -61,6 +71,8 @@ pub(crate) struct Table {
     pub wires: Vec<Wire>,
     /// `None`: the column is left out of the records.
     pub types: Vec<Option<ColumnType>>,
+    /// Names of all columns and what their values are, whatever of them is in records.
+    pub all: Vec<(String, Option<ColumnType>)>,
     /// Whether a change of a column is a change of the key.
     pub keys: Vec<bool>,
     /// Masks by number of the field.
@@ -162,6 +174,7 @@ impl Naming {
         before: Option<&Table>,
     ) -> Table {
         let mut types = Vec::with_capacity(definition.columns.len());
+        let mut all = Vec::with_capacity(definition.columns.len());
         let mut fields = Vec::with_capacity(definition.columns.len());
         let (mut wires, mut masks, mut key_only) = (Vec::new(), Vec::new(), Vec::new());
         let rules = &self.settings.columns;
@@ -173,7 +186,9 @@ impl Naming {
         let mut key_fields = Vec::new();
         for (i, column) in definition.columns.iter().enumerate() {
             let parsed = TypeText::parse(&column.column_type);
-            let mut ty = self.column(column, &parsed);
+            let modes = &self.settings.modes;
+            let mut ty = self.column(column, &parsed, modes);
+            all.push((column.name.clone(), self.column(column, &parsed, &EXACT)));
             let column_name = format!("{qualified}.{}", column.name);
             let in_rows = rules.filter.wants(&column_name);
             let mask =
@@ -210,10 +225,15 @@ impl Naming {
             |c: &ColumnDefinition| own_key.is_none() && key.iter().any(|k| **k == *c.name);
         let keys = definition.columns.iter().map(identity).collect();
         let schema = self.schema(name, (fields, key_fields), key, before);
-        Table { name: name.clone(), schema, wires, types, keys, masks, key_only }
+        Table { name: name.clone(), schema, wires, types, all, keys, masks, key_only }
     }
 
-    fn column(&self, column: &ColumnDefinition, parsed: &TypeText) -> Option<ColumnType> {
+    fn column(
+        &self,
+        column: &ColumnDefinition,
+        parsed: &TypeText,
+        modes: &Modes,
+    ) -> Option<ColumnType> {
         const NONE: &Charset = &Charset::Binary;
         let charset = column.charset.as_deref().and_then(|name| self.charsets.get(name));
         // `char(5) character set binary` is printed as binary(5); bytes have no character set.
@@ -240,7 +260,7 @@ impl Naming {
             digits: if temporal { small(0).unwrap_or(0) } else { 0 },
             nullable: column.nullable,
         };
-        column_type(&described, &self.settings.modes)
+        column_type(&described, modes)
     }
 
     fn field(&self, column: &ColumnDefinition, parsed: &TypeText, ty: &ColumnType) -> Field {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::catalog::TableName;
 use crate::gtid::{Gtid, GtidSet};
 use crate::state::Place;
+use crate::stream::Raw;
 
 /// A transaction that is being read.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub(crate) struct Transaction {
     pub event: u64,
     /// Records up to this number were settled before a restart.
     pub settled: u64,
+    /// Of a source that is not captured: none of its rows goes out.
+    pub foreign: bool,
     /// Read before a restart already: its records are not for us.
     pub seen: bool,
     /// What is left of a compressed payload, in bytes.
@@ -66,6 +69,18 @@ pub(crate) struct Kept {
     pub timestamp: u32,
     pub place: Place,
     pub body: Vec<u8>,
+}
+
+impl Kept {
+    pub(crate) fn of(raw: &Raw<'_>, place: Place) -> Self {
+        Self {
+            kind: raw.kind,
+            server_id: raw.server_id,
+            timestamp: raw.timestamp,
+            place,
+            body: raw.body.to_vec(),
+        }
+    }
 }
 
 /// A prepared transaction that waits for its COMMIT or ROLLBACK.

@@ -168,10 +168,7 @@ impl Pipeline {
         }
         let answer = self.shared.commands.send(id, kind, data);
         let answer = tokio::time::timeout(COMMAND_TIME_MAX, answer).await;
-        answer.unwrap_or_else(|_| {
-            let why = "the source did not answer in time: the command may still be taken";
-            Err(Refusal::Conflict(why.into()))
-        })
+        answer.unwrap_or(Err(Refusal::Late))
     }
 
     /// Stops reading, settles what is in flight, writes the checkpoint, closes.

@@ -8,6 +8,8 @@
 
 mod held;
 
+pub(crate) use self::held::append_letter;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -18,8 +20,11 @@ use wasmgate_codec::document::{self, InboundRecord};
 use wasmgate_codec::project;
 use wasmgate_connector::SourceContext;
 use wasmgate_model::{Batch, Delivery, Fault, Partition, Plan, Position, Schema};
+use wasmgate_replication::Places;
 
 use crate::catalog::TableName;
+use crate::quarantine::kept::Keeper;
+use crate::quarantine::streak::Streak;
 use crate::source_block::source_columns;
 use crate::state::State;
 use crate::table::Table;
@@ -57,6 +62,9 @@ pub(crate) struct Assembler {
     plans: HashMap<u64, Arc<Plan>>,
     /// Schemas of the dead letters of tables that are held back.
     letters: Vec<(TableName, Arc<Schema>)>,
+    keeper: Keeper,
+    /// Tables whose last row could not be decoded.
+    streaks: HashMap<TableName, Streak>,
     chain: u64,
     rows: usize,
     bytes: usize,
@@ -65,7 +73,12 @@ pub(crate) struct Assembler {
 }
 
 impl Assembler {
-    pub(crate) fn new(context: SourceContext, state: State, from: Position) -> Self {
+    pub(crate) fn new(
+        context: SourceContext,
+        state: State,
+        keeper: Keeper,
+        from: Position,
+    ) -> Self {
         // Numbers that were given out between two transactions are not given out again.
         let between = state.between.filter(|b| b.major == from.major);
         let to = between.map_or(from, |between| from.max(between));
@@ -81,6 +94,8 @@ impl Assembler {
             places: HashMap::new(),
             plans: HashMap::new(),
             letters: Vec::new(),
+            keeper,
+            streaks: HashMap::new(),
             chain: context.planner.version(),
             rows: 0,
             bytes: 0,
@@ -114,11 +129,6 @@ impl Assembler {
     /// Number of the last record before those of a transaction with its commit at this place.
     pub(crate) fn numbered(&self, commit_lsn: u64) -> u64 {
         self.state.between.filter(|at| at.major == commit_lsn).map_or(0, |at| at.minor)
-    }
-
-    /// Whether records can be put here that belong to no transaction.
-    pub(crate) fn is_free(&self) -> bool {
-        self.free
     }
 
     /// Adds a filled batch of records that belong to no transaction; only where
@@ -183,7 +193,7 @@ impl Assembler {
         Ok(())
     }
 
-    fn empty_batch(&mut self, schema: &Arc<Schema>) -> Result<Batch, Fault> {
+    pub(crate) fn empty_batch(&mut self, schema: &Arc<Schema>) -> Result<Batch, Fault> {
         let planner = &self.context.planner;
         if self.chain != planner.version() {
             self.chain = planner.version();
@@ -202,22 +212,6 @@ impl Assembler {
             true => Batch::documents(Arc::clone(schema), plan),
             false => Batch::rows(Arc::clone(schema), plan, source_columns()),
         }))
-    }
-
-    /// Adds a JSON document that belongs to no transaction; only where [`Assembler::is_free`].
-    pub(crate) fn add_document(
-        &mut self,
-        schema: &Arc<Schema>,
-        key: &[u8],
-        value: &[u8],
-    ) -> Result<(), Fault> {
-        let mut batch = self.empty_batch(schema)?;
-        let (key, value, time_us) = (Some(key), Some(value), now_us());
-        let position = Position::default();
-        let record = InboundRecord { key, value, time_us, position, partition: -1 };
-        document::append(&mut batch, &record);
-        self.add(batch, 0);
-        Ok(())
     }
 
     /// Counts what was appended, and says how far the log is read now.
@@ -267,7 +261,7 @@ impl Assembler {
         self.news
     }
 
-    /// Closes the delivery.
+    /// Closes the delivery, once what it promises is on disk ([`Assembler::seal`]).
     pub(crate) fn take(&mut self) -> Delivery {
         let received_us = now_us();
         let mut batches = std::mem::take(&mut self.open);
@@ -283,5 +277,26 @@ impl Assembler {
         }
         let state = Some(Arc::clone(&self.bytes_of_state));
         Delivery { partition: self.partition.clone(), from, to: self.to, state, batches }
+    }
+}
+
+impl Places for Assembler {
+    fn is_free(&self) -> bool {
+        self.free
+    }
+
+    fn add_document(
+        &mut self,
+        schema: &Arc<Schema>,
+        key: &[u8],
+        value: &[u8],
+    ) -> Result<(), Fault> {
+        let mut batch = self.empty_batch(schema)?;
+        let (key, value, time_us) = (Some(key), Some(value), now_us());
+        let position = Position::default();
+        let record = InboundRecord { key, value, time_us, position, partition: -1 };
+        document::append(&mut batch, &record);
+        self.add(batch, 0);
+        Ok(())
     }
 }

@@ -7,11 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postgres_protocol::escape::escape_literal;
+use serde::{Deserialize, Serialize};
 use wasmgate_codec::pgvalue::{PgTypeKind, TypeInfo, is_built_in};
 use wasmgate_model::{Fault, FaultKind};
+pub(crate) use wasmgate_replication::TableName;
 
 use crate::connect::{Connector, Purpose};
 use crate::literal::{constant, is_call};
+use crate::quarantine::record::{read_types, write_types};
 use crate::session::{Row, Session, number, text};
 
 /// How long a commit may take to become visible.
@@ -19,33 +22,6 @@ const VISIBLE_WAIT: Duration = Duration::from_secs(1);
 /// How long an answer may take: a question of the catalog is quick, and a connection that died in
 /// silence must not hold the stream up.
 const ANSWER_WAIT: Duration = Duration::from_secs(30);
-
-/// A table's name.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct TableName {
-    pub schema: String,
-    pub table: String,
-}
-
-impl TableName {
-    /// Reads `schema.table`.
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        let (schema, table) = text.split_once('.')?;
-        let whole = !schema.is_empty() && !table.is_empty();
-        whole.then(|| Self { schema: schema.into(), table: table.into() })
-    }
-
-    /// As an SQL identifier.
-    pub(crate) fn quoted(&self) -> String {
-        format!("{}.{}", quote(&self.schema), quote(&self.table))
-    }
-}
-
-impl std::fmt::Display for TableName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}.{}", self.schema, self.table)
-    }
-}
 
 /// An SQL identifier.
 pub(crate) fn quote(name: &str) -> String {
@@ -62,7 +38,7 @@ pub(crate) struct Published {
 }
 
 /// A column as the catalog has it now.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct CatalogColumn {
     pub name: String,
     pub not_null: bool,
@@ -81,7 +57,7 @@ pub(crate) struct CatalogColumn {
 }
 
 /// A table as the catalog has it now. Empty where the table is gone.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct TableInfo {
     pub columns: Vec<CatalogColumn>,
     /// Key columns in index order: the primary key, else the first whole unique index.
@@ -89,6 +65,7 @@ pub(crate) struct TableInfo {
     /// Columns of the index that REPLICA IDENTITY USING INDEX names, in index order.
     pub identity: Vec<String>,
     /// What is known about types that are not built in.
+    #[serde(serialize_with = "write_types", deserialize_with = "read_types")]
     pub types: HashMap<u32, TypeInfo>,
 }
 
@@ -184,6 +161,24 @@ impl Catalog {
             rows.iter().filter(|r| wanted(r)).map(|r| text(r, 2).to_owned()).collect()
         };
         Ok((of(&|r| Some(text(r, 0)) == first.as_deref()), of(&|r| text(r, 1) == "t")))
+    }
+
+    /// The columns that a publication sends of a table; empty where it does not say (14).
+    pub(crate) async fn listed(
+        &mut self,
+        publication: &str,
+        table: &TableName,
+    ) -> Result<Vec<String>, Fault> {
+        let sql = format!(
+            "SELECT jsonb_array_elements_text(to_jsonb(p) -> 'attnames') \
+             FROM pg_catalog.pg_publication_tables p \
+             WHERE p.pubname = {} AND p.schemaname = {} AND p.tablename = {}",
+            escape_literal(publication),
+            escape_literal(&table.schema),
+            escape_literal(&table.table),
+        );
+        let rows = self.query("cannot read the publication's columns", &sql).await?;
+        Ok(rows.iter().map(|row| text(row, 0).to_owned()).collect())
     }
 
     async fn type_info(&mut self, oid: u32) -> Result<TypeInfo, Fault> {

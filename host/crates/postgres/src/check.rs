@@ -3,6 +3,7 @@
 //! that is well and still says what to do.
 
 mod server;
+mod signals;
 mod slots;
 mod tables;
 
@@ -63,7 +64,8 @@ async fn look(settings: &Arc<Settings>, findings: &mut Findings<'_>) -> Result<(
     replication(&connector, findings).await;
     server::holding_back(&mut catalog, findings).await?;
     slots::slot(&mut catalog, findings, version).await?;
-    tables::publication(&mut catalog, findings).await
+    tables::publication(&mut catalog, findings).await?;
+    signals::signals(&mut catalog, findings).await
 }
 
 /// A replication connection is let in by its own lines of `pg_hba.conf` and its own privilege: the

@@ -123,8 +123,8 @@ fn placed(settings: &Settings, at: Position, slot: Option<&Slot>) -> Decision {
 /// A slot that we know nothing of: reading it would move the place of whoever owns it.
 fn foreign(slot: &str) -> String {
     format!(
-        "slot \"{slot}\" is there, but no checkpoint of ours: it may be another reader's, or left \
-         by a start that was cut short; give this pipeline a `slot` of its own, or drop it with \
+        "slot \"{slot}\" is there, but no checkpoint of ours: it may be another reader's, or of \
+         another `data_dir`; give this pipeline a `slot` of its own, or drop it with \
          SELECT pg_drop_replication_slot({}), or take it over: `snapshot: when_needed` reads the \
          tables first, `snapshot: never` goes on where it stands",
         escape_literal(slot)

@@ -14,21 +14,21 @@ use crate::catalog::{TableName, quote};
 use crate::changes::Told;
 use crate::connect::{Connector, Purpose};
 use crate::incremental::{Beside, Item, Parts, TableItem, Work};
-use crate::notify::{About, Notifier, no_numbers};
 use crate::prepare::{Prepared, Start, export};
 use crate::protocol::Protocol;
 use crate::pump::Pump;
+use crate::quarantine::kept::{Keeper, Released};
 use crate::replication::{Closing, Confirmed, Pace, Receiver};
 use crate::session::{Session, number};
 use crate::settings::{Settings, Snapshot as Mode};
-use crate::signal::Answers;
 use crate::snapshot::copied::Stamp;
 use crate::snapshot::{self, Copy, Events, Export, Planner, hand_over};
 use crate::state::State;
 use crate::stream::{Stream, wanted};
-use crate::table::Naming;
+use crate::table::{Naming, document_schema};
 use crate::transactions::Transactions;
 use crate::wire::READ;
+use wasmgate_replication::{About, Answers, Notifier, no_numbers};
 
 /// What the reading task needs beside the prepared server.
 pub(crate) struct Driver {
@@ -41,6 +41,7 @@ pub(crate) struct Driver {
     pub commands: mpsc::Receiver<SourceCommand>,
     pub taken: Answers,
     pub told: Told,
+    pub released: Released,
 }
 
 impl Driver {
@@ -83,27 +84,33 @@ impl Driver {
 
     async fn read(self, mut prepared: Prepared) -> Result<(), Fault> {
         let start = std::mem::replace(&mut prepared.start, Start::Completed);
-        let mut notifier = Notifier::new(&self.settings);
+        if let Start::Snapshot(_) = start {
+            // Whatever was held back is read now.
+            prepared.state.quarantine.clear();
+        }
+        let (settings, released) = (&self.settings.quarantine, self.released.clone());
+        let keeper = Keeper::open(settings, released, &mut prepared.state.quarantine).await?;
+        let (to, prefix) = (&self.settings.notifications, &self.settings.topic_prefix);
+        let mut notifier = Notifier::new(to, prefix, document_schema);
         let (at, assembler) = match start {
             Start::Completed => return self.send(SourceEvent::Completed).await,
             Start::Stream { at, assigned } => {
                 if assigned {
                     self.assign(at, &prepared.state).await?;
                 }
-                let mut out = Assembler::new(self.context.clone(), prepared.state.clone(), at);
+                let context = self.context.clone();
+                let mut out = Assembler::new(context, prepared.state.clone(), keeper, at);
                 notifier.tell((About::Initial, None, "SKIPPED"), &[], &mut out)?;
                 (at, out)
             }
             Start::Snapshot(slot) => {
-                // Whatever was held back is read now.
-                prepared.state.quarantine.clear();
                 self.status().quarantine(Vec::new());
                 self.announce(&prepared.state).await?;
                 let (replication, version) = (&mut prepared.replication, prepared.version);
                 let export = export(replication, &self.settings, version, slot).await?;
                 // Stored before the first row: a crash from here on takes the snapshot again.
                 self.assign(export.start(), &prepared.state).await?;
-                let copy = self.snapshot(&mut prepared, &export, &mut notifier);
+                let copy = self.snapshot(&mut prepared, &export, keeper, &mut notifier);
                 let assembler = Box::pin(copy).await?;
                 if self.settings.snapshot == Mode::InitialOnly {
                     return self.send(SourceEvent::Completed).await;
@@ -119,12 +126,14 @@ impl Driver {
         &self,
         prepared: &mut Prepared,
         export: &Export,
+        keeper: Keeper,
         notifier: &mut Notifier,
     ) -> Result<Assembler, Fault> {
         self.status().phase("snapshot");
         self.status().snapshot_rows.store(0, Ordering::Relaxed);
         let (settings, naming) = (&*self.settings, Naming::new(&self.settings));
-        let mut out = Assembler::new(self.context.clone(), prepared.state.clone(), export.start());
+        let (context, state) = (self.context.clone(), prepared.state.clone());
+        let mut out = Assembler::new(context, state, keeper, export.start());
         let mut session = self.connector.connect(Purpose::Query).await?;
         snapshot::begin(&mut session, &export.name).await?;
         let (catalog, status) = (&mut prepared.catalog, self.status());
@@ -206,6 +215,7 @@ impl Driver {
         let mut stream =
             Stream::new(Arc::clone(&settings), naming, catalog, wanted, at, transactions);
         stream.told = told;
+        stream.remembers = out.keeps();
         stream.watch.signal_table = settings.signals.table();
         Pump { settings, status: context.status, events, chunks, stream, out, beside }.run().await
     }

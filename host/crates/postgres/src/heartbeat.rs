@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 use tokio::task::JoinSet;
 use wasmgate_model::{Fault, Schema};
+use wasmgate_replication::Places as _;
 
 use crate::assemble::{Assembler, now_us};
 use crate::catalog::Catalog;

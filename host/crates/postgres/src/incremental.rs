@@ -3,18 +3,18 @@
 //! stream goes on, and a chunk is delivered once the stream has told everything that the chunk
 //! saw, without the rows that the stream changed since.
 //!
-//! `chunk` reads, `window` remembers what the stream changed meanwhile, `work` is what the
+//! `chunk` reads, `window` remembers what the stream changed meanwhile, [`Work`] is what the
 //! checkpoint keeps, `tasks` follows signals. Chunks stand between transactions (see `assemble`).
 
 mod blocking;
 mod chunk;
 mod deliver;
 pub(crate) mod marks;
+mod replay;
 mod resume;
 mod tasks;
 mod visible;
 mod window;
-mod work;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -25,18 +25,17 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 use wasmgate_connector::{SourceCommand, SourceStatus, TableProgress};
 use wasmgate_model::Fault;
+use wasmgate_replication::{Answers, Notifier, Places as _};
+pub(crate) use wasmgate_replication::{Item, TableItem, Work};
 
 use self::blocking::Blocking;
 use self::chunk::{Answer, Ask, Chunk, Worker};
 pub(crate) use self::chunk::{key_of, places};
 pub(crate) use self::window::{Key, Touched, Watch};
-pub(crate) use self::work::{Item, TableItem, Work};
 use crate::assemble::Assembler;
 use crate::connect::Connector;
-use crate::notify::Notifier;
 use crate::replication::Confirmed;
 use crate::settings::Settings;
-use crate::signal::Answers;
 use crate::snapshot::Events;
 use crate::stream::Stream;
 use crate::table::Naming;
@@ -241,7 +240,7 @@ impl Beside {
                 self.deliver(stream, out, events).await?;
             }
         }
-        self.release(stream, out).await?;
+        self.release(stream, out, events).await?;
         self.go_on(stream, out).await?;
         self.show();
         if out.has_news() && !out.has_rows() {

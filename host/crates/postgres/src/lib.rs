@@ -23,7 +23,6 @@ mod heartbeat;
 mod incremental;
 mod literal;
 mod lsn;
-mod notify;
 mod passfile;
 mod prepare;
 mod protocol;
@@ -36,7 +35,6 @@ mod rows;
 mod session;
 mod settings;
 mod shape;
-mod signal;
 mod slot;
 mod slot_care;
 mod slot_watch;
@@ -59,15 +57,15 @@ pub use connection::{
     ChannelBinding, Connection, KeepAlive, Method, Negotiation, Protocol, Target,
 };
 pub use events::Events;
-pub use notify::Notifications;
+pub use quarantine::options::{HeldEvents, Quarantine};
 pub use settings::{Settings, Snapshot, SslMode};
 pub use shape::{
     BinaryMode, ColumnRules, DecimalMode, Filter, Filters, NameAdjustment, Names, Shape, Skipped,
     TimePrecision, ValueModes, pattern,
 };
-pub use signal::Signals;
 pub use slot_care::{Identity, Mismatch, OnWalLimit, PublicationMode, SlotCare};
 pub use snapshot::options::{Snapshots, Watermarks};
 pub use source::{PostgresSource, SlotState};
 pub use streaming::{InProgress, Messages, Origins, Streaming};
 pub use transactions::Limits as SpillLimits;
+pub use wasmgate_replication::{Notifications, Signals};

@@ -82,6 +82,7 @@ impl Pump {
                 },
                 permit = events.reserve(), if rows && due => {
                     let Ok(permit) = permit else { return Ok(()) };
+                    self.out.seal().await?;
                     permit.send(Ok(SourceEvent::Delivery(self.out.take())));
                     overdue = false;
                     self.tell_lag();

@@ -1,15 +1,21 @@
-//! Tables that are held back while all others go on: a module does not fit them, or they changed
-//! and `schema_changes` says so. Their changes become dead letters; what the checkpoint keeps of
-//! them is here, and what has to be made good when they go on: rows that were removed meanwhile
-//! are not found by reading the table anew.
+//! Tables that are held back while all others go on: a module does not fit them, they changed and
+//! `schema_changes` says so, or their rows cannot be decoded. Their changes become dead letters or
+//! are kept in a file (`kept`); what the checkpoint says of them is here, and what has to be made
+//! good when they go on: rows that were removed meanwhile are not found by reading the table anew.
+
+pub(crate) mod kept;
+pub(crate) mod options;
+pub(crate) mod record;
+pub(crate) mod streak;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use wasmgate_codec::pgoutput::{OldKind, Tuple, TupleValue};
-use wasmgate_connector::Quarantined;
+use wasmgate_connector::{KeptChanges, Quarantined};
 use wasmgate_model::Position;
 
+use self::kept::Kept;
 use crate::catalog::TableName;
 use crate::table::Table;
 
@@ -36,6 +42,12 @@ pub(crate) struct Held {
     /// It goes on once the log is read so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resume_at: Option<u64>,
+    /// Its changes are kept; `None`: they become dead letters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Kept>,
+    /// What is kept becomes dead letters when the table goes on.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub discard: bool,
 }
 
 impl Held {
@@ -46,6 +58,8 @@ impl Held {
             since: (since.major, since.minor),
             removed: Some(Vec::new()),
             resume_at: None,
+            kept: None,
+            discard: false,
         }
     }
 
@@ -64,6 +78,10 @@ impl Held {
             reason: self.reason.clone(),
             since: Position::new(self.since.0, self.since.1),
             resuming: self.resume_at.is_some(),
+            kept: self.kept.as_ref().map(|kept| KeptChanges {
+                changes: kept.events,
+                bytes: kept.bytes - kept.delivered.min(kept.bytes),
+            }),
         }
     }
 

@@ -161,7 +161,8 @@ mod tests {
         near.rest().unwrap();
         let mut read = [0; 5];
         let (taken, sent) = tokio::join!(near.read_exact(&mut read), far.write_all(b"first"));
-        (taken.unwrap(), sent.unwrap());
+        taken.unwrap();
+        sent.unwrap();
         assert_eq!((&read, rests(&near)), (b"first", false), "it had to wait");
         far.write_all(b"again").await.unwrap();
         far.flush().await.unwrap();

@@ -15,6 +15,9 @@ use wasmgate_model::{
 use crate::source_block::source_column;
 use crate::table::{ColumnMask, Table, TableColumn};
 
+/// Code of rows with a value that is not one of its type.
+pub(crate) const UNDECODABLE: &str = "bad-value";
+
 /// What the source block and the position of a row say.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Origin<'a> {
@@ -402,7 +405,7 @@ fn reject(batch: &mut Batch, row: u32, failed: Failed) {
         let message = format!("field {name} of {}: {error}", batch.schema.topic);
         let cause = DeadLetterCause {
             stage: "decode".into(),
-            code: "bad-value".into(),
+            code: UNDECODABLE.into(),
             message,
             module: None,
         };

@@ -3,9 +3,11 @@
 
 use bytes::Bytes;
 use postgres_protocol::message::frontend;
+use tokio::time::{Instant, sleep_until};
 use wasmgate_model::{Fault, FaultKind};
 
 use crate::fault::{ServerError, Who, protocol};
+use crate::gathering::Gathering;
 use crate::wire::{Frame, Wire};
 
 /// A row of text values.
@@ -15,11 +17,13 @@ pub(crate) type Row = Vec<Option<String>>;
 pub(crate) struct Session {
     wire: Wire,
     who: Who,
+    /// Of a COPY.
+    gathering: Gathering,
 }
 
 impl Session {
     pub(crate) fn new(wire: Wire, who: Who) -> Self {
-        Self { wire, who }
+        Self { wire, who, gathering: Gathering::new(Instant::now()) }
     }
 
     /// Waits until the server takes commands.
@@ -88,7 +92,7 @@ impl Session {
                 return Ok(Some(run));
             }
             match self.wire.buffered()? {
-                None => drop(self.wire.fill().await?),
+                None => self.fill_gathered().await?,
                 Some(Frame { tag: b'E', body }) => {
                     return Err(self.who.fault(doing, ServerError::parse(&body)));
                 }
@@ -96,6 +100,20 @@ impl Session {
                 Some(_) => {}
             }
         }
+    }
+
+    /// The server sends a COPY in small pieces: a busy one is left to fill the socket.
+    async fn fill_gathered(&mut self) -> Result<(), Fault> {
+        if let Some(until) = self.gathering.until() {
+            sleep_until(until).await;
+            self.gathering.over(Instant::now());
+        }
+        let bytes = self.wire.fill().await?;
+        self.gathering.read(Instant::now(), bytes);
+        if self.gathering.until().is_some() {
+            self.wire.rest()?;
+        }
+        Ok(())
     }
 
     /// Starts a replication stream: from here on the wire carries CopyData both ways.

@@ -11,11 +11,11 @@ use crate::shape::{Filters, Shape};
 use crate::changes::SchemaChanges;
 use crate::connection::Connection;
 use crate::events::Events;
-use crate::notify::Notifications;
-use crate::signal::Signals;
+use crate::quarantine::options::Quarantine;
 use crate::slot_care::SlotCare;
 use crate::snapshot::options::Snapshots;
 use crate::streaming::Streaming;
+use wasmgate_replication::{Notifications, Signals};
 
 /// When the existing rows of the tables are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -88,6 +88,7 @@ pub struct Settings {
     pub tombstones_on_delete: bool,
     pub events: Events,
     pub schema_changes: SchemaChanges,
+    pub quarantine: Quarantine,
     /// How often the server is asked how far its log is, so that an idle database's slot moves
     /// on. `None`: only when the server tells it by itself.
     pub heartbeat: Option<Duration>,
@@ -128,6 +129,7 @@ impl Default for Settings {
             tombstones_on_delete: true,
             events: Events::default(),
             schema_changes: SchemaChanges::default(),
+            quarantine: Quarantine::default(),
             heartbeat: Some(Duration::from_secs(10)),
             connect_timeout: Duration::from_secs(10),
             status_interval: Duration::from_secs(10),

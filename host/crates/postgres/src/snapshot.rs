@@ -60,6 +60,7 @@ pub(crate) async fn begin(session: &mut Session, name: &str) -> Result<(), Fault
 
 /// Hands the open delivery over; waits while the consumer is slow.
 pub(crate) async fn hand_over(out: &mut Assembler, events: &Events) -> Result<(), Fault> {
+    out.seal().await?;
     let sent = events.send(Ok(SourceEvent::Delivery(out.take()))).await;
     sent.map_err(|_| Fault::new(FaultKind::Stopped, "the reader is gone"))
 }

@@ -25,12 +25,13 @@ use crate::prepare::prepare;
 use crate::publication::found::look;
 use crate::publication::named_tables;
 use crate::quarantine::Held;
+use crate::quarantine::kept::Released;
 use crate::replication::Confirmed;
 use crate::settings::Settings;
-use crate::signal::Answers;
 use crate::slot::{drop_slot, slot};
 use crate::slot_watch::SlotWatch;
 use crate::state::State;
+use wasmgate_replication::Answers;
 
 /// Deliveries that wait for the consumer. One: it is processed while the next is filled.
 const AHEAD: usize = 1;
@@ -134,6 +135,7 @@ impl Source for PostgresSource {
         status.quarantine(prepared.state.quarantine.iter().map(Held::shown).collect());
 
         let (commands, taken) = (context.commands.receive(), Answers::default());
+        let released = Released::default();
         let (events, receiver) = mpsc::channel(AHEAD);
         let (closer, closing) = mpsc::channel(1);
         let confirmed = Arc::new(Confirmed::default());
@@ -152,6 +154,7 @@ impl Source for PostgresSource {
             commands,
             taken: taken.clone(),
             told: self.told.clone(),
+            released: released.clone(),
         };
         let task = tokio::spawn(driver.run(prepared)).abort_handle();
         let reader = Reader {
@@ -162,7 +165,8 @@ impl Source for PostgresSource {
             assigned: false,
             task,
         };
-        Ok((Box::new(reader), Box::new(Acker { confirmed, closer, status, dropping, taken })))
+        let acker = Acker { confirmed, closer, status, dropping, taken, released };
+        Ok((Box::new(reader), Box::new(acker)))
     }
 }
 
@@ -217,6 +221,8 @@ struct Acker {
     /// The slot goes at the end.
     dropping: Option<Connector>,
     taken: Answers,
+    /// Files of tables that went on.
+    released: Released,
 }
 
 impl Acker {
@@ -234,8 +240,11 @@ impl SourceAcker for Acker {
     async fn settled(&mut self, checkpoint: &Checkpoint) -> Result<(), Fault> {
         if let Some((at, state)) = checkpoint.get(&partition()) {
             self.confirmed.advance(at.major);
-            if !self.taken.is_empty() {
+            if !self.taken.is_empty() || !self.released.is_empty() {
                 let state = state.and_then(|state| State::parse(state));
+                if let Some(state) = &state {
+                    self.released.stored(at, &state.quarantine);
+                }
                 let work = state.and_then(|state| Work::parse(state.work.as_ref()));
                 self.taken.stored(work.map_or(0, |work| work.commands));
             }

@@ -21,12 +21,14 @@ use wasmgate_codec::pgoutput::{
 };
 use wasmgate_model::{Fault, FaultKind, Position};
 
-use self::change::Change;
+pub(crate) use self::change::Change;
+pub(crate) use self::held::Letter;
 use crate::assemble::Assembler;
 use crate::catalog::{Catalog, Published, TableName};
 use crate::changes::{self, SchemaChanges, Told};
 use crate::documents::Documents;
 use crate::incremental::Watch;
+use crate::quarantine::record::Description;
 use crate::replication::number;
 use crate::settings::Settings;
 use crate::streaming::Origins;
@@ -43,6 +45,8 @@ pub(crate) struct Stream {
     naming: Naming,
     catalog: Catalog,
     tables: HashMap<u32, Known>,
+    /// Descriptions are remembered, for changes that are kept.
+    pub remembers: bool,
     /// Tables as a transaction describes them that was sent before it was decided; while it is
     /// replayed they go first.
     replayed: Option<HashMap<u32, Known>>,
@@ -74,6 +78,8 @@ pub(crate) struct Stream {
 struct Known {
     /// `None`: not one of our tables.
     table: Option<Table>,
+    /// As it was described, where changes may be kept.
+    description: Option<Arc<Description>>,
     /// Number of the message that described it.
     number: u64,
 }
@@ -100,6 +106,7 @@ impl Stream {
             documents: Documents::new(&naming),
             watch: Watch::default(),
             told: Told::default(),
+            remembers: false,
             id: Vec::new(),
             settings,
             naming,
@@ -263,7 +270,7 @@ impl Stream {
     async fn relation(&mut self, relation: &Relation<'_>, number: u64) -> Result<(), Fault> {
         let name = name_of(relation);
         if !self.is_wanted(&name) {
-            self.describe(relation.id, Known { table: None, number });
+            self.describe(relation.id, Known { table: None, description: None, number });
             return Ok(());
         }
         if let Some(transaction) = &self.transaction {
@@ -273,8 +280,10 @@ impl Stream {
         let info = self.catalog.table(relation.id, &types).await?;
         let before = known(self.replayed.as_ref(), &self.tables, relation.id);
         let before = before.and_then(|k| k.table.as_ref()).filter(|t| t.name == name);
-        let table = self.naming.table(name, &described(relation), &info, before);
-        self.describe(relation.id, Known { table: Some(table), number });
+        let described = described(relation);
+        let table = Some(self.naming.table(name, &described, &info, before));
+        let description = self.remembers.then(|| Arc::new(Description { described, info }));
+        self.describe(relation.id, Known { table, description, number });
         Ok(())
     }
 
@@ -297,7 +306,7 @@ impl Stream {
                 let words = words.join(", ");
                 let reason =
                     format!("table {name} changed ({words}) and `schema_changes` is dead_letter");
-                out.hold(&name, at, reason);
+                out.hold(&name, at, reason)?;
             }
             // Resuming the table accepts it as it is then.
             if changed.is_none_or(|words| !words.is_empty()) {

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use serde::{Deserialize, Serialize};
 use wasmgate_codec::mask::Mask;
 use wasmgate_codec::pgoutput::Relation;
 use wasmgate_codec::pgvalue::{ColumnType, column_type};
@@ -45,7 +46,7 @@ pub(crate) struct ColumnMask {
 }
 
 /// A column as the stream, or for a snapshot the catalog, describes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Described {
     pub name: String,
     pub type_oid: u32,

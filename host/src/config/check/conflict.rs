@@ -55,6 +55,7 @@ impl Checks<'_> {
         letters: &Path,
     ) {
         self.slots(all, pipelines);
+        self.server_ids(all, pipelines);
         let claims: Vec<Claim<'_>> = pipelines
             .iter()
             .flat_map(|(name, pipeline)| claims(&all.member(name), name, pipeline, letters))
@@ -85,6 +86,33 @@ impl Checks<'_> {
                 taken.insert(slot, field);
             }
         }
+    }
+
+    /// Of two replicas with one number a server throws the earlier out. Numbers that are not given
+    /// are made of what no two pipelines share.
+    fn server_ids(&mut self, all: &Field, pipelines: &BTreeMap<String, raw::Pipeline>) {
+        let mut taken = BTreeMap::new();
+        for (name, pipeline) in pipelines {
+            let Some(source) = &pipeline.source.mysql else { continue };
+            let Some(number) = source.server_id else { continue };
+            let field = all.member(name).member("source").member("mysql").member("server_id");
+            let reader = (host(&source.host), source.port, number);
+            if let Some(first) = taken.get(&reader).map(Field::dotted) {
+                let message = format!("is the same number at the same server as in `{first}`");
+                let help = "give each pipeline a `server_id` of its own, or leave it out";
+                self.refuse(&field, Problem::new(message).help(help));
+            } else {
+                taken.insert(reader, field);
+            }
+        }
+    }
+}
+
+/// A host as it is compared: names of this machine are one.
+fn host(name: &str) -> String {
+    match name.to_lowercase().as_str() {
+        "localhost" | "::1" => "127.0.0.1".into(),
+        other => other.to_owned(),
     }
 }
 

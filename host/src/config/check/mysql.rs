@@ -1,5 +1,7 @@
 //! The MySQL source: raw to the connector's settings.
 
+mod events;
+
 use std::path::PathBuf;
 
 use wasmgate_model::Style;
@@ -24,18 +26,30 @@ impl Checks<'_> {
             self.refuse(&field.member("server_id"), problem);
         }
         let client = self.mysql_files(field, &raw);
+        let modes = modes(&raw);
         let filters = field.member("filters");
         let database_filter = self.names(&filters.member("databases"), &raw.filters.databases);
         let table_filter = self.names(&filters.member("tables"), &raw.filters.tables);
-        let modes = modes(&raw);
+        let snapshots = field.member("snapshots");
+        let snapshots = self.mysql_snapshots(&snapshots, raw.snapshots, &raw.tables, &raw.signals);
+        let signals = self.signals(&field.member("signals"), raw.signals, "database.table");
+        let notifications = self.notifications(&field.member("notifications"), raw.notifications);
+        let gtid_sources = self.names(&filters.member("gtid_sources"), &raw.filters.gtid_sources);
+        let heartbeats = self.mysql_heartbeats(&field.member("events"), &raw.events);
         let columns = self.mysql_columns(&field.member("columns"), raw.columns);
         let heartbeat = self.time_ms(&field.member("heartbeat"), raw.heartbeat, 100, 3_600_000);
         let connect = field.member("connect_timeout");
         let connect = self.time_ms(&connect, raw.connect_timeout, 100, 300_000);
         checked::Source::MySql(Box::new(mysql::Settings {
             modes,
+            snapshots,
+            signals,
+            notifications,
             database_filter,
             table_filter,
+            gtid_sources,
+            include_schema_changes: raw.events.include_schema_changes,
+            heartbeats,
             columns,
             host: raw.host,
             port: raw.port,
@@ -62,6 +76,36 @@ impl Checks<'_> {
             // The pipeline, which has a name, says it.
             history_dir: PathBuf::new(),
         }))
+    }
+
+    fn mysql_snapshots(
+        &mut self,
+        field: &Field,
+        raw: raw::MySqlSnapshots,
+        tables: &[String],
+        signals: &raw::Signals,
+    ) -> mysql::Snapshots {
+        self.threads(&field.member("threads"), raw.threads);
+        self.selects(&field.member("select"), &raw.select, tables, "database.table");
+        self.chunk_rows(&field.member("chunk_rows"), raw.chunk_rows);
+        let watermarks = match raw.watermarks {
+            raw::MySqlWatermarks::ReadOnly => mysql::Watermarks::ReadOnly,
+            raw::MySqlWatermarks::InsertInsert => mysql::Watermarks::InsertInsert,
+            raw::MySqlWatermarks::InsertDelete => mysql::Watermarks::InsertDelete,
+        };
+        if watermarks != mysql::Watermarks::ReadOnly && signals.table.is_none() {
+            let problem = Problem::new("these watermarks are rows of the signal table")
+                .help("set `signals.table`, or use the watermarks `read_only`");
+            self.refuse(&field.member("watermarks"), problem);
+        }
+        mysql::Snapshots {
+            threads: raw.threads,
+            include: raw.include.into_iter().map(|pattern| pattern.0).collect(),
+            select: raw.select,
+            chunk_rows: raw.chunk_rows,
+            chunked_above: Some(raw.chunked_above.0),
+            watermarks,
+        }
     }
 
     fn names(&mut self, field: &Field, raw: &raw::postgres::Filter) -> mysql::Filter {
@@ -177,6 +221,7 @@ fn snapshot(raw: raw::MySqlSnapshot) -> mysql::Snapshot {
         raw::MySqlSnapshot::InitialOnly => mysql::Snapshot::InitialOnly,
         raw::MySqlSnapshot::Always => mysql::Snapshot::Always,
         raw::MySqlSnapshot::WhenNeeded => mysql::Snapshot::WhenNeeded,
+        raw::MySqlSnapshot::Recovery => mysql::Snapshot::Recovery,
     }
 }
 

@@ -36,7 +36,7 @@ impl Checks<'_> {
         let ssl_root_cert = raw.ssl_root_cert;
         let snapshots =
             self.snapshots(&field.member("snapshots"), raw.snapshots, &raw.tables, &raw.signals);
-        let signals = self.signals(&field.member("signals"), raw.signals);
+        let signals = self.signals(&field.member("signals"), raw.signals, "schema.table");
         let notifications = self.notifications(&field.member("notifications"), raw.notifications);
         let root = ssl_root_cert.as_deref().filter(|path| *path != Path::new("system"));
         self.there(&field.member("ssl_root_cert"), root);
@@ -74,6 +74,7 @@ impl Checks<'_> {
                 raw::SchemaChanges::Halt => postgres::SchemaChanges::Halt,
                 raw::SchemaChanges::DeadLetter => postgres::SchemaChanges::DeadLetter,
             },
+            quarantine: self.quarantine(&field.member("quarantine"), raw.quarantine),
             heartbeat: Some(heartbeat),
             connect_timeout: self.time_ms(&connect, raw.connect_timeout, 100, 300_000),
             status_interval: self.time_ms(&status, raw.status_interval, 100, 300_000),

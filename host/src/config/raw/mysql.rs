@@ -1,13 +1,18 @@
 //! The MySQL source, as it is written.
 
+mod events;
+
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::config::raw::Decimals;
-use crate::config::raw::postgres::{Filter, Key, Mask};
-use crate::config::units::{Secret, Time};
+use crate::config::raw::postgres::{Filter, Key, Mask, Notifications, Signals};
+use crate::config::units::{Pattern, Secret, Size, Time};
+
+pub(crate) use events::MySqlEvents;
 
 /// Changes of MySQL or MariaDB tables, through the binary log.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -41,11 +46,21 @@ pub(crate) struct MySql {
     #[serde(default)]
     pub(crate) columns: MySqlColumns,
     /// Number of this reader among the server's replicas, from 1. Two readers with one number
-    /// throw each other out. Default: made of `host`, `port` and `topic_prefix`.
+    /// throw each other out. Default: made of `host`, `port`, `topic_prefix`, the pipeline's
+    /// directory and the machine's name.
     pub(crate) server_id: Option<u32>,
     /// When existing rows are read. Default `initial`.
     #[serde(default)]
     pub(crate) snapshot: MySqlSnapshot,
+    /// How existing rows are read.
+    #[serde(default)]
+    pub(crate) snapshots: MySqlSnapshots,
+    /// Where signals come from: what the source is asked to do while it runs.
+    #[serde(default)]
+    pub(crate) signals: Signals,
+    /// Where it is told what snapshots do. Default: nowhere.
+    #[serde(default)]
+    pub(crate) notifications: Notifications,
     /// Where the stream begins with `snapshot: never`. Default `latest`.
     #[serde(default)]
     pub(crate) start: MySqlStart,
@@ -85,9 +100,13 @@ pub(crate) struct MySql {
     #[serde(default)]
     pub(crate) transaction_blocks: bool,
     /// `source.query` holds the statement, where the server logs it
-    /// (`binlog_rows_query_log_events`). Not for MariaDB, which does not send it. Default false.
+    /// (`binlog_rows_query_log_events`; of MariaDB `binlog_annotate_row_events`, where each
+    /// statement is a question more to the server). Default false.
     #[serde(default)]
     pub(crate) include_query: bool,
+    /// Records beside the changes of tables.
+    #[serde(default)]
+    pub(crate) events: MySqlEvents,
     /// How often an idle log is noted as read, so that a restart begins near its end. Default
     /// `10s`, from `100ms` to `1h`.
     #[serde(default = "ten_seconds")]
@@ -106,6 +125,9 @@ pub(crate) struct MySqlFilters {
     pub(crate) databases: Filter,
     /// By `database.table` (`table.include.list`, `table.exclude.list`). Default: all.
     pub(crate) tables: Filter,
+    /// Whose transactions are captured, by the uuid of the server that executed them first; of
+    /// MariaDB's by their domain (`gtid.source.includes`, `gtid.source.excludes`). Default: all.
+    pub(crate) gtid_sources: Filter,
 }
 
 /// Rules for columns, which patterns name as `database.table.column`.
@@ -121,6 +143,57 @@ pub(crate) struct MySqlColumns {
     /// Keys in place of the tables' own (`message.key.columns`); the first that names a table is
     /// its. Default none.
     pub(crate) keys: Vec<Key>,
+}
+
+/// How existing rows are read.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct MySqlSnapshots {
+    /// Connections that read at the same time, a table each. With 1 tables come one after the
+    /// other, by name. Default 1, from 1 to 64.
+    pub(crate) threads: usize,
+    /// Tables whose existing rows are read, as regular expressions that match the whole
+    /// `database.table`. Default: all.
+    pub(crate) include: Vec<Pattern>,
+    /// By `database.table`: the SELECT that gives its rows instead of the table. It has to give
+    /// every column of the table, by name. Default: none.
+    pub(crate) select: BTreeMap<String, String>,
+    /// Rows that are read at a time beside the stream (Debezium's
+    /// `incremental.snapshot.chunk.size`). Default 1024, from 1 to 1000000.
+    pub(crate) chunk_rows: usize,
+    /// The first snapshot reads tables of more than this in chunks beside the stream, so that a
+    /// restart goes on at the last chunk; for all others it begins again. Tables without a key are
+    /// always copied whole. Default `16GiB`; `1024TiB`, say, turns it off.
+    pub(crate) chunked_above: Size,
+    /// How chunks are set against the stream. Default `read_only`.
+    pub(crate) watermarks: MySqlWatermarks,
+}
+
+impl Default for MySqlSnapshots {
+    fn default() -> Self {
+        Self {
+            threads: 1,
+            include: Vec::new(),
+            select: BTreeMap::new(),
+            chunk_rows: 1024,
+            chunked_above: Size(16 << 30),
+            watermarks: MySqlWatermarks::default(),
+        }
+    }
+}
+
+/// How chunks that are read beside the stream are set against its changes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum MySqlWatermarks {
+    /// By executed transactions and places of the log; nothing is written. MySQL needs GTIDs.
+    #[default]
+    ReadOnly,
+    /// By rows of the signal table that open and close each chunk, which become records of it.
+    /// Needs `signals.table` and INSERT on it.
+    InsertInsert,
+    /// As `insert_insert`, and the opening row is deleted at the end. Needs DELETE, too.
+    InsertDelete,
 }
 
 fn loopback() -> String {
@@ -155,6 +228,9 @@ pub(crate) enum MySqlSnapshot {
     Always,
     /// On the first start, and again when the place in the log is lost.
     WhenNeeded,
+    /// Not at all: the definitions of the tables are taken from the server again, for a checkpoint
+    /// behind which no captured table has changed.
+    Recovery,
 }
 
 /// Where the stream begins that has no snapshot before it.

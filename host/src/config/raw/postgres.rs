@@ -19,7 +19,7 @@ use serde::Deserialize;
 pub(crate) use self::connection::{
     ChannelBinding, Connection, Method, Negotiation, Protocol, Target,
 };
-pub(crate) use self::events::{Events, SchemaChanges};
+pub(crate) use self::events::{Events, HeldEvents, Quarantine, SchemaChanges};
 pub(crate) use self::slot::{Mismatch, OnWalLimit, PublicationMode, SlotCare};
 pub(crate) use self::snapshots::{Notifications, Signals, Snapshots, Watermarks};
 pub(crate) use self::stream::{InProgress, Origin, Stream};
@@ -132,6 +132,9 @@ pub(crate) struct Postgres {
     /// What becomes of a table's records after its columns or its key changed. Default `evolve`.
     #[serde(default)]
     pub(crate) schema_changes: SchemaChanges,
+    /// What becomes of a table that has to wait while all others go on.
+    #[serde(default)]
+    pub(crate) quarantine: Quarantine,
 }
 
 fn loopback() -> String {

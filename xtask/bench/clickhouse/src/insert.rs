@@ -1,7 +1,9 @@
-//! The sink against posts of prepared data, in turns, into tables of the same form; and the
-//! memory of this process with 20 tables.
+//! The sink against posts of prepared data, in turns, into tables of the same form: one insert, and
+//! several, one after the other; and the memory of this process with 20 tables.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use wasmgate_clickhouse::{ClickHouseSink, Compression, SinkSettings, TableSettings};
@@ -15,6 +17,10 @@ const ROUNDS: usize = 5;
 /// Rows of one delivery, as the gateway's pipelines have it.
 const DELIVERY: u64 = 1024;
 const TABLES: u64 = 20;
+/// Inserts of one run of several.
+const INSERTS: u64 = 10;
+/// Inserts' worth of rows in flight meanwhile: below what makes the sink write early.
+const AHEAD: usize = 3;
 
 fn settings(url: String, rows: usize) -> SinkSettings {
     let mut settings = SinkSettings {
@@ -79,6 +85,7 @@ pub(crate) async fn run(count: usize) -> Result<(), Problem> {
         sink_s / json
     );
     drop(sink);
+    several(&engine, count as u64 / 5).await?;
     memory(&engine).await
 }
 
@@ -90,12 +97,7 @@ async fn pour(
     from: u64,
     to: u64,
 ) -> Result<Duration, Problem> {
-    let pieces = (from..to).step_by(DELIVERY as usize).map(|from| {
-        let batch = rows::batch(schema, from, (from + DELIVERY).min(to));
-        let delivery = Arc::new(fakes::delivery("bench", from, vec![batch]));
-        WriteRequest { delivery, rows: RowSet::All }
-    });
-    let requests: Vec<WriteRequest> = pieces.collect();
+    let requests = requests(schema, (from, to), DELIVERY);
     let started = Instant::now();
     let mut durables = Vec::with_capacity(requests.len());
     for request in requests {
@@ -108,6 +110,73 @@ async fn pour(
     Ok(started.elapsed())
 }
 
+/// Rows `from` to `to` in deliveries of so many.
+fn requests(schema: &Arc<Schema>, (from, to): (u64, u64), rows: u64) -> Vec<WriteRequest> {
+    let pieces = (from..to).step_by(rows.max(1) as usize).map(|from| {
+        let batch = rows::batch(schema, from, (from + rows).min(to));
+        let delivery = Arc::new(fakes::delivery("bench", from, vec![batch]));
+        WriteRequest { delivery, rows: RowSet::All }
+    });
+    pieces.collect()
+}
+
+/// Several inserts of `rows`, one after the other: what the sink does while one travels shows here.
+async fn several(engine: &ClickHouse, rows: u64) -> Result<(), Problem> {
+    let schema = rows::schema(3, "bench.public.sunk_several");
+    let connector = ClickHouseSink::new(settings(engine.url(), rows as usize), None)?;
+    let mut sink = connector.open().await?;
+    pour(&mut sink, &schema, 0, 1024).await?;
+    engine.query("CREATE TABLE native_several AS sunk_several")?;
+    let names: Vec<&str> = rows::types().iter().map(|(name, _)| *name).collect();
+    let native =
+        format!("/?query=INSERT%20INTO%20native_several%20({})%20FORMAT%20Native", names.join(","));
+    let (mut best, mut from) = ([f64::INFINITY; 2], 1024);
+    for _ in 0..ROUNDS {
+        let blocks: Vec<Vec<u8>> = (0..INSERTS)
+            .map(|n| encode::block(&rows::batch(&schema, from + n * rows, from + (n + 1) * rows)))
+            .collect();
+        let started = Instant::now();
+        for block in &blocks {
+            engine.post(&native, block)?;
+        }
+        let prepared = started.elapsed();
+        let to = from + INSERTS * rows;
+        // A delivery is never cut: fifths of an insert make inserts of just that size.
+        let requests = requests(&schema, (from, to), rows.div_ceil(5));
+        let before = sink.health().counts.writes.load(Ordering::Relaxed);
+        let started = Instant::now();
+        let mut durables = VecDeque::new();
+        for request in requests {
+            durables.push_back(sink.write(request).await?);
+            if durables.len() > 5 * AHEAD
+                && let Some(durable) = durables.pop_front()
+            {
+                durable.await?;
+            }
+        }
+        sink.flush().await;
+        for durable in durables {
+            durable.await?;
+        }
+        let sunk = started.elapsed();
+        let writes = sink.health().counts.writes.load(Ordering::Relaxed) - before;
+        if writes != INSERTS {
+            return Err(format!("{writes} inserts instead of {INSERTS}").into());
+        }
+        from = to;
+        for (best, spent) in best.iter_mut().zip([prepared, sunk]) {
+            *best = best.min(spent.as_secs_f64());
+        }
+    }
+    let [native, sink_s] = best.map(|seconds| (INSERTS * rows) as f64 / seconds);
+    println!("  {INSERTS} prepared blocks in turn   {native:>9.0} rows/s");
+    println!(
+        "  {INSERTS} inserts of the sink       {sink_s:>9.0} rows/s  {:.2}x of Native  ({rows} rows each)",
+        sink_s / native
+    );
+    Ok(())
+}
+
 /// 20 tables, each written in turn for a while.
 async fn memory(engine: &ClickHouse) -> Result<(), Problem> {
     let mut own = settings(engine.url(), 50_000);
@@ -118,9 +187,10 @@ async fn memory(engine: &ClickHouse) -> Result<(), Problem> {
     for round in 0..10 {
         let mut durables = Vec::new();
         for schema in &schemas {
-            let batch = rows::batch(schema, round * DELIVERY, (round + 1) * DELIVERY);
-            let delivery = Arc::new(fakes::delivery("bench", round * DELIVERY, vec![batch]));
-            durables.push(sink.write(WriteRequest { delivery, rows: RowSet::All }).await?);
+            let bounds = (round * DELIVERY, (round + 1) * DELIVERY);
+            for request in requests(schema, bounds, DELIVERY) {
+                durables.push(sink.write(request).await?);
+            }
         }
         sink.flush().await;
         for durable in durables {

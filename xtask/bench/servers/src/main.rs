@@ -1,16 +1,18 @@
 //! What the gateway costs on real servers, each time beside a baseline in the same run: Postgres
-//! against `pg_recvlogical` and `COPY`, Kafka against a bare librdkafka copy and rules written by hand;
-//! added latency; start-up; changing modules. Started by `cargo xtask bench`, which builds what
-//! this needs.
+//! against `pg_recvlogical` and `COPY`, into ClickHouse, too; MySQL against `mysqlbinlog` and
+//! `mysqldump`; Kafka against a bare librdkafka copy and rules written by hand; added latency;
+//! start-up; changing modules. Started by `cargo xtask bench`, which builds what this needs.
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "the result is what is printed")]
 
 mod baseline;
+mod clickhouse;
 mod gateway;
 mod kafka;
 mod latency;
 mod measure;
 mod modules;
+mod mysql;
 mod paced;
 mod postgres;
 mod snapshot;
@@ -32,16 +34,19 @@ fn run(words: &[&str]) -> Result<(), Problem> {
         ["snapshot"] => snapshot::run(rows()),
         ["large"] => snapshot::large(rows()),
         ["paced"] => paced::run(),
+        ["mysql"] => mysql::run(rows()),
         ["kafka"] => kafka::run(rows()),
         ["latency"] => latency::run(),
+        ["clickhouse"] => clickhouse::run(rows()),
         ["startup"] => startup::run(),
         ["modules"] => modules::run(),
         ["baseline", rules, bootstrap, from, to, records] => {
             baseline::run(rules, bootstrap, from, to, records.parse()?)
         }
         _ => {
-            Err("name one of postgres, snapshot, large, paced, kafka, latency, startup, modules"
-                .into())
+            let names = "postgres, snapshot, large, paced, mysql, kafka, latency, clickhouse, \
+                         startup, modules";
+            Err(format!("name one of {names}").into())
         }
     }
 }

@@ -27,8 +27,11 @@ const WARM_UP_US: u64 = 3_000_000;
 /// Between two looks at a file: the resolution.
 const LOOK: Duration = Duration::from_micros(100);
 
+/// A thread that reads a file; when each row was made, and its delay.
+pub(crate) type Watcher = JoinHandle<Result<Vec<(u64, u64)>, Problem>>;
+
 /// Reads a file that grows until it is told to stop; the delays of the rows, in order.
-fn watch(path: PathBuf, stop: Arc<AtomicBool>) -> JoinHandle<Result<Vec<(u64, u64)>, Problem>> {
+pub(crate) fn watch(path: PathBuf, stop: Arc<AtomicBool>) -> Watcher {
     std::thread::spawn(move || {
         let (mut rows, mut rest) = (Vec::new(), Vec::new());
         let mut file = None;
@@ -75,7 +78,7 @@ fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
     bytes.windows(wanted.len()).position(|window| window == wanted)
 }
 
-fn counted(rows: &[(u64, u64)]) -> Vec<u64> {
+pub(crate) fn counted(rows: &[(u64, u64)]) -> Vec<u64> {
     let from = rows.first().map_or(0, |r| r.0) + WARM_UP_US;
     rows.iter().filter(|r| r.0 >= from).map(|r| r.1).collect()
 }

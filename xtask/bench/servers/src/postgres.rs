@@ -30,9 +30,10 @@ pub(crate) const ROW: &str = "n, 'CUST' || lpad((n % 100000)::text, 6, '0'),
     '+49150' || lpad((n % 10000)::text, 8, '0'), n % 3600, (n % 700) + 0.25, 300 + n % 550,
     n % 900, 'credit_card', '5G', now()";
 
-fn load(rows: u64) -> String {
+/// Statements that insert rows and update them, and how many rows they are.
+pub(crate) fn load(rows: u64) -> (String, u64) {
     let per = (rows / TRANSACTIONS).max(1);
-    format!(
+    let sql = format!(
         "do $$ begin for t in 0..{last} loop
            insert into calls select {row} from generate_series(t * {per}, (t + 1) * {per} - 1) n;
            commit; end loop; end $$;
@@ -43,7 +44,8 @@ fn load(rows: u64) -> String {
            commit; end loop; end $$;",
         row = ROW,
         last = TRANSACTIONS - 1,
-    )
+    );
+    (sql, per * TRANSACTIONS)
 }
 
 fn pipeline(port: u16, name: &str, file: &Path) -> String {
@@ -62,7 +64,8 @@ fn pipeline(port: u16, name: &str, file: &Path) -> String {
     )
 }
 
-fn raw(server: &Postgres, slot: &str, end: &str, file: &Path) -> Result<Usage, Problem> {
+/// `pg_recvlogical` up to this position of the log.
+pub(crate) fn raw(server: &Postgres, slot: &str, end: &str, file: &Path) -> Result<Usage, Problem> {
     let started = Instant::now();
     let child = Command::new("pg_recvlogical")
         .args(["-h", "127.0.0.1", "-p", &server.port().to_string(), "-U", "postgres"])
@@ -110,8 +113,8 @@ pub(crate) fn run(rows: u64) -> Result<(), Problem> {
             )?;
         }
     }
-    let rows = (rows / TRANSACTIONS).max(1) * TRANSACTIONS;
-    server.psql("postgres", &load(rows))?;
+    let (sql, rows) = load(rows);
+    server.psql("postgres", &sql)?;
     let end = server.psql("postgres", "checkpoint; select pg_current_wal_lsn()")?;
     let all = 2 * rows;
     println!("postgres: {rows} inserts and {rows} updates in {} transactions", 2 * TRANSACTIONS);

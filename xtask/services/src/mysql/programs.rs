@@ -9,6 +9,8 @@ use super::Flavor;
 
 /// Folder of the unpacked MySQL in the cache.
 const UNPACKED: &str = "mysql-sid";
+/// Folder of MariaDB's plugins in the cache.
+const PLUGINS: &str = "mariadb-plugins";
 const UNPACK: &str = include_str!("../../mysql/unpack.sh");
 
 /// Where downloads are kept: `$WASMGATE_CACHE`; for root a folder that `nobody` can enter.
@@ -73,6 +75,23 @@ impl Programs {
         let mut script = Command::new("bash");
         script.args(["-c", UNPACK, "unpack.sh"]).arg(cache.join(UNPACKED));
         run(&mut script)
+    }
+
+    /// MariaDB's plugins that its core package has not, if they are somewhere.
+    pub(super) fn maria_plugins() -> Option<PathBuf> {
+        let folders = ["/usr/lib/mysql/plugin".into(), cache().join(PLUGINS)];
+        folders.into_iter().find(|folder: &PathBuf| folder.join("auth_ed25519.so").is_file())
+    }
+
+    /// Unpacks them into the cache, unless they are there.
+    pub(super) fn unpack_plugins() -> Result<(), String> {
+        if Self::maria_plugins().is_some() {
+            return Ok(());
+        }
+        let script = r#"set -e; mkdir -p "$1.part"; cd "$1.part"; apt-get -qq download mariadb-server
+            dpkg-deb -x mariadb-server*.deb root; chmod -R a+rX root
+            mv -T root/usr/lib/mysql/plugin "$1" || [ -d "$1" ]; rm -rf "$1.part""#;
+        run(Command::new("bash").args(["-c", script, "plugins"]).arg(cache().join(PLUGINS)))
     }
 
     /// The unpacked tree's folder of a kind.
@@ -145,6 +164,28 @@ impl Programs {
             drop(std::fs::remove_dir_all(&part));
         }
         Ok(template)
+    }
+
+    /// A client program by MySQL's name of it, which connects over TCP as root. `None`: it is not
+    /// here.
+    pub(super) fn tool(&self, name: &str, port: u16) -> Option<Command> {
+        let mut command = match self.flavor {
+            Flavor::MySql => {
+                let program = format!("bin/{name}");
+                self.under(&program).is_file().then(|| self.loaded(&program))?
+            }
+            Flavor::MariaDb => {
+                let own = name.replacen("mysql", "mariadb-", 1);
+                Command::new(which(own.trim_end_matches('-'))?)
+            }
+        };
+        command.args(["--no-defaults", "--host=127.0.0.1", "--user=root"]);
+        command.arg(format!("--port={port}"));
+        if self.flavor == Flavor::MySql {
+            let charsets = self.under("share/mysql/charsets");
+            command.arg(format!("--character-sets-dir={}", charsets.display()));
+        }
+        Some(command)
     }
 
     /// The command-line client.

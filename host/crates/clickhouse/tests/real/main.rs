@@ -9,11 +9,14 @@
 
 mod conformance;
 mod documents;
+mod edges;
 mod engine;
 mod faults;
+mod keys;
 mod native;
 mod network;
 mod once;
+mod renamed;
 mod rig;
 mod tables;
 mod wire;

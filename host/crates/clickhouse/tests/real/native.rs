@@ -10,7 +10,7 @@ use wasmgate_services::clickhouse::ClickHouse;
 use super::engine::{engine, unique};
 
 /// A column of one kind from texts; `None` is NULL.
-fn column(kind: Kind, values: &[Option<&str>]) -> Column {
+pub(crate) fn column(kind: Kind, values: &[Option<&str>]) -> Column {
     let mut column = Column::new(kind);
     for value in values {
         match value {
@@ -27,7 +27,7 @@ fn column(kind: Kind, values: &[Option<&str>]) -> Column {
 }
 
 /// Writes a column as `ty` and reads back `toString` of every row; NULL is `\N`.
-fn through(
+pub(crate) fn through(
     engine: &ClickHouse,
     ty: &str,
     cells: &Cells<'_>,

@@ -67,7 +67,7 @@ async fn cuts_resets_silence_and_drips() {
         proxy.set(weather);
         let passing = matches!(weather, Weather::Drip(_) | Weather::Slow(_));
         let health = sink.health();
-        let mut durables = Vec::new();
+        let (mut durables, accepted, passed) = (Vec::new(), proxy.accepted(), proxy.passed());
         if matches!(weather, Weather::Resetting) {
             proxy.reset();
         }
@@ -75,13 +75,13 @@ async fn cuts_resets_silence_and_drips() {
             durables.push(sink.write(all(numbered(&schema, from, from + 5))).await.unwrap());
         }
         sink.flush().await;
-        if !passing {
-            while health.reason().is_none() {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
+        if passing {
+            until("an answer that begins", || proxy.passed() > passed).await;
+        } else {
+            until("a reason", || health.reason().is_some()).await;
+            until("another try", || proxy.accepted() > accepted).await;
         }
         if !matches!(weather, Weather::Slow(_)) {
-            tokio::time::sleep(Duration::from_millis(300)).await;
             proxy.set(Weather::Fair);
         }
         for durable in durables {
@@ -106,13 +106,14 @@ async fn a_body_that_is_cut_leaves_nothing_behind() {
     let mut sink = open_noting(own, &MemoryStore::new()).await;
     pour(&mut sink, &schema, 0, 5).await;
     proxy.set(Weather::Slow(Duration::from_millis(5)));
+    let brought = proxy.brought();
     let durable = sink.write(all(numbered(&schema, 5, 60_005))).await.unwrap();
     sink.flush().await;
-    let passed = proxy.accepted();
-    tokio::time::sleep(Duration::from_millis(30)).await;
+    until("a part of the body", || proxy.brought() > brought + 100_000).await;
+    let accepted = proxy.accepted();
     proxy.cut();
     proxy.set(Weather::Fair);
     durable.await.unwrap();
-    assert!(proxy.accepted() > passed, "it was sent on another connection");
+    assert!(proxy.accepted() > accepted, "it was sent on another connection");
     counted(&engine, &table, 60_005);
 }

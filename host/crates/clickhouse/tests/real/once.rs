@@ -133,6 +133,75 @@ async fn refused_rows_of_what_was_taken_are_told_again() {
     assert_eq!(count(&engine, &table), ["2\t2"]);
 }
 
+/// A table is altered in the middle of a delivery: its first rows were taken, the others were not
+/// and are sent after the restart, whatever was noted of the first.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_taken_of_a_delivery_is_no_more_than_what_was_sent() {
+    let Some(engine) = engine() else { return };
+    let table = unique("half");
+    let topic = format!("db.public.{table}");
+    let store = MemoryStore::new();
+    let mut own = log(&engine);
+    own.table.evolve = false;
+    let old = orders(&topic);
+    let mut fields = old.fields.clone();
+    fields.push(field("note", wasmgate_model::Kind::Text, wasmgate_model::Logical::Plain, true));
+    let new = with_fields(&topic, fields);
+    let delivery = || {
+        let first = batch(&old, &[(Op::Create, 1, &[Some("1"), Some("a"), None])]);
+        let rows = [Some("2"), Some("b"), None, Some("new")];
+        request(0, vec![first, batch(&new, &[(Op::Create, 2, &rows)])])
+    };
+    let mut sink = open_noting(own.clone(), &store).await;
+    let fault = write(&mut sink, delivery()).await.unwrap_err();
+    assert!(fault.chain().contains("no column `note`"), "{}", fault.chain());
+    assert_eq!(count(&engine, &table), ["1\t1"]);
+    drop(sink);
+    engine.query(&format!("ALTER TABLE {table} ADD COLUMN note Nullable(String)")).unwrap();
+    let mut sink = open_noting(own, &store).await;
+    assert_eq!(written(&mut sink, delivery()).await.records, 2);
+    let read = format!("SELECT id, note FROM {table} ORDER BY id");
+    assert_eq!(lines(&engine, &read), ["1\t\\N", "2\tnew"]);
+}
+
+/// Rows of two schemas take turns in one delivery; those of the one were taken, and what was noted
+/// of them says nothing about the rows of the other that lie between.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_between_those_that_were_taken_are_not_passed_over() {
+    let Some(engine) = engine() else { return };
+    let table = unique("turns");
+    let topic = format!("db.public.{table}");
+    let store = MemoryStore::new();
+    let mut own = log(&engine);
+    own.table.evolve = false;
+    let old = orders(&topic);
+    let mut fields = old.fields.clone();
+    fields.push(field("note", wasmgate_model::Kind::Text, wasmgate_model::Logical::Plain, true));
+    let new = with_fields(&topic, fields);
+    let [one, three] = ["1", "3"].map(|id| [Some(id), Some("a"), None]);
+    let two = [Some("2"), Some("b"), None, Some("new")];
+    let turns = || {
+        let first = batch(&old, &[(Op::Create, 1, &one), (Op::Create, 3, &three)]);
+        request(0, vec![first, batch(&new, &[(Op::Create, 2, &two)])])
+    };
+    let mut sink = open_noting(own.clone(), &store).await;
+    let fault = write(&mut sink, turns()).await.unwrap_err();
+    assert!(fault.chain().contains("no column `note`"), "{}", fault.chain());
+    assert_eq!(count(&engine, &table), ["2\t2"]);
+    drop(sink);
+    engine.query(&format!("ALTER TABLE {table} ADD COLUMN note Nullable(String)")).unwrap();
+    // They come again one by one.
+    let mut sink = open_noting(own, &store).await;
+    written(&mut sink, request(0, vec![batch(&old, &[(Op::Create, 1, &one)])])).await;
+    written(&mut sink, request(1, vec![batch(&new, &[(Op::Create, 2, &two)])])).await;
+    written(&mut sink, request(2, vec![batch(&old, &[(Op::Create, 3, &three)])])).await;
+    let read = format!("SELECT DISTINCT id, note FROM {table} ORDER BY id");
+    assert_eq!(lines(&engine, &read), ["1\t\\N", "2\tnew", "3\t\\N"]);
+    // Later rows are noted as ever.
+    written(&mut sink, all(numbered(&old, 3, 5))).await;
+    assert_eq!(lines(&engine, &format!("SELECT max(id) FROM {table}")), ["5"]);
+}
+
 /// A refused row that a policy has written once more goes in, although its range was taken.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_that_is_tried_again_is_sent() {
@@ -186,12 +255,21 @@ async fn versions_order_snapshot_stream_and_snapshot() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_token_is_used_for_other_rows() {
     let Some(engine) = engine() else { return };
+    // Small ones are whole at once, so that the next is encoded while one travels.
+    for rows in [50_000, 4] {
+        no_token_twice(&engine, rows).await;
+    }
+}
+
+async fn no_token_twice(engine: &ClickHouse, rows: usize) {
     let table = unique("tokens");
+    let mut own = log(engine);
+    own.batch.rows = rows;
     let schema = orders(&format!("db.public.{table}"));
     let store = MemoryStore::new();
     let mut settled = 0;
     for round in 0..12_u64 {
-        let mut sink = open_noting(log(&engine), &store).await;
+        let mut sink = open_noting(own.clone(), &store).await;
         let (mut from, mut durables) = (settled, Vec::new());
         for step in 0..4 {
             let to = from + 1 + (round * 7 + step * 3) % 5;
@@ -205,10 +283,10 @@ async fn no_token_is_used_for_other_rows() {
         }
         settle(&store, settled);
     }
-    let mut sink = open_noting(log(&engine), &store).await;
+    let mut sink = open_noting(own.clone(), &store).await;
     written(&mut sink, all(numbered(&schema, settled, settled + 30))).await;
     let total = settled + 30;
-    let found = lines(&engine, &format!("SELECT uniqExact(id) FROM {table}"));
+    let found = lines(engine, &format!("SELECT uniqExact(id) FROM {table}"));
     assert_eq!(found, [total.to_string()], "every row is there");
     let inserts = engine.inserts().unwrap();
     let own: BTreeSet<_> =

@@ -160,3 +160,14 @@ pub(crate) fn numbered(schema: &Arc<Schema>, from: u64, to: u64) -> Delivery {
 pub(crate) fn all(delivery: Delivery) -> WriteRequest {
     WriteRequest { delivery: Arc::new(delivery), rows: RowSet::All }
 }
+
+/// Looks until something holds.
+pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let mut looks = tokio::time::interval(Duration::from_millis(5));
+    let held = async {
+        while !holds() {
+            looks.tick().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), held).await.unwrap_or_else(|_| panic!("{what}"));
+}

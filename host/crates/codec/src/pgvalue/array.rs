@@ -23,7 +23,7 @@ pub(super) fn array(text: &[u8], ty: &ColumnType, out: &mut Vec<u8>) -> Result<(
         }
         _ => text,
     };
-    let mut reader = Reader { rest: body, unquoted: Vec::new() };
+    let mut reader = Reader { rest: body, between: ty.form.between(), unquoted: Vec::new() };
     let mut writer = ElementWriter { ty, scratch: Column::new(ty.kind) };
     reader.level(&mut writer, out, MAX_DIMENSIONS)?;
     if reader.rest.is_empty() { Ok(()) } else { Err(BAD_ARRAY) }
@@ -50,6 +50,8 @@ impl ElementWriter<'_> {
 
 struct Reader<'a> {
     rest: &'a [u8],
+    /// What stands between elements.
+    between: u8,
     unquoted: Vec<u8>,
 }
 
@@ -89,7 +91,7 @@ impl Reader<'_> {
                 if self.eat(b'}') {
                     break;
                 }
-                if !self.eat(b',') {
+                if !self.eat(self.between) {
                     return Err(BAD_ARRAY);
                 }
                 out.push(b',');
@@ -104,7 +106,7 @@ impl Reader<'_> {
         writer: &mut ElementWriter<'_>,
         out: &mut Vec<u8>,
     ) -> Result<(), ValueError> {
-        let end = memchr::memchr2(b',', b'}', self.rest).ok_or(BAD_ARRAY)?;
+        let end = memchr::memchr2(self.between, b'}', self.rest).ok_or(BAD_ARRAY)?;
         let (element, rest) = self.rest.split_at(end);
         self.rest = rest;
         match element {
@@ -150,7 +152,7 @@ impl Reader<'_> {
 
 /// `"a"=>"1", "b"=>NULL` as `{"a":"1","b":null}`.
 pub(super) fn hstore(text: &[u8], out: &mut Vec<u8>) -> Result<(), ValueError> {
-    let mut reader = Reader { rest: text, unquoted: Vec::new() };
+    let mut reader = Reader { rest: text, between: b',', unquoted: Vec::new() };
     out.push(b'{');
     while !reader.rest.is_empty() {
         reader.string(out)?;

@@ -68,7 +68,8 @@ fn heartbeat(work: &mut Work, index: usize, row: &Row) {
         Ok(ms) => {
             let every = format!("{}ms", ms.max(100));
             work.put("events.heartbeat", Setting::text(every, index), row.name);
-            work.honoured(index, "`source.postgres.events.heartbeat`");
+            let how = format!("`{}`", work.path("events.heartbeat"));
+            work.honoured(index, how);
         }
         Err(what) => work.wrong(index, what),
     }
@@ -82,5 +83,6 @@ fn query(work: &mut Work, index: usize, row: &Row) {
         return;
     }
     work.put("events.heartbeat_query", Setting::text(text, index), row.name);
-    work.honoured(index, "`source.postgres.events.heartbeat_query`");
+    let how = format!("`{}`", work.path("events.heartbeat_query"));
+    work.honoured(index, how);
 }

@@ -1,6 +1,6 @@
 //! Snapshots, signals and notifications.
 
-use super::{Row, Rule, ignored, only, prefers, row};
+use super::{Connector, Row, Rule, ignored, only, prefers, row};
 use crate::finding::Verdict;
 use crate::setting::{Setting, Value};
 use crate::translate::Work;
@@ -120,7 +120,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
 ];
 
-fn signal_table(work: &mut Work, index: usize, row: &Row) {
+pub(super) fn signal_table(work: &mut Work, index: usize, row: &Row) {
     let table = work.text_or(row.name, "").to_owned();
     if table.is_empty() {
         work.answer(index, Verdict::Ignored, "no table is named");
@@ -134,7 +134,7 @@ fn signal_table(work: &mut Work, index: usize, row: &Row) {
     }
 }
 
-fn channels(work: &mut Work, index: usize, row: &Row) {
+pub(super) fn channels(work: &mut Work, index: usize, row: &Row) {
     let mut passed = Vec::new();
     for channel in value::list(work.text_or(row.name, row.default)) {
         match channel.as_str() {
@@ -171,7 +171,7 @@ fn kafka_channel(work: &mut Work, index: usize, row: &Row) {
 }
 
 /// Counts with its channel, which takes it.
-fn by_channel(work: &mut Work, index: usize, row: &Row) {
+pub(super) fn by_channel(work: &mut Work, index: usize, row: &Row) {
     let channel = row.name.split('.').nth(1).unwrap_or_default();
     let enabled = value::list(work.text_or("signal.enabled.channels", "source"));
     if enabled.iter().any(|enabled| enabled == channel) {
@@ -181,9 +181,14 @@ fn by_channel(work: &mut Work, index: usize, row: &Row) {
     }
 }
 
-fn watermarks(work: &mut Work, index: usize, row: &Row) {
+pub(super) fn watermarks(work: &mut Work, index: usize, row: &Row) {
     if work.text_or("signal.data.collection", "").is_empty() {
-        let why = "there is no signal table: chunks are marked by messages in the log";
+        let why = match work.connector {
+            Connector::Postgres => {
+                "there is no signal table: chunks are marked by messages in the log"
+            }
+            Connector::MySql => "there is no signal table: chunks are set against GTIDs",
+        };
         work.answer(index, Verdict::Ignored, why);
         return;
     }
@@ -233,7 +238,7 @@ fn mode(work: &mut Work, index: usize, row: &Row) {
 }
 
 /// Each table that is named has to have its statement.
-fn overridden(work: &mut Work, index: usize, row: &Row) {
+pub(super) fn overridden(work: &mut Work, index: usize, row: &Row) {
     for table in value::list(work.text_or(row.name, "")) {
         if work.find(&format!("{OVERRIDES}.{table}")).is_none() {
             let shown = work.shown(index, &table).to_owned();
@@ -242,7 +247,7 @@ fn overridden(work: &mut Work, index: usize, row: &Row) {
     }
 }
 
-fn statement(work: &mut Work, index: usize, _: &Row) {
+pub(super) fn statement(work: &mut Work, index: usize, _: &Row) {
     let Some(property) = work.properties.get(index).cloned() else { return };
     let table = property.name.strip_prefix(OVERRIDES).and_then(|rest| rest.strip_prefix('.'));
     let Some(table) = table.map(str::to_owned) else { return };
@@ -251,14 +256,15 @@ fn statement(work: &mut Work, index: usize, _: &Row) {
         work.answer(index, Verdict::Ignored, why);
         return;
     }
-    let earlier = work.pipeline.get("source.postgres.snapshots.select").cloned();
+    let source = format!("source.{}", work.connector.source());
+    let earlier = work.pipeline.get(&format!("{source}.snapshots.select")).cloned();
     let mut select = earlier.unwrap_or_else(|| Setting::map(None));
     select.set(&table, Setting::text(property.value(), index));
     work.put("snapshots.select", select, OVERRIDES);
-    work.stands_for(format!("source.postgres.snapshots.select.{table}"), &property.name);
+    work.stands_for(format!("{source}.snapshots.select.{table}"), &property.name);
 }
 
-fn notifications(work: &mut Work, index: usize, row: &Row) {
+pub(super) fn notifications(work: &mut Work, index: usize, row: &Row) {
     let mut passed = Vec::new();
     for channel in value::list(work.text_or(row.name, "")) {
         match channel.as_str() {
@@ -278,7 +284,7 @@ fn notifications(work: &mut Work, index: usize, row: &Row) {
     }
 }
 
-fn notification_topic(work: &mut Work, index: usize, row: &Row) {
+pub(super) fn notification_topic(work: &mut Work, index: usize, row: &Row) {
     let channels = value::list(work.text_or("notification.enabled.channels", ""));
     if !channels.iter().any(|channel| channel == "sink") {
         work.answer(index, Verdict::Ignored, "the channel `sink` is not enabled");

@@ -28,6 +28,7 @@ pub(super) fn column(
             charset: None,
             nullable: true,
             default: None,
+            default_now: false,
             auto_increment: false,
             generated: false,
             comment: String::new(),
@@ -130,7 +131,11 @@ fn attribute(
         "not" if tokens.eat("null") => column.nullable = false,
         "not" => return tokens.eat("enforced").then_some(()),
         "null" => column.nullable = true,
-        "default" => column.default = default_of(tokens)?,
+        "default" => match default_of(tokens)? {
+            Given::Constant(text) => column.default = Some(text),
+            Given::Now => (column.default, column.default_now) = (None, true),
+            Given::Other => column.default = None,
+        },
         "auto_increment" => {
             column.auto_increment = true;
             column.nullable = false;
@@ -203,8 +208,16 @@ pub(super) fn charset_of(collation: &str) -> Option<String> {
     (name != "uca1400").then(|| name.to_owned())
 }
 
-/// `Some(None)`: a default that has to be computed, or NULL.
-fn default_of(tokens: &mut Tokens<'_>) -> Option<Option<String>> {
+/// A default.
+enum Given {
+    Constant(String),
+    /// The time of the insert.
+    Now,
+    /// It has to be computed, or is NULL.
+    Other,
+}
+
+fn default_of(tokens: &mut Tokens<'_>) -> Option<Given> {
     let mut sign = String::new();
     if tokens.eat("-") {
         sign.push('-');
@@ -213,19 +226,19 @@ fn default_of(tokens: &mut Tokens<'_>) -> Option<Option<String>> {
     }
     if tokens.is("(") {
         tokens.skip_parentheses();
-        return Some(None);
+        return Some(Given::Other);
     }
     match tokens.take()? {
-        Token::Text(text) => Some(Some(text)),
+        Token::Text(text) => Some(Given::Constant(text)),
         Token::Word(word) => {
             let lower = word.to_ascii_lowercase();
             // b'101', x'41', N'..', _utf8mb4'..'
             if let Some(Token::Text(text)) = tokens.peek().cloned() {
                 tokens.skip();
                 return Some(match lower.as_str() {
-                    "b" => Some(format!("b'{text}'")),
-                    "x" => None,
-                    _ => Some(text),
+                    "b" => Given::Constant(format!("b'{text}'")),
+                    "x" => Given::Other,
+                    _ => Given::Constant(text),
                 });
             }
             if word.starts_with(|c: char| c.is_ascii_digit()) {
@@ -234,16 +247,17 @@ fn default_of(tokens: &mut Tokens<'_>) -> Option<Option<String>> {
                     number.push('.');
                     number.push_str(&tokens.word().unwrap_or_default());
                 }
-                return Some(Some(number));
+                return Some(Given::Constant(number));
             }
             tokens.skip_parentheses();
             Some(match lower.as_str() {
-                "true" => Some("1".into()),
-                "false" => Some("0".into()),
-                _ => None,
+                "true" => Given::Constant("1".into()),
+                "false" => Given::Constant("0".into()),
+                "now" | "current_timestamp" | "localtime" | "localtimestamp" => Given::Now,
+                _ => Given::Other,
             })
         }
-        Token::Sign('.') => Some(Some(format!("{sign}0.{}", tokens.word()?))),
+        Token::Sign('.') => Some(Given::Constant(format!("{sign}0.{}", tokens.word()?))),
         _ => None,
     }
 }

@@ -5,16 +5,23 @@ use std::sync::Arc;
 use wasmgate_codec::mysqlvalue::TableMap;
 use wasmgate_model::{Fault, Position};
 
-use super::{Mapped, Stream};
+use super::changes::EVENT_BITS;
+use super::{Known, Mapped, Stream};
+use crate::assemble::Assembler;
 use crate::catalog::TableName;
 use crate::definition::TableDefinition;
 use crate::fault::{protocol, refused};
 use crate::fit::{from_metadata, misfit};
+use crate::quarantine::MISMATCH;
 use crate::table::Table;
 
 impl Stream {
     /// Which table the rows of a number are of.
-    pub(super) async fn table_map(&mut self, body: &[u8]) -> Result<(), Fault> {
+    pub(super) async fn table_map(
+        &mut self,
+        body: &[u8],
+        out: &mut Assembler,
+    ) -> Result<(), Fault> {
         let id = body
             .first_chunk::<6>()
             .map(|b| b.iter().rev().fold(0_u64, |n, byte| n << 8 | u64::from(*byte)));
@@ -26,9 +33,29 @@ impl Stream {
         let map = TableMap::parse(body, self.naming.maria)
             .map_err(|e| protocol("cannot read the log").because(e))?;
         let wanted = self.settings.wants(&map.database, &map.table);
-        let table = if wanted { Some(self.table_of(&map).await?) } else { None };
+        let table = match wanted {
+            true => Some(self.known(&map, out).await?),
+            false => None,
+        };
         self.mapped.insert(map.id, Mapped { body: body.to_vec(), table });
         Ok(())
+    }
+
+    /// A table whose rows cannot be read waits alone.
+    async fn known(&mut self, map: &TableMap, out: &mut Assembler) -> Result<Known, Fault> {
+        let fault = match self.table_of(map).await {
+            Ok(table) => return Ok(Known::Table(table)),
+            Err(fault) => fault,
+        };
+        if fault.code() != MISMATCH {
+            return Err(fault);
+        }
+        let name: TableName = (map.database.clone(), map.table.clone());
+        let (major, event) =
+            self.transaction.as_ref().map_or((self.next_major, 1), |t| (t.major, t.event + 1));
+        let at = Position::new(major, (event << EVENT_BITS) + 1);
+        out.hold(&name, at, fault.chain());
+        Ok(Known::Unknown(name))
     }
 
     async fn table_of(&mut self, map: &TableMap) -> Result<Arc<Table>, Fault> {
@@ -61,7 +88,8 @@ impl Stream {
                 "{}.{} has a column whose values cannot be read from the log (a COMPRESSED column \
                  of MariaDB?); leave the table out of `tables`",
                 name.0, name.1
-            )));
+            ))
+            .coded(MISMATCH));
         }
         let table = Arc::new(table);
         self.tables.insert(name, Arc::clone(&table));
@@ -89,12 +117,39 @@ impl Stream {
             return Err(refused(format!(
                 "the definition of {}.{} that was in force here is not known: {wrong}, and the \
                  server's present one does not fit either; set binlog_row_metadata = FULL at the \
-                 server, and read the table again (`snapshot: always` for one start)",
+                 server, and read the table again (signal `resume-table`)",
                 name.0, name.1
-            )));
+            ))
+            .coded(MISMATCH));
         };
         self.history.set(at, name, Some(definition.clone()))?;
         Ok(definition)
+    }
+
+    /// A table by a definition, for records of rows that are read.
+    pub(crate) async fn table_as(
+        &mut self,
+        name: &TableName,
+        definition: &TableDefinition,
+    ) -> Result<Table, Fault> {
+        self.session().await?;
+        if let Some(session) = &mut self.session {
+            self.naming.prepare(session, definition).await?;
+        }
+        Ok(self.naming.table(name, definition, None, None))
+    }
+
+    /// From here on a table is what the server says it is.
+    pub(crate) fn defined(
+        &mut self,
+        name: &TableName,
+        definition: TableDefinition,
+        at: Position,
+    ) -> Result<(), Fault> {
+        self.forget_maps();
+        self.tables.remove(name);
+        self.unclear.retain(|n| n != name);
+        self.history.set(at, name, Some(definition))
     }
 
     /// Statements may have changed what numbers of tables mean.

@@ -6,14 +6,16 @@ use std::sync::Arc;
 use wasmgate_model::{Fault, Position};
 
 use super::changes::EVENT_BITS;
+use super::held::{aside, put};
 use super::{Raw, Stream, statement_format};
 use crate::assemble::Assembler;
 use crate::catalog::TableName;
 use crate::ddl::{self, Change};
 use crate::event::{Query, xa_prepare, xid_of};
-use crate::fault::{LOST, protocol};
+use crate::fault::protocol;
 use crate::gtid::GtidSet;
 use crate::rows::{Origin, push_truncate};
+use crate::schema_topic::told;
 use crate::state::Place;
 use crate::transaction::Prepared;
 
@@ -94,13 +96,17 @@ impl Stream {
         }
         transaction.event += 1;
         let at = Position::new(transaction.major, transaction.event << EVENT_BITS);
-        let settled = transaction.settled >= at.minor;
+        let settled = transaction.settled >= at.minor || transaction.foreign;
         let changes = ddl::read(&query.sql, &query.database, &self.history, &self.naming);
         if changes.is_empty() {
             return Ok(());
         }
         self.forget_maps();
+        self.tell_schemas(&query.sql, &changes, (raw, start), out)?;
         for change in changes {
+            if let Change::Truncated(name) = &change {
+                self.watch.emptied(name);
+            }
             match change {
                 Change::Defined(name, definition) => {
                     self.unclear.retain(|n| *n != name);
@@ -109,6 +115,7 @@ impl Stream {
                     }
                 }
                 Change::Dropped(name) => {
+                    self.watch.emptied(&name);
                     self.unclear.retain(|n| *n != name);
                     self.history.set(at, &name, None)?;
                 }
@@ -120,7 +127,42 @@ impl Stream {
                 Change::Truncated(name) if !settled && self.settings.wants(&name.0, &name.1) => {
                     self.truncated(&name, raw, start, out).await?;
                 }
-                Change::Truncated(_) => {}
+                Change::Truncated(_) | Change::Touched(..) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells what a statement does to schemas that are captured.
+    fn tell_schemas(
+        &self,
+        sql: &str,
+        changes: &[Change],
+        (raw, start): (&Raw<'_>, &Place),
+        out: &mut Assembler,
+    ) -> Result<(), Fault> {
+        let Some((topic, transaction)) = self.schema_topic.as_ref().zip(self.transaction.as_ref())
+        else {
+            return Ok(());
+        };
+        let origin = Origin {
+            // Debezium takes the statement's second.
+            time_us: i64::from(raw.timestamp) * 1_000_000,
+            snapshot: "false",
+            server_id: raw.server_id,
+            gtid: transaction.gtid_text.as_deref(),
+            file: &start.file,
+            offset: start.offset,
+            row: self.last_row,
+            thread: None,
+            query: None,
+            transaction: None,
+        };
+        let mut at = Position::new(transaction.major, transaction.event << EVENT_BITS);
+        for told in told(sql, changes, &self.settings) {
+            at.minor += 1;
+            if at.minor > transaction.settled {
+                topic.put(out, &told, &origin, at)?;
             }
         }
         Ok(())
@@ -133,7 +175,7 @@ impl Stream {
         start: &Place,
         out: &mut Assembler,
     ) -> Result<(), Fault> {
-        if self.settings.skip_truncate {
+        if self.settings.skip_truncate && !out.is_held(name) {
             self.truncates_skipped += 1;
             let skipped = self.truncates_skipped;
             let why = "truncate not delivered: skip_truncate is on";
@@ -143,7 +185,10 @@ impl Stream {
         let table = match self.table_named(name) {
             Some(table) => table,
             None => {
-                let Some(definition) = self.history.get(name).cloned() else { return Ok(()) };
+                let Some(definition) = self.history.get(name).cloned() else {
+                    out.all_gone(name);
+                    return Ok(());
+                };
                 self.session().await?;
                 if let Some(session) = &mut self.session {
                     self.naming.prepare(session, &definition).await?;
@@ -171,6 +216,11 @@ impl Stream {
             query: None,
             transaction: None,
         };
+        if out.holds(&table, at)? {
+            let mut batch = aside(&table);
+            push_truncate(&mut batch, at, &origin);
+            return put(name, &batch, vec![(0, None)], out);
+        }
         push_truncate(out.batch(&table)?, at, &origin);
         out.appended(1, raw.body.len(), at);
         Ok(())
@@ -222,32 +272,29 @@ impl Stream {
         if self.transaction.as_ref().is_some_and(|t| t.seen) {
             return self.commit(out);
         }
-        let prepared = self.waiting.remove(name);
-        match prepared {
-            Some(prepared) => {
-                if commits {
-                    self.tell_begin(out)?;
-                    self.replay(prepared.events, out).await?;
-                }
-                self.commit(out)?;
-                self.executed.add(&prepared.gtid);
-                Ok(())
+        let prepared = match self.waiting.remove(name) {
+            Some(prepared) => prepared,
+            None if commits => {
+                let until = self.transaction.as_ref().map(|t| t.place.clone());
+                self.look_back(name, &until.unwrap_or_default()).await?
             }
-            // Prepared before reading began: a snapshot did not see its rows.
-            None if commits => Err(Fault::new(
-                wasmgate_model::FaultKind::SourceLost,
-                format!(
-                    "an XA transaction was committed that had been prepared before reading began, \
-                     so its rows are not known: {LOST}"
-                ),
-            )),
-            None => self.commit(out),
+            None => return self.commit(out),
+        };
+        if commits {
+            self.tell_begin(out)?;
+            self.replay(prepared.events, out).await?;
         }
+        self.commit(out)?;
+        // Of MariaDB's only the last one counts, which is the end.
+        if matches!(self.executed, GtidSet::MySql(_)) {
+            self.executed.add(&prepared.gtid);
+        }
+        Ok(())
     }
 }
 
 /// What follows the first `n` words.
-fn words_after(text: &str, n: usize) -> &str {
+pub(super) fn words_after(text: &str, n: usize) -> &str {
     let mut rest = text.trim_start();
     for _ in 0..n {
         let end = rest.find(char::is_whitespace).unwrap_or(rest.len());

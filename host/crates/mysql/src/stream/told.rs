@@ -6,7 +6,7 @@ use wasmgate_model::{Fault, Position};
 
 use super::Stream;
 use super::changes::EVENT_BITS;
-use crate::assemble::{Assembler, now_us};
+use crate::assemble::{Assembler, BEGIN_AT, now_us};
 use crate::transaction::Transaction;
 
 impl Transaction {
@@ -23,10 +23,11 @@ impl Stream {
     /// The transaction begins.
     pub(super) fn tell_begin(&mut self, out: &mut Assembler) -> Result<(), Fault> {
         let Some(transaction) = &mut self.transaction else { return Ok(()) };
-        if transaction.seen || std::mem::replace(&mut transaction.told, true) {
+        if transaction.seen || transaction.foreign || std::mem::replace(&mut transaction.told, true)
+        {
             return Ok(());
         }
-        let at = Position::new(transaction.major, 1);
+        let at = Position::new(transaction.major, BEGIN_AT);
         self.tell("BEGIN", (Value::Null, Value::Null), at, out)
     }
 

@@ -9,8 +9,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use wasmgate_codec::encode::original;
 use wasmgate_connector::{
-    BatchLimits, BatchPool, PassThrough, Source as _, SourceAcker, SourceContext, SourceEvent,
-    SourceReader, SourceStatus,
+    BatchLimits, BatchPool, Commands, PassThrough, Planner, Source as _, SourceAcker,
+    SourceContext, SourceEvent, SourceReader, SourceStatus,
 };
 use wasmgate_model::{Batch, Checkpoint, Delivery, Delta, Fault, Op, Position, Schema};
 use wasmgate_mysql::{MySqlSource, Settings, Snapshot};
@@ -40,6 +40,18 @@ pub(crate) fn until<T>(mut found: impl FnMut() -> Option<T>) -> T {
         assert!(since.elapsed() < PATIENCE, "it did not come");
         std::thread::park_timeout(Duration::from_millis(5));
     }
+}
+
+/// Removes every file of the log but a new one.
+pub(crate) fn purge(db: &Db) {
+    db.sql("FLUSH LOGS");
+    let files = || db.server.sql("", "SHOW BINARY LOGS").unwrap();
+    let last = files().lines().last().unwrap().split('\t').next().unwrap().to_owned();
+    // MariaDB keeps files that a reader has open for a moment.
+    until(|| {
+        db.sql(&format!("PURGE BINARY LOGS TO '{last}'"));
+        (files().lines().count() == 1).then_some(())
+    });
 }
 
 /// A database of a server.
@@ -191,6 +203,7 @@ pub(crate) struct Run {
     pub(crate) acker: Box<dyn SourceAcker>,
     pub(crate) checkpoint: Checkpoint,
     pub(crate) status: Arc<SourceStatus>,
+    pub(crate) commands: Arc<Commands>,
     /// Positions that the source assigned by itself.
     pub(crate) assigned: Vec<Position>,
     pub(crate) completed: bool,
@@ -206,19 +219,29 @@ impl Run {
         rows: usize,
         checkpoint: Checkpoint,
     ) -> Result<Self, Fault> {
+        Self::planned(settings, rows, checkpoint, Arc::new(PassThrough)).await
+    }
+
+    pub(crate) async fn planned(
+        settings: &Settings,
+        rows: usize,
+        checkpoint: Checkpoint,
+        planner: Arc<dyn Planner>,
+    ) -> Result<Self, Fault> {
         let status = Arc::new(SourceStatus::default());
+        let commands = Arc::<Commands>::default();
         let context = SourceContext {
             pipeline: "test".into(),
             checkpoint: checkpoint.clone(),
-            planner: Arc::new(PassThrough),
+            planner,
             pool: Arc::new(BatchPool::default()),
             limits: BatchLimits { rows, ..BatchLimits::default() },
             status: Arc::clone(&status),
-            commands: Arc::default(),
+            commands: Arc::clone(&commands),
         };
         let (reader, acker) = MySqlSource::new(settings.clone()).open(context).await?;
         let (assigned, completed) = (Vec::new(), false);
-        Ok(Self { reader, acker, checkpoint, status, assigned, completed })
+        Ok(Self { reader, acker, checkpoint, status, commands, assigned, completed })
     }
 
     /// The next delivery, not settled. `None`: the source is completed.
@@ -247,6 +270,26 @@ impl Run {
             Delta { partition: partition.clone(), from: *from, to: *to, state: state.clone() };
         assert!(self.checkpoint.apply(&delta).unwrap());
         self.acker.settled(&self.checkpoint).await.unwrap();
+    }
+
+    /// Reads and settles until something is answered; nothing has to come for that.
+    pub(crate) async fn while_asked<T>(
+        &mut self,
+        asked: &tokio::task::JoinHandle<T>,
+    ) -> Vec<Event> {
+        let mut all = Vec::new();
+        while !asked.is_finished() {
+            let short = Duration::from_millis(100);
+            let Ok(next) = tokio::time::timeout(short, self.reader.next()).await else { continue };
+            match next.unwrap() {
+                SourceEvent::Delivery(delivery) => {
+                    all.extend(events(&delivery));
+                    self.settle(&delivery).await;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        all
     }
 
     /// Reads and settles until the events satisfy `done`, or the source is completed.

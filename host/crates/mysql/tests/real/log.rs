@@ -6,7 +6,7 @@ use std::sync::Arc;
 use wasmgate_model::FaultKind;
 use wasmgate_services::mysql::{Flavor, MySql, Options};
 
-use crate::harness::{Db, FLAVORS, Run, skipped};
+use crate::harness::{Db, FLAVORS, Run, purge, skipped};
 
 fn after(run: &[crate::harness::Event]) -> Vec<String> {
     run.iter().map(|e| e.after().to_string()).collect()
@@ -78,6 +78,114 @@ async fn prepared_transactions_are_held_until_their_end() {
     }
 }
 
+/// A prepared transaction with one row for a table.
+fn prepare(db: &Db, name: &str, insert: &str) {
+    db.sql(&format!("XA START '{name}'; {insert}; XA END '{name}'; XA PREPARE '{name}'"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_prepared_before_reading_began_come_with_their_commit() {
+    for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
+        let setup = "CREATE TABLE t(id int PRIMARY KEY); INSERT INTO t VALUES (1);
+            CREATE DATABASE elsewhere; CREATE TABLE elsewhere.t(id int PRIMARY KEY)";
+        let db = Db::alone(flavor, "earlier", setup);
+        // A name that was used before, and ended otherwise.
+        prepare(&db, "ours", "INSERT INTO t VALUES (90)");
+        db.sql("XA ROLLBACK 'ours'");
+        prepare(&db, "ours", "INSERT INTO t VALUES (2), (3)");
+        prepare(&db, "foreign", "INSERT INTO elsewhere.t VALUES (7)");
+        prepare(&db, "given up", "INSERT INTO t VALUES (91)");
+        db.sql("FLUSH LOGS; INSERT INTO t VALUES (4); FLUSH LOGS");
+        for settings in [db.settings(), db.streaming()] {
+            let mut run = Run::open(&settings, 100).await;
+            if settings.snapshot == wasmgate_mysql::Snapshot::Initial {
+                assert_eq!(after(&run.count(2).await), [r#"{"id":1}"#, r#"{"id":4}"#]);
+                db.sql("XA COMMIT 'foreign'; INSERT INTO t VALUES (5)");
+                assert_eq!(after(&run.count(1).await), [r#"{"id":5}"#], "{flavor:?}");
+                continue;
+            }
+            db.sql("XA COMMIT 'ours'; XA ROLLBACK 'given up'");
+            let all = run.count(2).await;
+            assert_eq!(after(&all), [r#"{"id":2}"#, r#"{"id":3}"#], "{flavor:?}");
+            // Nothing before the end is read again.
+            let checkpoint = run.checkpoint.clone();
+            drop(run);
+            let mut run = Run::resume(&settings, 100, checkpoint).await.unwrap();
+            db.sql("INSERT INTO t VALUES (6)");
+            assert_eq!(after(&run.count(1).await), [r#"{"id":6}"#], "{flavor:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_prepared_before_reading_began_are_asked_for_where_the_log_is_purged() {
+    for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
+        let db = Db::alone(flavor, "purged", "CREATE TABLE t(id int PRIMARY KEY)");
+        prepare(&db, "ours", "INSERT INTO t VALUES (1)");
+        purge(&db);
+        let mut run = Run::open(&db.streaming(), 100).await;
+        db.sql("XA COMMIT 'ours'");
+        let fault = loop {
+            match run.next().await {
+                Ok(delivery) => run.settle(&delivery.unwrap()).await,
+                Err(fault) => break fault,
+            }
+        };
+        assert_eq!(fault.kind, FaultKind::SourceLost);
+        let text = fault.chain();
+        assert!(text.contains("6f757273") && text.contains("XA RECOVER"), "{flavor:?} {text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn statements_come_with_their_rows() {
+    for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
+        let setup = "CREATE TABLE t(id int PRIMARY KEY, v varchar(20)); CREATE TABLE o(id int)";
+        let db = Db::new(flavor, "annotated", setup);
+        let settings = wasmgate_mysql::Settings { include_query: true, ..db.streaming() };
+        let mut run = Run::open(&settings, 100).await;
+        let told =
+            if flavor == Flavor::MySql { "SET binlog_rows_query_log_events = ON;" } else { "" };
+        let quiet = match flavor {
+            Flavor::MySql => "SET binlog_rows_query_log_events = OFF",
+            Flavor::MariaDb => "SET binlog_annotate_row_events = OFF",
+        };
+        let statements = [
+            "INSERT INTO t VALUES (1, 'größer'), (2, 'x')",
+            "UPDATE t, o SET t.v = 'y', o.id = 2 WHERE t.id = 1 AND o.id = 1",
+            "DELETE FROM t WHERE id = 2",
+        ];
+        db.sql(&format!(
+            "{told} INSERT INTO o VALUES (1); BEGIN; {}; COMMIT; FLUSH LOGS;
+             XA START 'q'; INSERT INTO t VALUES (3, 'xa'); XA END 'q'; XA PREPARE 'q';
+             XA COMMIT 'q'; {quiet}; INSERT INTO t VALUES (4, 'quiet')",
+            statements.join(";")
+        ));
+        let all = run.count(9).await;
+        let query = |e: &crate::harness::Event| {
+            let table = e.topic.rsplit('.').next().unwrap().to_owned();
+            let id = e.key["id"].clone();
+            format!("{table} {id} {}", e.value["source"]["query"].as_str().unwrap_or("-"))
+        };
+        let got: Vec<String> = all.iter().filter(|e| e.op != "tombstone").map(query).collect();
+        let [insert, update, delete] = statements;
+        let mut want = vec![
+            "o null INSERT INTO o VALUES (1)".to_owned(),
+            format!("t 1 {insert}"),
+            format!("t 2 {insert}"),
+            format!("t 1 {update}"),
+            format!("o null {update}"),
+            format!("t 2 {delete}"),
+            "t 3 INSERT INTO t VALUES (3, 'xa')".into(),
+            "t 4 -".into(),
+        ];
+        if got.get(3) != want.get(3) {
+            want.swap(3, 4);
+        }
+        assert_eq!(got, want, "{flavor:?}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn compressed_logs_read_like_plain_ones() {
     let servers = [
@@ -109,10 +217,8 @@ async fn compressed_logs_read_like_plain_ones() {
 async fn changes_that_are_no_whole_rows_are_refused_never_lost() {
     for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
         let db = Db::new(flavor, "statements", "CREATE TABLE t(id int PRIMARY KEY, v int)");
-        for (set, want) in [
-            ("SET SESSION binlog_format = 'STATEMENT'", "binlog_format = 'ROW'"),
-            ("SET SESSION binlog_row_image = 'MINIMAL'", "binlog_row_image = 'FULL'"),
-        ] {
+        // Rows in part hold their table back, see `quarantine`.
+        for (set, want) in [("SET SESSION binlog_format = 'STATEMENT'", "binlog_format = 'ROW'")] {
             let mut run = Run::open(&db.streaming(), 100).await;
             db.sql(&format!(
                 "INSERT INTO t VALUES (1, 1); {set}; UPDATE t SET v = 2 WHERE id = 1;

@@ -11,8 +11,14 @@
 mod access;
 mod capture;
 mod harness;
+mod incremental;
 mod log;
+mod login;
+mod parallel;
+mod quarantine;
 mod recorded;
+mod recover;
 mod restart;
 mod schema;
+mod told;
 mod values;

@@ -15,11 +15,11 @@ use crate::assemble::Assembler;
 use crate::catalog::Published;
 use crate::connect::Purpose;
 use crate::fault::protocol;
-use crate::notify::About;
 use crate::session::{Session, text};
 use crate::snapshot::copied::Stamp;
 use crate::snapshot::{self, Copy, DOING, Events, Planner, hand_over};
 use crate::stream::Stream;
+use wasmgate_replication::About;
 
 /// A blocking snapshot that waits for the stream.
 pub(super) struct Blocking {

@@ -11,10 +11,10 @@ use wasmgate_codec::pgoutput::TupleValue;
 use wasmgate_connector::SourceStatus;
 use wasmgate_model::{Fault, Retry};
 
+use super::TableItem;
 use super::marks::Marker;
 use super::visible::Visible;
 use super::window::{Key, push_key};
-use super::work::TableItem;
 use crate::catalog::{Catalog, Published, TableName, quote};
 use crate::connect::{Connector, Purpose};
 use crate::fault::protocol;
@@ -42,8 +42,8 @@ pub(crate) enum Ask {
 pub(crate) enum Answer {
     Table(Opened),
     Chunk(Box<Chunk>),
-    /// The table is not read; Debezium's word for why.
-    NotRead(&'static str),
+    /// The table is not read; Debezium's word for why, and why.
+    NotRead(&'static str, String),
     Marks,
     /// The connection is of no use any more.
     Failed(Fault),
@@ -158,7 +158,7 @@ impl Worker {
             }
             tracing::warn!(error = fault.chain(), "a table is not read beside the stream");
             self.current = None;
-            Answer::NotRead("SQL_EXCEPTION")
+            Answer::NotRead("SQL_EXCEPTION", fault.chain())
         })
     }
 
@@ -180,7 +180,7 @@ impl Worker {
         self.current = None;
         let name = TableName { schema: item.schema, table: item.table };
         let Some((published, estimate)) = self.find(&name).await? else {
-            return Ok(Answer::NotRead("UNKNOWN_SCHEMA"));
+            return Ok(gone());
         };
         let fingerprint = self.fingerprint(published.oid).await?;
         let clauses = self.clauses(&published).await?;
@@ -193,7 +193,8 @@ impl Worker {
         let places = places(&clauses.table, &key);
         let (true, Some(places), false) = (key.iter().all(firm), places, key.is_empty()) else {
             tracing::warn!(table = %name, ?key, "no key that is never null: the table is not read");
-            return Ok(Answer::NotRead("NO_PRIMARY_KEY"));
+            let why = "it has no key that is never null among the columns that are read";
+            return Ok(Answer::NotRead("NO_PRIMARY_KEY", why.into()));
         };
         let max = match item.max {
             Some(max) => Some(max),
@@ -274,7 +275,7 @@ impl Worker {
             None => None,
         };
         let Some(mut current) = self.current.take() else {
-            return Ok(Answer::NotRead("UNKNOWN_SCHEMA"));
+            return Ok(gone());
         };
         let sql = format!(
             "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT pg_current_snapshot(), {}, \
@@ -289,7 +290,8 @@ impl Worker {
             current.clauses = self.clauses(&current.published).await?;
             let Some(found) = places(&current.clauses.table, &current.key) else {
                 self.session = None;
-                return Ok(Answer::NotRead("UNKNOWN_SCHEMA"));
+                let why = "its key changed while it was read";
+                return Ok(Answer::NotRead("UNKNOWN_SCHEMA", why.into()));
             };
             current.table = Arc::new(current.clauses.table.clone());
             (current.places, current.fingerprint) = (found, fingerprint);
@@ -356,6 +358,10 @@ impl Worker {
         }
         Ok(Answer::Marks)
     }
+}
+
+fn gone() -> Answer {
+    Answer::NotRead("UNKNOWN_SCHEMA", "the table is not there".into())
 }
 
 /// An expression that gives the columns of a table in short.

@@ -3,17 +3,17 @@
 use std::sync::atomic::Ordering;
 
 use tokio::time::Instant;
-use wasmgate_model::{Fault, FaultKind};
+use wasmgate_model::{Batch, Fault, FaultKind};
 
 use super::chunk::{Answer, Ask, Chunk, Opened};
 use super::window::{Tracked, Window};
 use super::{AHEAD, Beside, NUDGE, Reading};
 use crate::assemble::Assembler;
 use crate::catalog::TableName;
-use crate::notify::About;
 use crate::snapshot::copied::{Filling, Stamp};
 use crate::snapshot::{Events, hand_over};
 use crate::stream::Stream;
+use wasmgate_replication::About;
 
 impl Beside {
     /// Takes an answer of the reading connection.
@@ -31,10 +31,11 @@ impl Beside {
                 }
             }
             Answer::Chunk(chunk) => self.read(chunk, stream)?,
-            Answer::NotRead(status) => {
+            Answer::NotRead(status, why) => {
                 self.marking = false;
                 if std::mem::take(&mut self.opening) || self.reading.is_some() {
                     self.forget(stream);
+                    self.hold_again(&why, out)?;
                     self.finish_table(status, out)?;
                 }
             }
@@ -42,6 +43,15 @@ impl Beside {
             Answer::Failed(_) => {}
         }
         Ok(())
+    }
+
+    /// A table that was held back goes on only with its rows.
+    fn hold_again(&self, why: &str, out: &mut Assembler) -> Result<(), Fault> {
+        let Some(item) = self.work.queue.first().filter(|item| item.resumes) else { return Ok(()) };
+        let Some(table) = item.tables.first() else { return Ok(()) };
+        let name = TableName { schema: table.schema.clone(), table: table.table.clone() };
+        let reason = format!("its rows could not be read anew: {why}");
+        out.hold(&name, out.place(), reason)
     }
 
     fn opened(
@@ -135,7 +145,10 @@ impl Beside {
         if let Some(last) = &chunk.last {
             self.tell_progress(last, out)?;
         }
-        deliver_rows(&chunk, &window, stream.last_commit(), (out, events)).await?;
+        if deliver_rows(&chunk, &window, stream.last_commit(), (out, events)).await? {
+            self.forget(stream);
+            return self.finish_table("STOPPED", out);
+        }
         let rows = chunk.rows.len() as u64;
         if let Some(reading) = &self.reading {
             reading.progress.rows.fetch_add(rows, Ordering::Relaxed);
@@ -249,12 +262,13 @@ impl Beside {
     }
 }
 
+/// Delivers the rows of a chunk. True: its table is held back now, for they cannot be decoded.
 async fn deliver_rows(
     chunk: &Chunk,
     window: &Window,
     last_commit: &[u8],
     (out, events): (&mut Assembler, &Events),
-) -> Result<(), Fault> {
+) -> Result<bool, Fault> {
     let mut sequence = b"[".to_vec();
     sequence.extend_from_slice(last_commit);
     sequence.extend_from_slice(b",null]");
@@ -262,17 +276,33 @@ async fn deliver_rows(
     let stamp = Stamp { time_us, snapshot, sequence, transaction: None, lsn: None };
     let context = out.context().clone();
     let mut filling = Filling::new(&context, &chunk.table, &stamp)?;
+    let name = &chunk.table.name;
     for row in chunk.rows.iter().filter(|row| !window.is_stale(0, &row.key)) {
         filling.line(&row.line);
         if filling.is_full() {
             let bytes = filling.bytes;
-            out.add(filling.take()?, bytes);
+            let held = add_rows(filling.take()?, bytes, name, out)?;
             hand_over(out, events).await?;
+            if held {
+                return Ok(true);
+            }
         }
     }
-    if filling.rows() > 0 {
-        let bytes = filling.bytes;
-        out.add(filling.take()?, bytes);
+    if filling.rows() == 0 {
+        return Ok(false);
     }
-    Ok(())
+    let bytes = filling.bytes;
+    add_rows(filling.take()?, bytes, name, out)
+}
+
+/// Adds rows of a table; answers whether it is held back after them.
+fn add_rows(
+    batch: Batch,
+    bytes: usize,
+    name: &TableName,
+    out: &mut Assembler,
+) -> Result<bool, Fault> {
+    let held = out.hold_undecodable(name, (&batch, 0), out.place())?;
+    out.add(batch, bytes);
+    Ok(held)
 }

@@ -9,10 +9,10 @@ use wasmgate_model::{Fault, FaultKind};
 use crate::catalog::{TableName, quote};
 use crate::fault::protocol;
 use crate::lsn::Lsn;
-use crate::notify::no_numbers;
 use crate::session::{Session, text};
 use crate::settings::Settings;
 use crate::snapshot::options::Watermarks;
+use wasmgate_replication::no_numbers;
 
 const DOING: &str = "cannot mark a chunk in the log";
 /// Prefix of our messages; the stream gives no records of them.

@@ -1,5 +1,6 @@
-//! Tables that are held back go on: what is in the way is looked for at once; from the place that
-//! the log has then the table's changes are delivered again, and its rows are read anew.
+//! Tables that are held back go on: what is in the way is looked for at once; at the place that the
+//! log has then what was kept of the table is delivered, from there on its changes are, and its
+//! rows are read anew.
 
 use wasmgate_connector::Refusal;
 use wasmgate_model::Fault;
@@ -7,10 +8,11 @@ use wasmgate_model::Fault;
 use super::marks::end_of_records;
 use super::{Beside, Item, TableItem};
 use crate::assemble::Assembler;
-use crate::catalog::TableName;
+use crate::catalog::{TableInfo, TableName};
 use crate::fault::protocol;
 use crate::lsn::Lsn;
 use crate::session::text;
+use crate::snapshot::Events;
 use crate::stream::Stream;
 use crate::table::{Table, described_by_catalog};
 
@@ -19,7 +21,7 @@ impl Beside {
     pub(super) async fn resume_table(
         &mut self,
         id: &str,
-        name: &TableName,
+        (name, discard): (&TableName, bool),
         stream: &mut Stream,
         out: &mut Assembler,
     ) -> Result<Result<(), Refusal>, Fault> {
@@ -27,10 +29,10 @@ impl Beside {
             let why = format!("table {name} is not quarantined");
             return Ok(Err(Refusal::Conflict(why)));
         }
-        if let Err(why) = self.fit(name, stream, out).await? {
+        if let Err(why) = self.fit((name, discard), stream, out).await? {
             return Ok(Err(Refusal::Conflict(format!("table {name} stays quarantined: {why}"))));
         }
-        // The log may hold changes of the table as it was: they are dead letters, too.
+        // The log may hold changes of the table as it was: they are held back, too.
         let sql = "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() \
                    ELSE pg_current_wal_insert_lsn() END";
         let rows = stream.catalog().query("cannot read the place in the log", sql).await?;
@@ -39,7 +41,7 @@ impl Beside {
         let resume_at = Some(end_of_records(place));
         out.quarantine(|all| {
             let held = all.iter_mut().filter(|held| held.is(name));
-            held.for_each(|held| held.resume_at = resume_at);
+            held.for_each(|held| (held.resume_at, held.discard) = (resume_at, discard));
         });
         tracing::info!(id, table = %name, "the table goes on, and is read anew");
         Ok(Ok(()))
@@ -50,16 +52,19 @@ impl Beside {
         &mut self,
         stream: &mut Stream,
         out: &mut Assembler,
+        events: &Events,
     ) -> Result<(), Fault> {
         let here = out.place().major;
         let due = out.held().iter().filter(|held| held.resume_at.is_some_and(|at| at <= here));
-        let due: Vec<TableName> = due.map(|held| held.table()).collect();
-        for name in due {
-            match self.fit(&name, stream, out).await? {
+        let due: Vec<_> = due.map(|held| (held.table(), held.discard)).collect();
+        for (name, discard) in due {
+            match self.fit((&name, discard), stream, out).await? {
                 Ok(table) => {
+                    Box::pin(self.replay(&name, discard, out, events)).await?;
                     out.release(&table, self.settings.tombstones_on_delete)?;
                     let id = format!("resume-table {name}");
-                    self.work.queue.push(Item::of(&id, vec![TableItem::of(&name)]));
+                    let item = Item::of(&id, vec![TableItem::of(&name)]);
+                    self.work.queue.push(Item { resumes: true, ..item });
                     self.store(out);
                 }
                 Err(why) => {
@@ -80,9 +85,9 @@ impl Beside {
     /// The table as it is now, or why it cannot go on.
     async fn fit(
         &mut self,
-        name: &TableName,
+        (name, discard): (&TableName, bool),
         stream: &mut Stream,
-        out: &Assembler,
+        out: &mut Assembler,
     ) -> Result<Result<Table, String>, Fault> {
         let publication = &self.settings.publication;
         let published = stream.catalog().published(publication).await?.unwrap_or_default();
@@ -95,9 +100,52 @@ impl Beside {
             let why = "it has no key to read it anew by; give it a primary key";
             return Ok(Err(why.into()));
         }
-        let described = described_by_catalog(&info, None);
-        let table = self.naming.table(name.clone(), &described, &info, None);
-        let refusal = out.context().planner.refusal(&table.schema)?;
-        Ok(refusal.map_or(Ok(table), Err))
+        let listed = stream.catalog().listed(publication, name).await?;
+        let sent = Sent::of(&info, listed);
+        if let Some(key) = info.key.iter().find(|key| !sent.reads(key)) {
+            let why = format!(
+                "publication {publication} does not list its key column {key}; without it the \
+                 table cannot be read anew"
+            );
+            return Ok(Err(why));
+        }
+        // A copy has generated columns too, the stream has not.
+        let read = described_by_catalog(&info, sent.read.as_deref());
+        let streamed = described_by_catalog(&info, Some(&sent.streamed));
+        let table = self.naming.table(name.clone(), &read, &info, None);
+        for described in [&read, &streamed] {
+            let version = self.naming.table(name.clone(), described, &info, Some(&table));
+            if let Some(why) = out.context().planner.refusal(&version.schema)? {
+                return Ok(Err(why));
+            }
+        }
+        if !discard && let Some(why) = self.unfit_kept(name, out).await? {
+            let way = "`\"kept\": \"dead_letter\"` in the signal gives them up";
+            return Ok(Err(format!("{why}; {way}")));
+        }
+        Ok(Ok(table))
+    }
+}
+
+/// The columns of a table that are sent.
+struct Sent {
+    /// When it is read anew; `None`: all.
+    read: Option<Vec<String>>,
+    streamed: Vec<String>,
+}
+
+impl Sent {
+    /// `listed`: the columns that the publication names; empty: it does not say.
+    fn of(info: &TableInfo, listed: Vec<String>) -> Self {
+        let plain = info.columns.iter().filter(|c| !c.generated).map(|c| c.name.clone());
+        let plain: Vec<String> = plain.collect();
+        if listed.is_empty() || plain.iter().all(|name| listed.contains(name)) {
+            return Self { read: None, streamed: plain };
+        }
+        Self { read: Some(listed.clone()), streamed: listed }
+    }
+
+    fn reads(&self, column: &String) -> bool {
+        self.read.as_ref().is_none_or(|read| read.contains(column))
     }
 }

@@ -2,12 +2,11 @@
 
 use wasmgate_connector::{Refusal, SourceCommand};
 use wasmgate_model::Fault;
+use wasmgate_replication::{About, Execute, Kind, Signal, means};
 
 use super::{Beside, Item, TableItem};
 use crate::assemble::Assembler;
 use crate::catalog::TableName;
-use crate::notify::About;
-use crate::signal::{Execute, Kind, Signal, means};
 use crate::stream::Stream;
 
 impl Beside {
@@ -41,8 +40,8 @@ impl Beside {
             Ok(Signal::Window) => {
                 Refusal::Invalid(format!("signal `{kind}` is only for the signal table"))
             }
-            Ok(Signal::ResumeTable(table)) => {
-                match self.resume_table(&id, &table, stream, out).await? {
+            Ok(Signal::ResumeTable { table, discard }) => {
+                match self.resume_table(&id, (&table, discard), stream, out).await? {
                     Ok(()) => {
                         self.work.commands += 1;
                         self.taken.wait(self.work.commands, answer);
@@ -79,8 +78,9 @@ impl Beside {
                 let at = out.place().to_string();
                 tracing::info!(id, message = message.replacen("{}", &at, 1), "signal");
             }
-            Signal::ResumeTable(table) => {
-                if let Err(refusal) = self.resume_table(id, &table, stream, out).await? {
+            Signal::ResumeTable { table, discard } => {
+                let asked = (&table, discard);
+                if let Err(refusal) = self.resume_table(id, asked, stream, out).await? {
                     tracing::warn!(id, %refusal, "a signal is passed over");
                 }
             }
@@ -187,20 +187,5 @@ impl Beside {
         }
         self.store(out);
         Ok(())
-    }
-}
-
-impl TableItem {
-    /// A whole table, not read yet.
-    pub(crate) fn of(name: &TableName) -> Self {
-        Self { schema: name.schema.clone(), table: name.table.clone(), ..Self::default() }
-    }
-}
-
-impl Item {
-    /// Tables to be read beside the stream. `id` comes back in notifications.
-    pub(crate) fn of(id: &str, tables: Vec<TableItem>) -> Self {
-        let all = tables.iter().map(TableItem::name).collect::<Vec<_>>().join(",");
-        Self { id: id.to_owned(), blocking: false, tables, all, surrogate: None, told: false }
     }
 }

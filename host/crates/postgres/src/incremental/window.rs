@@ -122,6 +122,8 @@ impl Window {
 
 /// The images of a change that say which rows it touched.
 pub(crate) struct Touched<'a> {
+    /// The row is new.
+    pub inserted: bool,
     pub old: Option<Tuple<'a>>,
     pub new: Option<Tuple<'a>>,
 }
@@ -155,7 +157,7 @@ impl Watch {
         }
         let xid = xid as u32;
         if self.signal_table.as_ref() == Some(&table.name)
-            && let Touched { old: None, new: Some(row) } = touched
+            && let Touched { inserted: true, new: Some(row), .. } = touched
         {
             self.signals.push(signal(*row));
         }

@@ -2,19 +2,19 @@
 //! marked and handed over.
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use wasmgate_model::{Batch, Fault};
+use wasmgate_replication::Notifier;
 
 use super::copied::Stamp;
 use super::marks::Marks;
 use super::reader::{Job, Part, Work, read};
 use super::{DOING, Events, Planned, hand_over};
 use crate::assemble::Assembler;
-use crate::notify::Notifier;
 use crate::session::{Session, number};
 use crate::stream::sequence;
 
@@ -62,8 +62,9 @@ impl Copy<'_> {
             .enumerate()
             .flat_map(|(table, t)| (0..t.pieces.len()).map(move |piece| Job { table, piece }))
             .collect();
-        let work = Work { context: out.context().clone(), tables, stamp, jobs: Mutex::new(jobs) };
-        let work = Arc::new(work);
+        let (context, jobs) = (out.context().clone(), Mutex::new(jobs));
+        let held = tables.iter().map(|_| AtomicBool::default()).collect();
+        let work = Arc::new(Work { context, tables, stamp, jobs, held });
         let mut copying = notifier.copying(work.tables.iter().map(|t| &t.table.name));
         let (sender, mut parts) = mpsc::channel(AHEAD);
         // Dropping the set ends the readers.
@@ -77,9 +78,12 @@ impl Copy<'_> {
         while let Some(part) = parts.recv().await {
             let Part { table, batch, bytes, last } = part?;
             copying.in_progress(table, out)?;
-            let mut ready = Vec::new();
-            marks.take(table, batch, bytes, |batch, bytes| ready.push((batch, bytes)));
-            deliver(ready, out, events).await?;
+            if !work.is_held(table) {
+                work.look(table, &batch, out)?;
+                let mut ready = Vec::new();
+                marks.take(table, batch, bytes, |batch, bytes| ready.push((batch, bytes)));
+                deliver(ready, out, events).await?;
+            }
             if let Some(missing) = missing.get_mut(table).filter(|_| last) {
                 *missing -= 1;
                 if *missing == 0 {
@@ -99,6 +103,24 @@ impl Copy<'_> {
             out.add(batch, bytes);
         }
         copying.completed(out)
+    }
+}
+
+impl Work {
+    fn is_held(&self, table: usize) -> bool {
+        self.held.get(table).is_some_and(|held| held.load(Ordering::Relaxed))
+    }
+
+    /// Holds a table back whose rows cannot be decoded, one after the other.
+    fn look(&self, table: usize, batch: &Batch, out: &mut Assembler) -> Result<(), Fault> {
+        let (Some(planned), Some(held)) = (self.tables.get(table), self.held.get(table)) else {
+            return Ok(());
+        };
+        let at = out.place();
+        if out.hold_undecodable(&planned.table.name, (batch, 0), at)? {
+            held.store(true, Ordering::Relaxed);
+        }
+        Ok(())
     }
 }
 

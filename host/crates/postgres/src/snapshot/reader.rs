@@ -2,7 +2,7 @@
 //! turns its rows into batches. What is full is handed to the task that puts everything in order.
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::mpsc;
@@ -39,6 +39,8 @@ pub(super) struct Work {
     pub tables: Vec<Planned>,
     pub stamp: Stamp,
     pub jobs: Mutex<VecDeque<Job>>,
+    /// Tables that nobody wants more rows of.
+    pub held: Vec<AtomicBool>,
 }
 
 impl Work {
@@ -81,7 +83,12 @@ async fn copy(
         let part = Part { table: job.table, batch: filling.take()?, bytes, last };
         Ok::<_, Fault>(parts.send(Ok(part)).await.is_ok())
     };
+    let held = || work.held.get(job.table).is_some_and(|held| held.load(Ordering::Relaxed));
     while let Some(run) = session.copied_run(DOING).await? {
+        // The server goes on to send: it is read and thrown away.
+        if held() {
+            continue;
+        }
         for line in bodies(&run) {
             if let Some((places, keys)) = planned.without.as_deref()
                 && keys.contains(&key_of(&mut lines, line, places))

@@ -1,14 +1,17 @@
 //! Changes of rows: numbered, counted, left out where they are settled or not wanted, and appended
 //! to the batch of their table.
 
+use std::sync::Arc;
+
 use wasmgate_codec::json::write_int;
-use wasmgate_codec::pgoutput::{OldKind, Tuple};
+use wasmgate_codec::pgoutput::{Message, OldKind, Tuple};
 use wasmgate_model::{Batch, Fault, Op, Position};
 
-use super::held::hold_back;
+use super::held::{hold_back, keep};
 use super::{Known, Stream, known, protocol, sequence};
 use crate::assemble::Assembler;
 use crate::incremental::Touched;
+use crate::quarantine::record::Description;
 use crate::rows::{
     Origin, TransactionBlock, is_unchanged, key_differs, push_delete, push_new, push_truncate,
     push_updated,
@@ -16,11 +19,59 @@ use crate::rows::{
 use crate::table::Table;
 
 /// What a change does.
-pub(super) enum Change<'a> {
+pub(crate) enum Change<'a> {
     Insert(Tuple<'a>),
     Update(Option<(OldKind, Tuple<'a>)>, Tuple<'a>),
     Delete(OldKind, Tuple<'a>),
     Truncate,
+}
+
+impl<'a> Change<'a> {
+    /// The change that a message tells; a truncate of one table.
+    pub(crate) fn of(message: Message<'a>) -> Option<Self> {
+        match message {
+            Message::Insert { new, .. } => Some(Self::Insert(new)),
+            Message::Update { old, new, .. } => Some(Self::Update(old, new)),
+            Message::Delete { kind, old, .. } => Some(Self::Delete(kind, old)),
+            Message::Truncate { .. } => Some(Self::Truncate),
+            _ => None,
+        }
+    }
+
+    /// The message that [`Change::of`] reads it from.
+    pub(super) fn message(&self) -> Vec<u8> {
+        const RELATION: [u8; 4] = [0; 4];
+        let old = |kind: OldKind| match kind {
+            OldKind::Key => b'K',
+            OldKind::Full => b'O',
+        };
+        let mut out = vec![match self {
+            Self::Insert(_) => b'I',
+            Self::Update(..) => b'U',
+            Self::Delete(..) => b'D',
+            Self::Truncate => b'T',
+        }];
+        if let Self::Truncate = self {
+            out.extend_from_slice(&1_u32.to_be_bytes());
+            out.push(0);
+        }
+        out.extend_from_slice(&RELATION);
+        let (before, after) = match *self {
+            Self::Insert(new) => (None, Some(new)),
+            Self::Update(old, new) => (old, Some(new)),
+            Self::Delete(kind, tuple) => (Some((kind, tuple)), None),
+            Self::Truncate => (None, None),
+        };
+        if let Some((kind, tuple)) = before {
+            out.push(old(kind));
+            tuple.write(&mut out);
+        }
+        if let Some(tuple) = after {
+            out.push(b'N');
+            tuple.write(&mut out);
+        }
+        out
+    }
 }
 
 impl Change<'_> {
@@ -51,15 +102,17 @@ impl Change<'_> {
     /// Its images.
     fn touched(&self) -> Touched<'_> {
         match *self {
-            Self::Insert(new) => Touched { old: None, new: Some(new) },
-            Self::Update(old, new) => Touched { old: old.map(|(_, old)| old), new: Some(new) },
-            Self::Delete(_, old) => Touched { old: Some(old), new: None },
-            Self::Truncate => Touched { old: None, new: None },
+            Self::Insert(new) => Touched { inserted: true, old: None, new: Some(new) },
+            Self::Update(old, new) => {
+                Touched { inserted: false, old: old.map(|(_, old)| old), new: Some(new) }
+            }
+            Self::Delete(_, old) => Touched { inserted: false, old: Some(old), new: None },
+            Self::Truncate => Touched { inserted: false, old: None, new: None },
         }
     }
 
     /// Appends its records.
-    fn push(
+    pub(crate) fn push(
         &self,
         (table, batch): (&Table, &mut Batch),
         at: Position,
@@ -122,7 +175,8 @@ impl Stream {
         if settled && !metadata {
             return Ok(());
         }
-        let Some(Known { table, .. }) = known(self.replayed.as_ref(), &self.tables, relation)
+        let Some(Known { table, description, .. }) =
+            known(self.replayed.as_ref(), &self.tables, relation)
         else {
             let what = format!("a change of relation {relation}, which was not described");
             return Err(protocol(what));
@@ -163,14 +217,18 @@ impl Stream {
             replicated: transaction.origin.as_ref().map(|(name, lsn)| (name.as_str(), *lsn)),
         };
         let tombstones = self.settings.tombstones_on_delete;
+        let table = (table, description.as_ref());
         deliver((table, change, tombstones), (at, end, bytes), &origin, out)
     }
 }
 
-/// Appends the records of a change to the batch of its table, or, where that one is held back,
-/// to the dead letters. Its places: where it begins and ends, and what it weighs.
+/// A table, and how it was described where changes may be kept.
+type Described<'a> = (&'a Table, Option<&'a Arc<Description>>);
+
+/// Appends the records of a change to the batch of its table, or, where that one is held back, to
+/// the dead letters or what is kept. Its places: where it begins and ends, and what it weighs.
 fn deliver(
-    (table, change, tombstones): (&Table, &Change<'_>, bool),
+    ((table, description), change, tombstones): (Described<'_>, &Change<'_>, bool),
     (at, end, bytes): (Position, Position, usize),
     origin: &Origin<'_>,
     out: &mut Assembler,
@@ -178,6 +236,11 @@ fn deliver(
     let held = out.is_held(&table.name);
     let batch = if held { None } else { out.batch(table, at)? };
     let Some(batch) = batch else {
+        if let Some(description) = description.filter(|_| out.keeps_changes_of(&table.name)) {
+            keep(table, description, change, origin, out)?;
+            out.reached(end);
+            return Ok(());
+        }
         hold_back(table, change, at, origin, out)?;
         out.appended(1, bytes, end);
         return Ok(());
@@ -185,6 +248,10 @@ fn deliver(
     let before = batch.len();
     change.push((table, batch), at, origin, tombstones);
     let rows = batch.len() - before;
+    let undecodable = rows > 0 && batch.rejects.last().is_some_and(|r| r.row as usize >= before);
     out.appended(rows, bytes, end);
+    if undecodable || out.has_streaks() {
+        out.hold_undecodable_since(table, before, Position::new(end.major, end.minor + 1))?;
+    }
     Ok(())
 }

@@ -4,6 +4,7 @@
 use wasmgate_codec::document::InboundRecord;
 use wasmgate_codec::json::write_int;
 use wasmgate_model::{Fault, Position};
+use wasmgate_replication::Places as _;
 
 use super::{Stream, sequence};
 use crate::assemble::{Assembler, now_us};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use wasmgate_connector::{Finding, Source as _};
-use wasmgate_postgres::{PostgresSource, PublicationMode, Settings, Snapshot};
+use wasmgate_postgres::{PostgresSource, PublicationMode, Settings, Snapshot, Watermarks};
 
 use crate::access::bad;
 use crate::harness::{Db, skipped};
@@ -146,4 +146,80 @@ async fn a_role_that_the_server_does_not_let_in() {
     settings.connect_timeout = Duration::from_secs(5);
     let text = bad(&look(&settings).await);
     assert!(text.contains("nobody_here"), "{text}");
+}
+
+/// A signal table that does not fit is made to, statement by statement, each as the finding says;
+/// then signals come through it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_signal_table_is_looked_at() {
+    if skipped() {
+        return;
+    }
+    let setup = "CREATE TABLE t(id int PRIMARY KEY); INSERT INTO t VALUES (7);
+                 CREATE SCHEMA ops; CREATE ROLE signaller LOGIN REPLICATION;
+                 GRANT SELECT ON t TO signaller;
+                 CREATE PUBLICATION doctor_signals FOR TABLE t WITH (publish = 'update, delete')";
+    let db = Db::new("doctor_signals", setup);
+    let mut settings = db.settings(&[]);
+    settings.user = "signaller".into();
+    settings.snapshot = Snapshot::Never;
+    settings.slot_care.publication = PublicationMode::Disabled;
+    settings.signals.table = Some("ops.sig".into());
+    settings.snapshots.watermarks = Watermarks::InsertDelete;
+    let sql = |findings: &[Finding]| {
+        let bad = findings.iter().find(|f| !f.ok && f.what.contains("signal"));
+        bad.map(|f| f.fix.clone().unwrap_or_default())
+    };
+    let mut run = vec![sql(&look(&settings).await).unwrap()];
+    // Not as it says: what people have in its place.
+    db.sql("CREATE TABLE ops.sig(no int, kind char(30), note text NOT NULL)");
+    db.sql("ALTER TABLE ops.sig DROP note");
+    for _ in 0..10 {
+        let Some(fix) = sql(&look(&settings).await) else { break };
+        db.sql(&fix);
+        run.push(fix);
+        if run.len() == 3 {
+            db.sql("ALTER TABLE ops.sig ADD more int NOT NULL");
+        }
+    }
+    let want = [
+        "CREATE TABLE \"ops\".\"sig\" (id varchar(64) PRIMARY KEY, type varchar(32) NOT NULL, data varchar(2048))",
+        "ALTER TABLE \"ops\".\"sig\" ADD COLUMN data text",
+        "ALTER TABLE \"ops\".\"sig\" ALTER COLUMN \"no\" TYPE text, ALTER COLUMN \"kind\" TYPE text",
+        "ALTER TABLE \"ops\".\"sig\" ALTER COLUMN \"more\" DROP NOT NULL",
+        "GRANT USAGE ON SCHEMA \"ops\" TO \"signaller\"; GRANT INSERT, DELETE, SELECT ON \"ops\".\"sig\" TO \"signaller\"",
+        "ALTER PUBLICATION \"doctor_signals\" ADD TABLE \"ops\".\"sig\"",
+        "ALTER PUBLICATION \"doctor_signals\" SET (publish = 'update, delete, insert')",
+        "ALTER TABLE \"ops\".\"sig\" REPLICA IDENTITY FULL",
+    ];
+    assert_eq!(run, want);
+    let findings = look(&settings).await;
+    assert_eq!(bad(&findings), "");
+    assert!(findings.iter().any(|f| f.what == "the signal table ops.sig fits"), "{findings:?}");
+    let mut run = crate::harness::Run::open(&settings, 10).await;
+    db.sql(
+        "INSERT INTO ops.sig VALUES
+           ('s1', 'execute-snapshot', '{\"data-collections\": [\"public.t\"]}')",
+    );
+    let read = run.until(|all| all.iter().any(|e| e.op == "r")).await;
+    assert_eq!(read.iter().find(|e| e.op == "r").unwrap().after()["id"], 7);
+
+    // Columns that are too short for marks only, filters, and no table at all.
+    db.sql(
+        "CREATE TABLE short(id varchar(20), type varchar(32), data varchar(2048));
+         ALTER PUBLICATION doctor_signals ADD TABLE short; GRANT ALL ON short TO signaller",
+    );
+    settings.signals.table = Some("public.short".into());
+    settings.snapshots.watermarks = Watermarks::InsertInsert;
+    let text = bad(&look(&settings).await);
+    let want = "do not hold the text of signals: id varchar(20) → ALTER TABLE \"public\".\"short\" \
+                ALTER COLUMN \"id\" TYPE text\n";
+    assert!(text.contains(want), "{text}");
+    settings.snapshots.watermarks = Watermarks::Message;
+    let text = bad(&look(&settings).await);
+    assert!(!text.contains("signal table"), "{text}");
+    settings.filters.tables.include = vec![wasmgate_postgres::pattern("public.t").unwrap()];
+    let text = bad(&look(&settings).await);
+    assert!(text.contains("`filters` leave the signal table public.short out"), "{text}");
+    db.sql("DROP OWNED BY signaller");
 }

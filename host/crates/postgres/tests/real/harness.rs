@@ -310,6 +310,26 @@ impl Run {
         self.acker.settled(&self.checkpoint).await.unwrap();
     }
 
+    /// Reads and settles until something is answered; nothing has to come for that.
+    pub(crate) async fn while_asked<T>(
+        &mut self,
+        asked: &tokio::task::JoinHandle<T>,
+    ) -> Vec<Event> {
+        let mut all = Vec::new();
+        while !asked.is_finished() {
+            let short = Duration::from_millis(100);
+            let Ok(next) = tokio::time::timeout(short, self.reader.next()).await else { continue };
+            match next.unwrap() {
+                SourceEvent::Delivery(delivery) => {
+                    all.extend(events(&delivery));
+                    self.settle(&delivery).await;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        all
+    }
+
     /// Reads and settles until the events satisfy `done`, or the source is completed.
     pub(crate) async fn until(&mut self, done: impl Fn(&[Event]) -> bool) -> Vec<Event> {
         let mut all = Vec::new();

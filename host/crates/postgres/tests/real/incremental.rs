@@ -224,7 +224,7 @@ async fn commands_pause_resume_and_stop_and_survive_a_restart() {
     }
     let stopped =
         send(&run.commands, "stop-snapshot", &json!({ "data-collections": ["public.a"] }));
-    all.extend(run.until(|_| stopped.is_finished()).await);
+    all.extend(run.while_asked(&stopped).await);
     let resumed = send(&run.commands, "resume-snapshot", &json!({}));
     all.extend(run.until(|all| told(all, "COMPLETED") == 1).await);
     assert_eq!((stopped.await.unwrap(), resumed.await.unwrap()), (Ok(()), Ok(())));
@@ -379,4 +379,30 @@ async fn large_tables_of_the_first_snapshot_are_read_in_chunks_and_resumed() {
     let of_large: Vec<Event> = all.into_iter().filter(|e| e.topic == "srv.public.large").collect();
     assert_eq!(mirror(&of_large), rows_of(&db, "large"));
     tokio::time::timeout(Duration::from_secs(1), run.acker.close()).await.unwrap();
+}
+
+/// A row of the signal table is a signal once: when it is inserted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_inserted_rows_are_signals() {
+    if skipped() {
+        return;
+    }
+    let setup = "CREATE TABLE t(id int PRIMARY KEY); INSERT INTO t VALUES (1);
+        CREATE TABLE u(id int PRIMARY KEY); INSERT INTO u VALUES (2);
+        CREATE TABLE sig(id varchar(64) PRIMARY KEY, type varchar(32), data varchar(2048))";
+    let db = Db::new("signal_rows", setup);
+    let mut settings = settings(&db, &["public.t", "public.u"]);
+    settings.signals.table = Some("public.sig".into());
+    settings.notifications.topic = Some("told".into());
+    let mut run = Run::open(&settings, 10).await;
+    let of = |table: &str| format!("{{\"data-collections\": [\"public.{table}\"]}}");
+    db.sql(&format!(
+        "INSERT INTO sig VALUES ('s1', 'log', '{{\"message\": \"x\"}}');
+         UPDATE sig SET type = 'execute-snapshot', data = '{}';
+         INSERT INTO sig VALUES ('s2', 'execute-snapshot', '{}')",
+        of("t"),
+        of("u")
+    ));
+    let all = run.until(|all| told(all, "COMPLETED") == 1).await;
+    assert_eq!(ids(&all), [2]);
 }

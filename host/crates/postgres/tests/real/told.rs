@@ -31,6 +31,43 @@ fn line(event: &Event) -> String {
     }
 }
 
+/// PG-10: the end of a transaction counts its messages by a name, behind the tables, however they
+/// stand in it and whatever restarts there were.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pg_10_an_end_counts_messages_by_a_name_behind_the_tables() {
+    if skipped() {
+        return;
+    }
+    let setup = "CREATE TABLE zz(id int PRIMARY KEY); CREATE TABLE aa(id int PRIMARY KEY)";
+    let db = Db::new("pg10", setup);
+    let mut settings = db.settings(&["public.zz", "public.aa"]);
+    settings.snapshot = wasmgate_postgres::Snapshot::Never;
+    settings.events.transactions = true;
+    let mut run = Run::open(&settings, 10).await;
+    let message = "SELECT pg_logical_emit_message(true, 'p', 'x');";
+    let (zz, aa) = ("INSERT INTO zz VALUES (1);", "INSERT INTO aa VALUES (1), (2);");
+    let by_message = json!({ "data_collection": "message", "event_count": 2 });
+    let count = |table: &str, n: i32| json!({ "data_collection": format!("public.{table}"), "event_count": n });
+    let cases = [
+        (format!("{message} {zz} {message} {aa}"), 5, vec![count("zz", 1), count("aa", 2)]),
+        (format!("{message} {message}"), 2, vec![]),
+        (format!("DELETE FROM aa; {message} {message}"), 4, vec![count("aa", 2)]),
+    ];
+    for (sql, events, tables) in cases {
+        db.sql(&format!("BEGIN; {sql} COMMIT"));
+        let is_end = |e: &Event| e.value["status"] == "END";
+        let all = run.until(|all| all.iter().any(is_end)).await;
+        let end = all.iter().find(|e| is_end(e)).unwrap();
+        assert_eq!(end.value["event_count"], events, "{sql}");
+        let want: Vec<_> = tables.into_iter().chain([by_message.clone()]).collect();
+        assert_eq!(end.value["data_collections"], json!(want), "{sql}");
+        assert_eq!(end.topic, "srv.transaction");
+        let checkpoint = run.checkpoint.clone();
+        drop(run);
+        run = Run::resume(&settings, 10, checkpoint).await.unwrap();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn transactions_and_messages_are_told_once_over_restarts_at_every_place() {
     if skipped() {

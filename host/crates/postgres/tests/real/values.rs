@@ -285,6 +285,82 @@ async fn pg_01_to_09_20_23_values_are_right_in_snapshot_and_stream() {
     }
 }
 
+/// PG-20: whatever the role sets, and the role in this database: no value and no connection
+/// follows it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn pg_20_settings_of_the_role_change_nothing() {
+    if skipped() {
+        return;
+    }
+    // The servers have no locale with money of its own but those of the C library.
+    let settings_of = |target: &str| {
+        let all = [
+            "datestyle = 'SQL, DMY'",
+            "intervalstyle = 'sql_standard'",
+            "bytea_output = 'escape'",
+            "extra_float_digits = -15",
+            "timezone = 'America/St_Johns'",
+            "lc_monetary = 'C.UTF-8'",
+            "default_transaction_read_only = on",
+            "statement_timeout = 1",
+        ];
+        all.map(|setting| format!("ALTER ROLE stubborn {target} SET {setting};")).concat()
+    };
+    let setup = format!(
+        "CREATE ROLE stubborn LOGIN SUPERUSER; {} {}
+         CREATE TABLE seen(setting text);
+         CREATE TABLE t(id int PRIMARY KEY, d date, ts timestamp, tz timestamptz, iv interval,
+           b bytea, f float8, f4 float4, m money, r tstzrange, a timestamptz[])",
+        settings_of(""),
+        settings_of("IN DATABASE pg20")
+    );
+    let db = Db::new("pg20", &setup);
+    let insert = |id: i32| {
+        let values = "'2024-02-01', '2024-02-01 01:02:03.5', '2024-02-01 01:02:03+00',
+            '1 mon -2 days 03:04:05.6', '\\x00ff5c', '0.1'::float8 + '0.2', 0.1, '1234.56',
+            '[2024-02-01 00:00+00,)', '{2024-02-01 01:02:03+00}'";
+        db.sql(&format!("INSERT INTO t VALUES ({id}, {values})"));
+    };
+    let mut settings = db.settings(&["public.t"]);
+    settings.user = "stubborn".into();
+    let shown = [
+        "datestyle",
+        "intervalstyle",
+        "bytea_output",
+        "extra_float_digits",
+        "timezone",
+        "lc_monetary",
+        "default_transaction_read_only",
+        "statement_timeout",
+    ]
+    .map(|name| format!("current_setting('{name}')"))
+    .join(" || ' ' || ");
+    settings.connection.initial_statements = vec![format!("INSERT INTO seen SELECT {shown}")];
+    insert(1);
+    let mut run = Run::open(&settings, 10).await;
+    let read = run.count(1).await.remove(0);
+    insert(2);
+    let told = run.count(1).await.remove(0);
+    for (phase, event) in [("snapshot", read), ("stream", told)] {
+        let after = event.after();
+        let want = json!({
+            "d": 19_754, "ts": 1_706_749_323_500_000_i64, "tz": "2024-02-01T01:02:03.000000Z",
+            "b": "AP9c", "f": 0.300_000_000_000_000_04, "f4": 0.1, "m": "AeJA",
+            "r": "[\"2024-02-01 00:00:00+00\",)", "a": ["2024-02-01T01:02:03.000000Z"],
+        });
+        for (name, want) in want.as_object().unwrap() {
+            assert_eq!(&after[name], want, "{name} in the {phase}");
+        }
+        let day = 86_400_000_000_f64;
+        let month = (day * 365.25 / 12.0) as i64;
+        let rest = -2 * 86_400_000_000_i64 + 11_045_600_000;
+        assert_eq!(after["iv"], json!(month + rest), "iv in the {phase}");
+    }
+    let seen = "SELECT DISTINCT setting FROM seen";
+    assert_eq!(db.sql(seen), "ISO, MDY postgres hex 3 UTC C off 0");
+    db.sql("DROP OWNED BY stubborn");
+}
+
 /// PG-21: each row has the key of its own time.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pg_21_a_row_has_the_key_of_its_time() {

@@ -24,4 +24,24 @@ impl Checks<'_> {
             idle_message: raw.idle_message,
         }
     }
+
+    pub(super) fn quarantine(
+        &mut self,
+        field: &Field,
+        raw: raw::Quarantine,
+    ) -> postgres::Quarantine {
+        let rows = field.member("undecodable_rows");
+        self.bounds(&rows, raw.undecodable_rows, 0, 1_000_000);
+        let max = self.size(&field.member("keep_max"), raw.keep_max, 1 << 20, 1 << 44);
+        postgres::Quarantine {
+            events: match raw.events {
+                raw::HeldEvents::DeadLetter => postgres::HeldEvents::DeadLetter,
+                raw::HeldEvents::Keep => postgres::HeldEvents::Keep,
+            },
+            keep_max: max as u64,
+            undecodable_rows: raw.undecodable_rows,
+            // Where the data directory is, is known when the pipeline is assembled.
+            dir: None,
+        }
+    }
 }

@@ -1,4 +1,5 @@
-//! How existing rows of Postgres tables are read, as it is written.
+//! How existing rows of Postgres tables are read, as it is written; signals and notifications,
+//! which are the same for every database.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -66,9 +67,9 @@ pub(crate) enum Watermarks {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Signals {
-    /// Table `schema.table` of the captured database with three columns: id, type and data, as
-    /// text. It is captured with the others; an existing publication has to contain it. Default:
-    /// none.
+    /// Table `schema.table` (of MySQL `database.table`) with three columns: id, type and data, as
+    /// text. It is captured with the others; an existing publication of Postgres has to contain
+    /// it. Default: none.
     pub(crate) table: Option<String>,
     /// A file to which signals are appended, one JSON object `{"id", "type", "data"}` a line.
     /// Default: none.

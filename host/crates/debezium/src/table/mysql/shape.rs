@@ -1,6 +1,6 @@
 //! Which tables of MySQL and MariaDB, and what their records look like.
 
-use super::super::{Row, Rule, ignored, only, prefers, required, row};
+use super::super::{Row, Rule, always, ignored, only, prefers, required, row};
 use crate::columns;
 use crate::filters;
 
@@ -58,12 +58,17 @@ pub(super) const ROWS: &[Row] = &[
     row("provide.transaction.metadata", "false", Rule::Flag("transaction_blocks"), ""),
     ignored("transaction.metadata.factory", "", "a class of Java"),
     row("include.query", "false", Rule::Flag("include_query"), ""),
-    prefers(
+    always(
         "include.schema.changes",
-        &["false"],
-        "records of schema changes are not written; those of tables are the same",
+        "true",
+        Rule::Flag("events.include_schema_changes"),
+        "records on the topic that `topic.prefix` names",
     ),
-    ignored("include.schema.comments", "false", "counts in records of schema changes"),
+    prefers(
+        "include.schema.comments",
+        &["false"],
+        "comments are left out of records of schema changes",
+    ),
     prefers("extended.headers.enabled", &["false"], "headers of the context are not written"),
     only("topic.delimiter", &["."], "parts of topics are parted by dots"),
     ignored("topic.cache.size", "10000", "names of topics are made once per table"),
@@ -72,14 +77,20 @@ pub(super) const ROWS: &[Row] = &[
         &["io.debezium.schema.DefaultTopicNamingStrategy"],
         "a class of Java; the module `route` renames topics",
     ),
-    ignored("topic.heartbeat.*", "", "no heartbeat records"),
+    row(
+        "topic.heartbeat.prefix",
+        "__debezium-heartbeat",
+        Rule::Text("events.heartbeat_topic_prefix"),
+        "",
+    ),
+    only("topic.heartbeat.name", &[""], "the module `route` renames topics"),
     only("topic.transaction", &["transaction"], "the module `route` renames topics"),
     only("schema.name.adjustment.mode", &["none"], "names are those of the tables"),
     only("field.name.adjustment.mode", &["none"], "names of fields are those of the columns"),
     ignored("sourceinfo.struct.maker", "", "a class of Java"),
     only(
         "inconsistent.schema.handling.mode",
-        &["fail"],
+        &["fail", "warn"],
         "a table that does not fit its schema stops the pipeline; no record is dropped",
     ),
     ignored("ddl.parser.type", "default", "schemas come with the log, or from the catalog"),

@@ -1,6 +1,10 @@
 //! Snapshots of MySQL and MariaDB, signals, heartbeats.
 
-use super::super::{Row, Rule, ignored, only, prefers, row};
+use super::super::snapshot::{
+    by_channel, channels, notification_topic, notifications, overridden, signal_table, statement,
+    watermarks,
+};
+use super::super::{Row, Rule, ignored, only, row};
 use crate::setting::Setting;
 use crate::translate::Work;
 
@@ -9,8 +13,8 @@ pub(super) const ROWS: &[Row] = &[
         "snapshot.mode",
         "initial",
         Rule::Own(mode),
-        "`snapshot`: `initial`, `initial_only`, `always`, `no_data`, `when_needed`; `never` of old \
-         also starts at the oldest change; others are refused",
+        "`snapshot`: `initial`, `initial_only`, `always`, `no_data`, `when_needed`, `recovery`; \
+         `never` of old also starts at the oldest change; others are refused",
     ),
     ignored("snapshot.mode.*", "", "counts in modes only that are refused"),
     ignored("snapshot.isolation.mode", "repeatable_read", "one consistent snapshot, without locks"),
@@ -23,34 +27,98 @@ pub(super) const ROWS: &[Row] = &[
     ignored("snapshot.fetch.size", "10240", "rows are streamed"),
     ignored("query.fetch.size", "10000", "rows are streamed"),
     ignored("min.row.count.to.stream.results", "1000", "rows are streamed"),
-    ignored("snapshot.max.threads*", "1", "tables are read on one connection"),
-    ignored("legacy.snapshot.max.threads", "false", "tables are read on one connection"),
+    row("snapshot.max.threads", "1", Rule::Whole("snapshots.threads", 1, 64), ""),
+    ignored("snapshot.max.threads.multiplier", "1", "tables are shared out as they come"),
+    ignored("legacy.snapshot.max.threads", "false", "tables are shared out as they come"),
     ignored("snapshot.tables.order.by.row.count", "disabled", "in the order of their names"),
     ignored("snapshot.scan.all.columns.force", "false", "the catalog is read per table"),
-    only("snapshot.include.collection.list", &[""], "the snapshot has the captured tables"),
-    only("snapshot.select.statement.overrides*", &[""], "the snapshot has the whole tables"),
-    only("signal.data.collection", &[""], "signals are not supported for MySQL"),
-    prefers("signal.enabled.channels", &["source", ""], "signals are not supported for MySQL"),
-    ignored("signal.*", "", "signals are not supported for MySQL"),
-    ignored("incremental.snapshot.*", "", "counts for signals, which are not supported"),
-    ignored("read.only", "false", "nothing is written to the database"),
-    only(
-        "notification.enabled.channels",
-        &["", "log", "jmx"],
-        "notifications are not supported for MySQL",
+    row(
+        "snapshot.include.collection.list",
+        "",
+        Rule::Patterns("snapshots.include"),
+        "regular expressions for the whole `database.table`",
     ),
-    ignored("notification.*", "", "notifications are not supported for MySQL"),
-    only("heartbeat.interval.ms", &["0"], "heartbeat records are not supported for MySQL"),
-    ignored("heartbeat.action.query", "", "counts with `heartbeat.interval.ms`"),
+    row(
+        "snapshot.select.statement.overrides",
+        "",
+        Rule::Own(overridden),
+        "the tables that have a statement",
+    ),
+    row(
+        "snapshot.select.statement.overrides.*",
+        "",
+        Rule::Own(statement),
+        "`snapshots.select`, by table",
+    ),
+    row(
+        "incremental.snapshot.chunk.size",
+        "1024",
+        Rule::Whole("snapshots.chunk_rows", 1, 1_000_000),
+        "",
+    ),
+    row(
+        "incremental.snapshot.watermarking.strategy",
+        "insert_insert",
+        Rule::Own(watermarks),
+        "`snapshots.watermarks`, where there is a signal table",
+    ),
+    ignored(
+        "incremental.snapshot.allow.schema.changes",
+        "false",
+        "a table may change while it is read: each chunk has the columns of its time",
+    ),
+    ignored("incremental.snapshot.*", "", "chunks are read in one way only"),
+    row(
+        "signal.data.collection",
+        "",
+        Rule::Own(signal_table),
+        "`signals.table`; chunks are marked in it, unless `read.only` is true",
+    ),
+    row(
+        "signal.enabled.channels",
+        "source",
+        Rule::Own(channels),
+        "`source`, `file` and `kafka`; others are passed over. Signals also come by HTTP (`POST \
+         /api/v1/pipelines/{pipeline}/signals`)",
+    ),
+    row("signal.file", "file-signals.txt", Rule::Own(by_channel), "`signals.file`"),
+    row("signal.kafka.topic", "", Rule::Own(by_channel), "`signals.kafka.topic`"),
+    row(
+        "signal.kafka.bootstrap.servers",
+        "",
+        Rule::Own(by_channel),
+        "`signals.kafka.bootstrap_servers`",
+    ),
+    row("signal.kafka.groupId", "", Rule::Own(by_channel), "`signals.kafka.group`"),
+    ignored("signal.*", "", "each channel is read as it is written"),
+    row(
+        "notification.enabled.channels",
+        "",
+        Rule::Own(notifications),
+        "`notifications`: `sink` and `log`; others are passed over",
+    ),
+    row(
+        "notification.sink.topic.name",
+        "",
+        Rule::Own(notification_topic),
+        "`notifications.topic`, with the channel `sink`",
+    ),
+    ignored("notification.*", "", "channels are `sink` and `log`"),
+    ignored(
+        "read.only",
+        "false",
+        "with a signal table `snapshots.watermarks` is `read_only`; nothing else is written",
+    ),
 ];
 
 fn mode(work: &mut Work, index: usize, row: &Row) {
     let found = work.text_or(row.name, row.default).to_ascii_lowercase();
-    let allowed = "`initial`, `initial_only`, `always`, `no_data` or `when_needed`";
+    let allowed = "`initial`, `initial_only`, `always`, `no_data`, `when_needed` or `recovery`";
     let ours = match found.as_str() {
         "initial" | "initial_only" | "always" | "when_needed" => found.as_str(),
+        "recovery" | "schema_only_recovery" => "recovery",
         "no_data" | "schema_only" | "never" => "never",
-        "custom" | "configuration_based" | "recovery" | "schema_only_recovery" => {
+        "custom" | "configuration_based" => {
             let why = format!("found `{}`: no such mode here", work.shown(index, &found));
             return work.refuse(index, why, &format!("write {allowed}"));
         }

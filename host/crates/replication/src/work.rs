@@ -4,9 +4,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::name::TableName;
+
 /// A snapshot that was asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Item {
+pub struct Item {
     /// Of the signal.
     pub id: String,
     /// The stream waits for it.
@@ -21,11 +23,14 @@ pub(crate) struct Item {
     /// It was told that it began.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub told: bool,
+    /// Its table was held back: it is again where its rows cannot be read.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resumes: bool,
 }
 
 /// A table of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(crate) struct TableItem {
+pub struct TableItem {
     pub schema: String,
     pub table: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -41,15 +46,40 @@ pub(crate) struct TableItem {
     pub rows: u64,
 }
 
+impl Item {
+    /// Tables to be read beside the stream. `id` comes back in notifications.
+    #[must_use]
+    pub fn of(id: &str, tables: Vec<TableItem>) -> Self {
+        let all = tables.iter().map(TableItem::name).collect::<Vec<_>>().join(",");
+        Self {
+            id: id.to_owned(),
+            blocking: false,
+            tables,
+            all,
+            surrogate: None,
+            told: false,
+            resumes: false,
+        }
+    }
+}
+
 impl TableItem {
-    pub(crate) fn name(&self) -> String {
+    /// A whole table, not read yet.
+    #[must_use]
+    pub fn of(name: &TableName) -> Self {
+        Self { schema: name.schema.clone(), table: name.table.clone(), ..Self::default() }
+    }
+
+    /// `schema.table`.
+    #[must_use]
+    pub fn name(&self) -> String {
         format!("{}.{}", self.schema, self.table)
     }
 }
 
 /// All of it.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub(crate) struct Work {
+pub struct Work {
     /// In the order that they were asked for; the first is being read.
     #[serde(default)]
     pub queue: Vec<Item>,
@@ -62,12 +92,14 @@ pub(crate) struct Work {
 
 impl Work {
     /// Reads what [`Work::stored`] wrote.
-    pub(crate) fn parse(value: Option<&Value>) -> Option<Self> {
+    #[must_use]
+    pub fn parse(value: Option<&Value>) -> Option<Self> {
         serde_json::from_value(value?.clone()).ok()
     }
 
     /// As it stands in the state; nothing where there is nothing to say.
-    pub(crate) fn stored(&self) -> Option<Value> {
+    #[must_use]
+    pub fn stored(&self) -> Option<Value> {
         if *self == Self::default() {
             return None;
         }
@@ -97,6 +129,7 @@ mod tests {
             all: "public.t".into(),
             surrogate: Some("v".into()),
             told: true,
+            resumes: true,
         };
         let work = Work { queue: vec![item], paused: true, commands: 3 };
         assert_eq!(Work::parse(work.stored().as_ref()), Some(work));

@@ -1,5 +1,5 @@
 //! Signals: what the source is asked to do while it runs, in Debezium's words. They come from rows
-//! of the signal table and as commands; here they are read, `incremental` does them.
+//! of the signal table and as commands; here they are read, the source does them.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,7 +8,7 @@ use serde::Deserialize;
 use tokio::sync::oneshot;
 use wasmgate_connector::Refusal;
 
-use crate::catalog::TableName;
+use crate::name::TableName;
 
 /// Longest condition and list of a signal, in bytes: the whole is kept in every checkpoint.
 const DATA_MAX: usize = 64 << 10;
@@ -16,14 +16,15 @@ const DATA_MAX: usize = 64 << 10;
 /// Where signals come from, beside commands.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Signals {
-    /// `schema.table`, in the captured database: three columns for id, type and data. It has to
-    /// be in the publication. `None`: no table is looked at.
+    /// `schema.table`, a captured table: three columns for id, type and data. `None`: no table is
+    /// looked at.
     pub table: Option<String>,
 }
 
 impl Signals {
     /// The signal table.
-    pub(crate) fn table(&self) -> Option<TableName> {
+    #[must_use]
+    pub fn table(&self) -> Option<TableName> {
         self.table.as_deref().and_then(TableName::parse)
     }
 }
@@ -31,7 +32,7 @@ impl Signals {
 /// How rows are read on request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Kind {
+pub enum Kind {
     /// Beside the stream, in chunks.
     #[default]
     #[serde(alias = "INCREMENTAL")]
@@ -43,7 +44,7 @@ pub(crate) enum Kind {
 
 /// A request for existing rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Execute {
+pub struct Execute {
     pub kind: Kind,
     /// Regular expressions that match whole names of tables.
     pub tables: Vec<String>,
@@ -55,15 +56,18 @@ pub(crate) struct Execute {
 
 /// What is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Signal {
+pub enum Signal {
     Execute(Execute),
     /// Only these tables; empty: all.
     Stop(Vec<String>),
     Pause,
     Resume,
     Log(String),
-    /// A table that is held back goes on.
-    ResumeTable(TableName),
+    /// A table that is held back goes on. `discard`: what is kept of it becomes dead letters.
+    ResumeTable {
+        table: TableName,
+        discard: bool,
+    },
     /// Our own mark in the signal table.
     Window,
 }
@@ -87,6 +91,16 @@ struct Data {
     message: Option<String>,
     /// `schema.table`.
     table: Option<String>,
+    kept: KeptUse,
+}
+
+/// What becomes of kept changes when their table goes on.
+#[derive(Deserialize, Default, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+enum KeptUse {
+    #[default]
+    Deliver,
+    DeadLetter,
 }
 
 impl Signal {
@@ -94,7 +108,7 @@ impl Signal {
     ///
     /// # Errors
     /// The type is not known, or the data does not fit it.
-    pub(crate) fn parse(kind: &str, data: &str) -> Result<Self, Refusal> {
+    pub fn parse(kind: &str, data: &str) -> Result<Self, Refusal> {
         let invalid = |why: String| Refusal::Invalid(format!("signal `{kind}`: {why}"));
         if data.len() > DATA_MAX {
             return Err(invalid(format!("its data is longer than {DATA_MAX} bytes")));
@@ -110,8 +124,10 @@ impl Signal {
             "resume-snapshot" => Self::Resume,
             "log" => Self::Log(read()?.message.ok_or_else(|| invalid("no `message`".into()))?),
             "resume-table" => {
-                let table = read()?.table.as_deref().and_then(TableName::parse);
-                Self::ResumeTable(table.ok_or_else(|| invalid("no `table` (schema.table)".into()))?)
+                let Data { table, kept, .. } = read()?;
+                let table = table.as_deref().and_then(TableName::parse);
+                let table = table.ok_or_else(|| invalid("no `table` (schema.table)".into()))?;
+                Self::ResumeTable { table, discard: kept == KeptUse::DeadLetter }
             }
             "snapshot-window-open" | "snapshot-window-close" => Self::Window,
             _ => {
@@ -146,7 +162,8 @@ impl Execute {
     }
 
     /// The condition on a table.
-    pub(crate) fn condition(&self, table: &str) -> Option<&str> {
+    #[must_use]
+    pub fn condition(&self, table: &str) -> Option<&str> {
         let exact = self.conditions.get(table);
         let fits = |pattern: &str| whole(pattern).is_ok_and(|p| p.is_match(table));
         let found = exact
@@ -156,7 +173,8 @@ impl Execute {
 }
 
 /// Whether one of the expressions means a table.
-pub(crate) fn means(patterns: &[String], table: &str) -> bool {
+#[must_use]
+pub fn means(patterns: &[String], table: &str) -> bool {
     patterns.iter().any(|p| p == table || whole(p).is_ok_and(|p| p.is_match(table)))
 }
 
@@ -171,20 +189,22 @@ type Waiting = Vec<(u64, oneshot::Sender<Result<(), Refusal>>)>;
 
 /// Commands that were taken and are answered once they are in the checkpoint.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Answers(Arc<Mutex<Waiting>>);
+pub struct Answers(Arc<Mutex<Waiting>>);
 
 impl Answers {
     /// To be answered when command `number` is stored.
-    pub(crate) fn wait(&self, number: u64, answer: oneshot::Sender<Result<(), Refusal>>) {
+    pub fn wait(&self, number: u64, answer: oneshot::Sender<Result<(), Refusal>>) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push((number, answer));
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether nobody waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
     }
 
     /// Everything up to this command is stored.
-    pub(crate) fn stored(&self, number: u64) {
+    pub fn stored(&self, number: u64) {
         let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for (of, answer) in std::mem::take(&mut *waiting) {
             if of <= number {
@@ -223,7 +243,18 @@ mod tests {
             (
                 "resume-table",
                 r#"{"table":"a.b"}"#,
-                Signal::ResumeTable(TableName { schema: "a".into(), table: "b".into() }),
+                Signal::ResumeTable {
+                    table: TableName { schema: "a".into(), table: "b".into() },
+                    discard: false,
+                },
+            ),
+            (
+                "resume-table",
+                r#"{"table":"a.b","kept":"dead_letter"}"#,
+                Signal::ResumeTable {
+                    table: TableName { schema: "a".into(), table: "b".into() },
+                    discard: true,
+                },
             ),
             ("log", r#"{"message":"hi {}"}"#, Signal::Log("hi {}".into())),
             ("snapshot-window-open", "{\"openWindowTimestamp\": \"x\"}", Signal::Window),
@@ -234,6 +265,7 @@ mod tests {
             ("bogus", "{}", "`bogus` is not known"),
             ("log", "{}", "no `message`"),
             ("resume-table", r#"{"table":"b"}"#, "no `table`"),
+            ("resume-table", r#"{"table":"a.b","kept":"x"}"#, "unknown variant"),
             ("execute-snapshot", "{}", "names no table"),
             ("execute-snapshot", r#"{"data-collections":["("]}"#, "no regular expression"),
             ("execute-snapshot", r#"{"data-collections":["a"],"type":"x"}"#, "unknown variant"),

@@ -3,15 +3,32 @@
 //! "timestamp"}`.
 
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Map, Value, json};
 use wasmgate_connector::random_id;
 use wasmgate_model::{Fault, FaultKind, Schema};
 
-use crate::assemble::{Assembler, now_us};
-use crate::catalog::TableName;
-use crate::settings::Settings;
-use crate::table::document_schema;
+use crate::name::TableName;
+
+/// Where records can be put that belong to no transaction.
+pub trait Places {
+    /// Whether that can be done now: no transaction is open.
+    fn is_free(&self) -> bool;
+
+    /// Adds a JSON document; only where [`Places::is_free`].
+    ///
+    /// # Errors
+    /// The chain does not take it.
+    fn add_document(&mut self, schema: &Arc<Schema>, key: &[u8], value: &[u8])
+    -> Result<(), Fault>;
+}
+
+/// Milliseconds since 1970.
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |d| i64::try_from(d.as_millis()).unwrap_or(i64::MAX))
+}
 
 /// Where notifications go.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -24,8 +41,10 @@ pub struct Notifications {
 
 /// What a notification is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum About {
+pub enum About {
+    /// A copy of whole tables.
     Initial,
+    /// One beside the stream.
     Incremental,
 }
 
@@ -39,10 +58,11 @@ impl About {
 }
 
 /// Further data of a notification, in order.
-pub(crate) type Data<'a> = &'a [(&'a str, &'a str)];
+pub type Data<'a> = &'a [(&'a str, &'a str)];
 
 /// Sends notifications.
-pub(crate) struct Notifier {
+#[derive(Debug)]
+pub struct Notifier {
     topic: Option<Arc<Schema>>,
     log: bool,
     /// The connector's name in them.
@@ -52,22 +72,25 @@ pub(crate) struct Notifier {
 }
 
 impl Notifier {
-    pub(crate) fn new(settings: &Settings) -> Self {
-        let to = &settings.notifications;
+    /// `name` is the connector's in them; `schema` makes one for the documents of a topic.
+    pub fn new(to: &Notifications, name: &str, schema: impl Fn(&str) -> Arc<Schema>) -> Self {
         Self {
-            topic: to.topic.as_deref().map(document_schema),
+            topic: to.topic.as_deref().map(schema),
             log: to.log,
-            name: settings.topic_prefix.clone(),
+            name: name.to_owned(),
             waiting: Vec::new(),
         }
     }
 
     /// Tells something. `id`: of the signal that it goes back to; `None`: a random one.
-    pub(crate) fn tell(
+    ///
+    /// # Errors
+    /// The chain does not take the record.
+    pub fn tell(
         &mut self,
         (about, id, kind): (About, Option<&str>, &str),
         data: Data<'_>,
-        out: &mut Assembler,
+        out: &mut impl Places,
     ) -> Result<(), Fault> {
         if self.log {
             let fields: Vec<String> = data.iter().map(|(name, v)| format!("{name}={v}")).collect();
@@ -91,19 +114,23 @@ impl Notifier {
             "type": kind,
             "aggregate_type": about.name(),
             "additional_data": Value::Object(more),
-            "timestamp": now_us() / 1000,
+            "timestamp": now_ms(),
         });
         self.waiting.push((json!({ "id": id }).to_string(), value.to_string()));
         self.flush(out)
     }
 
     /// Whether records wait until no transaction is open.
-    pub(crate) fn waits(&self) -> bool {
+    #[must_use]
+    pub fn waits(&self) -> bool {
         !self.waiting.is_empty()
     }
 
     /// Puts what waits where no transaction is open.
-    pub(crate) fn flush(&mut self, out: &mut Assembler) -> Result<(), Fault> {
+    ///
+    /// # Errors
+    /// The chain does not take the record.
+    pub fn flush(&mut self, out: &mut impl Places) -> Result<(), Fault> {
         let Some(schema) = self.topic.as_ref().filter(|_| out.is_free()) else { return Ok(()) };
         for (key, value) in self.waiting.drain(..) {
             out.add_document(schema, key.as_bytes(), value.as_bytes())?;
@@ -112,7 +139,7 @@ impl Notifier {
     }
 
     /// Tells about a copy of whole tables.
-    pub(crate) fn copying<'n, 't>(
+    pub fn copying<'n, 't>(
         &'n mut self,
         tables: impl Iterator<Item = &'t TableName>,
     ) -> Copying<'n> {
@@ -123,12 +150,14 @@ impl Notifier {
 }
 
 /// No random identifier can be made.
-pub(crate) fn no_numbers(error: std::io::Error) -> Fault {
+#[must_use]
+pub fn no_numbers(error: std::io::Error) -> Fault {
     Fault::new(FaultKind::Internal, "the system gives no random numbers").because(error)
 }
 
 /// The notifications of one copy of whole tables.
-pub(crate) struct Copying<'n> {
+#[derive(Debug)]
+pub struct Copying<'n> {
     notifier: &'n mut Notifier,
     tables: Vec<String>,
     all: String,
@@ -136,16 +165,23 @@ pub(crate) struct Copying<'n> {
 }
 
 impl Copying<'_> {
-    fn tell(&mut self, kind: &str, data: Data<'_>, out: &mut Assembler) -> Result<(), Fault> {
+    fn tell(&mut self, kind: &str, data: Data<'_>, out: &mut impl Places) -> Result<(), Fault> {
         self.notifier.tell((About::Initial, None, kind), data, out)
     }
 
-    pub(crate) fn started(&mut self, out: &mut Assembler) -> Result<(), Fault> {
+    /// The copy begins.
+    ///
+    /// # Errors
+    /// The chain does not take the record.
+    pub fn started(&mut self, out: &mut impl Places) -> Result<(), Fault> {
         self.tell("STARTED", &[], out)
     }
 
     /// Rows of a table come; told once.
-    pub(crate) fn in_progress(&mut self, table: usize, out: &mut Assembler) -> Result<(), Fault> {
+    ///
+    /// # Errors
+    /// The chain does not take the record.
+    pub fn in_progress(&mut self, table: usize, out: &mut impl Places) -> Result<(), Fault> {
         let Some(begun) = self.begun.get_mut(table).filter(|begun| !**begun) else { return Ok(()) };
         *begun = true;
         let (all, name) = (self.all.clone(), self.table(table));
@@ -154,12 +190,11 @@ impl Copying<'_> {
         self.tell("IN_PROGRESS", &data, out)
     }
 
-    pub(crate) fn scanned(
-        &mut self,
-        table: usize,
-        rows: u64,
-        out: &mut Assembler,
-    ) -> Result<(), Fault> {
+    /// A table gives no more rows.
+    ///
+    /// # Errors
+    /// The chain does not take the record.
+    pub fn scanned(&mut self, table: usize, rows: u64, out: &mut impl Places) -> Result<(), Fault> {
         let (all, name, rows) = (self.all.clone(), self.table(table), rows.to_string());
         let data = [
             ("scanned_collection", name.as_str()),
@@ -170,7 +205,11 @@ impl Copying<'_> {
         self.tell("TABLE_SCAN_COMPLETED", &data, out)
     }
 
-    pub(crate) fn completed(&mut self, out: &mut Assembler) -> Result<(), Fault> {
+    /// The copy is done.
+    ///
+    /// # Errors
+    /// The chain does not take the record.
+    pub fn completed(&mut self, out: &mut impl Places) -> Result<(), Fault> {
         self.tell("COMPLETED", &[], out)
     }
 

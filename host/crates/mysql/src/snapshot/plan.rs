@@ -1,0 +1,98 @@
+//! What the first snapshot reads, and how.
+
+use std::sync::Arc;
+
+use wasmgate_connector::{SourceStatus, TableProgress};
+use wasmgate_model::Fault;
+
+use super::DOING;
+use crate::catalog::{Server, TableName};
+use crate::connect::{Session, literal, quote, text};
+use crate::definition::TableDefinition;
+use crate::history::History;
+use crate::incremental::quoted;
+use crate::settings::{Settings, Snapshot, Watermarks};
+use crate::table::{Naming, Table};
+
+/// A table that is read whole.
+pub(crate) struct Planned {
+    pub table: Table,
+    pub sql: String,
+    pub progress: Arc<TableProgress>,
+}
+
+/// The tables that are read whole, by name, and those that are read in chunks beside the stream.
+pub(crate) async fn plan(
+    session: &mut Session,
+    server: &Server,
+    naming: &mut Naming,
+    history: &History,
+    status: &SourceStatus,
+) -> Result<(Vec<Planned>, Vec<TableName>), Fault> {
+    let settings = Arc::clone(&naming.settings);
+    let (mut whole, mut later) = (Vec::new(), Vec::new());
+    // A name that is empty is a database's.
+    let names = history.names().filter(|(_, table)| !table.is_empty());
+    for name in names.filter(|(database, table)| settings.copies_first(database, table)) {
+        let Some(definition) = history.get(name) else { continue };
+        let (rows, bytes) = size(session, name).await?;
+        if is_for_chunks(&settings, server, definition, bytes) {
+            later.push(name.clone());
+            continue;
+        }
+        naming.prepare(session, definition).await?;
+        let table = naming.table(name, definition, None, None);
+        let text = format!("{}.{}", name.0, name.1);
+        let sql = select(name, definition, settings.snapshots.select.get(&text));
+        let estimate = match settings.snapshots.select.contains_key(&text) {
+            true => -1,
+            false => rows,
+        };
+        whole.push(Planned { table, sql, progress: status.copying(text, estimate) });
+    }
+    Ok((whole, later))
+}
+
+fn select(name: &TableName, definition: &TableDefinition, statement: Option<&String>) -> String {
+    let columns: Vec<String> = definition.columns.iter().map(|c| quote(&c.name)).collect();
+    let columns = columns.join(", ");
+    match statement {
+        Some(statement) => {
+            let statement = statement.trim().trim_end_matches(';');
+            format!("SELECT {columns} FROM ({statement}) AS chosen")
+        }
+        None => format!("SELECT {columns} FROM {}", quoted(name)),
+    }
+}
+
+/// Rows and bytes as the server believes; -1: it does not say.
+pub(crate) async fn size(
+    session: &mut Session,
+    (database, table): &TableName,
+) -> Result<(i64, i64), Fault> {
+    let sql = format!(
+        "SELECT TABLE_ROWS, DATA_LENGTH FROM information_schema.TABLES WHERE TABLE_SCHEMA = {} \
+         AND TABLE_NAME = {}",
+        literal(database),
+        literal(table)
+    );
+    let row = session.first(DOING, &sql).await?.unwrap_or_default();
+    let number = |i| text(&row, i).parse().unwrap_or(-1);
+    Ok((number(0), number(1)))
+}
+
+/// Whether a table is large, and can be read by its key while the stream goes on.
+fn is_for_chunks(
+    settings: &Settings,
+    server: &Server,
+    definition: &TableDefinition,
+    bytes: i64,
+) -> bool {
+    let how = &settings.snapshots;
+    let compares = server.maria || server.gtids || how.watermarks != Watermarks::ReadOnly;
+    let large =
+        how.chunked_above.is_some_and(|above| u64::try_from(bytes).is_ok_and(|b| b > above));
+    let firm = |name: &String| definition.columns.iter().any(|c| c.name == *name && !c.nullable);
+    let keyed = !definition.key.is_empty() && definition.key.iter().all(firm);
+    settings.snapshot != Snapshot::InitialOnly && compares && large && keyed
+}

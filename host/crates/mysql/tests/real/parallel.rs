@@ -1,0 +1,172 @@
+//! Several connections, statements of one's own, and what is told of a snapshot.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use wasmgate_mysql::{Settings, Snapshot};
+use wasmgate_services::mysql::{Flavor, MySql, Options};
+
+use crate::harness::{Db, Event, FLAVORS, Mirror, Run, skipped};
+
+/// The events of a snapshot that completes.
+async fn copied(settings: &Settings, rows: usize) -> Vec<Event> {
+    let settings = Settings { snapshot: Snapshot::InitialOnly, ..settings.clone() };
+    let mut run = Run::open(&settings, rows).await;
+    let all = run.until(|_| false).await;
+    assert!(run.completed);
+    let copies = run.status.copies();
+    for copy in copies {
+        assert_eq!(copy.percent(), Some(100.0), "{}", copy.table);
+    }
+    all
+}
+
+/// Ids by table, sorted; panics where a row came twice.
+fn ids(all: &[Event]) -> BTreeMap<String, Vec<i64>> {
+    let mut ids: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+    for event in all.iter().filter(|e| e.op == "r") {
+        let table = event.value["source"]["table"].as_str().unwrap().to_owned();
+        ids.entry(table).or_default().push(event.after()["id"].as_i64().unwrap());
+    }
+    for (table, ids) in &mut ids {
+        ids.sort_unstable();
+        assert!(ids.windows(2).all(|w| w[0] < w[1]), "a row of {table} came twice");
+    }
+    ids
+}
+
+const SETUP: &str =
+    "CREATE TABLE a(id int PRIMARY KEY, v int); INSERT INTO a VALUES (1,1),(2,2),(3,3);
+    CREATE TABLE b(id int PRIMARY KEY, v int); INSERT INTO b VALUES (7,7);
+    CREATE TABLE big(id int PRIMARY KEY, v int); CREATE TABLE c(id int PRIMARY KEY, v int)";
+
+fn fill(db: &Db, table: &str, rows: i64) {
+    let values: Vec<String> = (1..=rows).map(|i| format!("({i},0)")).collect();
+    db.sql(&format!("INSERT INTO {table} VALUES {}", values.join(",")));
+}
+
+async fn every_row_once(db: &Db) {
+    fill(db, "big", 3000);
+    let mut settings = db.settings();
+    settings.snapshots.threads = 3;
+    settings.notifications.topic = Some("told".into());
+    let all = copied(&settings, 1000).await;
+    let found = ids(&all);
+    assert_eq!(found["a"], [1, 2, 3]);
+    assert_eq!(found["b"], [7]);
+    assert_eq!(found["big"], (1..=3000).collect::<Vec<_>>());
+    assert!(all.is_sorted_by(|a, b| a.at < b.at));
+    let marks: Vec<&str> = all
+        .iter()
+        .filter(|e| e.op == "r")
+        .filter_map(|e| e.value["source"]["snapshot"].as_str())
+        .collect();
+    let count = |mark| marks.iter().filter(|m| **m == mark).count();
+    assert_eq!((marks[0], marks[marks.len() - 1]), ("first", "last"));
+    assert_eq!((count("first"), count("last")), (1, 1));
+    assert!(count("last_in_data_collection") >= 1, "{marks:?}");
+    let kinds: Vec<&str> =
+        all.iter().filter(|e| e.topic == "told").filter_map(|e| e.value["type"].as_str()).collect();
+    assert_eq!((kinds[0], kinds[kinds.len() - 1]), ("STARTED", "COMPLETED"));
+    let scans = all.iter().filter(|e| e.value["type"] == "TABLE_SCAN_COMPLETED");
+    let scans: BTreeMap<&str, &str> = scans
+        .map(|e| {
+            let data = &e.value["additional_data"];
+            let table = data["scanned_collection"].as_str().unwrap();
+            (table.rsplit('.').next().unwrap(), data["total_rows_scanned"].as_str().unwrap())
+        })
+        .collect();
+    assert_eq!(scans, BTreeMap::from([("a", "3"), ("b", "1"), ("big", "3000"), ("c", "0")]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_connections_read_every_row_once_and_mark_first_and_last() {
+    for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
+        every_row_once(&Db::new(flavor, "parallel", SETUP)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_connections_share_a_view_without_gtids_by_holding_writers_up() {
+    if skipped(Flavor::MySql) {
+        return;
+    }
+    let arguments = ["--gtid-mode=OFF", "--enforce-gtid-consistency=OFF"].map(str::to_owned);
+    let options = Options { arguments: arguments.to_vec(), ..Options::default() };
+    let server = Arc::new(MySql::start(Flavor::MySql, &options).unwrap());
+    every_row_once(&Db::on(server, "parallel_locked", SETUP)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_connections_and_the_stream_equal_the_tables_under_writers() {
+    for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
+        let tables = ["t1", "t2", "t3", "t4"];
+        let setup = tables.map(|t| format!("CREATE TABLE {t}(id int PRIMARY KEY, n int);"));
+        let db = Db::new(flavor, "parallel_writers", &setup.concat());
+        tables.iter().for_each(|table| fill(&db, table, 1000));
+        let mut settings = db.settings();
+        settings.snapshots.threads = 4;
+        let stop = AtomicBool::new(false);
+        let mirrors = std::thread::scope(|scope| {
+            let (db, stop) = (&db, &stop);
+            let writer = scope.spawn(move || {
+                let mut i = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    i += 1;
+                    // One transaction changes all: a view sees all of it or nothing.
+                    let each = tables.map(|t| {
+                        format!("UPDATE {t} SET n = n + 1 WHERE id % 50 = {}; ", i % 50)
+                            + &format!("INSERT INTO {t} VALUES ({}, 0); ", 10_000 + i)
+                    });
+                    db.sql(&format!("BEGIN; {} COMMIT", each.concat()));
+                }
+            });
+            let runtime = tokio::runtime::Handle::current();
+            tokio::task::block_in_place(|| {
+                runtime.block_on(async {
+                    let mut run = Run::open(&settings, 500).await;
+                    let mut seen = run.until(|all| all.iter().any(|e| e.op == "u")).await;
+                    stop.store(true, Ordering::Relaxed);
+                    writer.join().unwrap();
+                    db.sql("INSERT INTO t1 VALUES (-1, 0)");
+                    seen.extend(run.until(|all| all.iter().any(|e| e.key["id"] == -1)).await);
+                    let mut mirrors: BTreeMap<String, Mirror> = BTreeMap::new();
+                    for event in &seen {
+                        mirrors.entry(event.topic.clone()).or_default().apply(event);
+                    }
+                    mirrors
+                })
+            })
+        });
+        for table in tables {
+            let mirror = &mirrors[&format!("srv.{}.{table}", db.name)];
+            let mut got: Vec<(i64, i64)> = mirror
+                .rows
+                .values()
+                .map(|row| (row["id"].as_i64().unwrap(), row["n"].as_i64().unwrap()))
+                .collect();
+            got.sort_unstable();
+            let got: Vec<String> = got.iter().map(|(id, n)| format!("{id}\t{n}")).collect();
+            let want = db.sql(&format!("SELECT id, n FROM {table} ORDER BY id"));
+            assert_eq!(got.join("\n"), want, "{flavor:?} {table}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_of_ones_own_and_a_list_choose_what_is_read() {
+    for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
+        let db = Db::new(flavor, "chosen_rows", SETUP);
+        let mut settings = db.settings();
+        let name = |table: &str| format!("{}.{table}", db.name);
+        let include = format!(r"\A(?:{}|{})\z", name("a"), name("b"));
+        settings.snapshots.include = vec![regex::Regex::new(&include).unwrap()];
+        let statement = format!("SELECT v, id FROM {} WHERE id >= 2;", name("a"));
+        settings.snapshots.select.insert(name("a"), statement);
+        fill(&db, "big", 10);
+        let all = copied(&settings, 10).await;
+        let want = BTreeMap::from([("a".to_owned(), vec![2, 3]), ("b".to_owned(), vec![7])]);
+        assert_eq!(ids(&all), want, "{flavor:?}");
+    }
+}

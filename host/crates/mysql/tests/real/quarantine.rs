@@ -1,0 +1,219 @@
+//! Tables that are held back while all others go on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use wasmgate_connector::{Planner, Refusal};
+use wasmgate_model::{Checkpoint, DeadLetterCause, Delivery, Fault, Plan, Schema, Verdict};
+use wasmgate_mysql::Settings;
+
+use crate::harness::{Db, Event, FLAVORS, Run, events, skipped};
+
+const SETUP: &str = "CREATE TABLE t(id int PRIMARY KEY, v int);
+    INSERT INTO t VALUES (1, 1), (2, 2), (3, 3); CREATE TABLE other(id int PRIMARY KEY)";
+
+/// A chain that reads `v` of the table `t`.
+struct Reads;
+
+impl Planner for Reads {
+    fn plan(&self, _: &Arc<Schema>) -> Result<Arc<Plan>, Fault> {
+        Ok(Arc::new(Plan::default()))
+    }
+
+    fn refusal(&self, schema: &Arc<Schema>) -> Result<Option<String>, Fault> {
+        let fits = !schema.topic.ends_with(".t") || schema.field("v").is_some();
+        Ok((!fits).then(|| "module rule 1.0.0 does not fit: it reads field \"v\"".to_owned()))
+    }
+
+    fn version(&self) -> u64 {
+        1
+    }
+}
+
+/// A pipeline with what came of it.
+struct Ledger<'d> {
+    db: &'d Db,
+    settings: Settings,
+    run: Run,
+    events: Vec<Event>,
+    letters: Vec<(Value, DeadLetterCause)>,
+    rows: BTreeMap<String, Value>,
+}
+
+impl<'d> Ledger<'d> {
+    async fn open(db: &'d Db) -> Self {
+        let settings = db.settings();
+        let run = open(&settings, Checkpoint::default()).await;
+        let (events, letters, rows) = (Vec::new(), Vec::new(), BTreeMap::new());
+        Self { db, settings, run, events, letters, rows }
+    }
+
+    /// Another process goes on at the checkpoint.
+    async fn restart(self) -> Self {
+        let Self { db, settings, run, events, letters, rows } = self;
+        let checkpoint = run.checkpoint.clone();
+        drop(run);
+        let run = open(&settings, checkpoint).await;
+        Self { db, settings, run, events, letters, rows }
+    }
+
+    async fn until(&mut self, done: impl Fn(&Self) -> bool) {
+        while !done(self) {
+            let delivery = self.run.next().await.unwrap().unwrap();
+            self.take(&delivery);
+            self.run.settle(&delivery).await;
+        }
+    }
+
+    fn take(&mut self, delivery: &Delivery) {
+        let topic = format!("srv.{}.t", self.db.name);
+        for event in events(delivery) {
+            match event.op {
+                _ if event.topic != topic => {}
+                "d" => drop(self.rows.remove(&event.key.to_string())),
+                "t" => self.rows.clear(),
+                "r" | "c" | "u" => {
+                    self.rows.insert(event.key.to_string(), event.after().clone());
+                }
+                _ => {}
+            }
+            self.events.push(event);
+        }
+        for batch in &delivery.batches {
+            for reject in &batch.rejects {
+                let Verdict::DeadLetter(cause) = &reject.verdict else { panic!("a drop") };
+                let (_, value) = wasmgate_codec::encode::original(batch, reject.row as usize);
+                let value = serde_json::from_slice(&value.unwrap()).unwrap();
+                self.letters.push((value, (**cause).clone()));
+            }
+        }
+    }
+
+    /// Events of the other table.
+    fn others(&self) -> usize {
+        self.events.iter().filter(|e| e.topic.ends_with(".other")).count()
+    }
+
+    /// Asks for the table while the source goes on.
+    async fn resume(&mut self) -> Result<(), Refusal> {
+        let data = json!({ "table": format!("{}.t", self.db.name) });
+        let commands = Arc::clone(&self.run.commands);
+        let asked = tokio::spawn(async move {
+            commands.send("s1".into(), "resume-table".into(), data.to_string()).await
+        });
+        while !asked.is_finished() {
+            let short = Duration::from_millis(100);
+            let Ok(next) = tokio::time::timeout(short, self.run.next()).await else { continue };
+            let delivery = next.unwrap().unwrap();
+            self.take(&delivery);
+            self.run.settle(&delivery).await;
+        }
+        asked.await.unwrap()
+    }
+
+    /// Reads until the rows are those of the server.
+    async fn equals(&mut self) {
+        let text = self.db.sql("SELECT id, v FROM t");
+        let each = text.lines().map(|line| {
+            let (id, v) = line.split_once('\t').unwrap();
+            let number = |text: &str| text.parse::<i64>().map_or(Value::Null, Value::from);
+            let row = json!({ "id": number(id), "v": number(v) });
+            (json!({ "id": number(id) }).to_string(), row)
+        });
+        let want: BTreeMap<String, Value> = each.collect();
+        self.until(|ledger| ledger.rows == want).await;
+    }
+}
+
+async fn open(settings: &Settings, checkpoint: Checkpoint) -> Run {
+    Run::planned(settings, 10, checkpoint, Arc::new(Reads)).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_a_module_does_not_fit_waits_alone_and_is_read_anew() {
+    for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
+        let db = Db::new(flavor, "misfit", SETUP);
+        let mut ledger = Ledger::open(&db).await;
+        ledger.equals().await;
+        db.sql(
+            "ALTER TABLE t DROP v; INSERT INTO t VALUES (4); UPDATE t SET id = 9 WHERE id = 2;
+             DELETE FROM t WHERE id = 1; INSERT INTO other VALUES (1)",
+        );
+        ledger.until(|l| l.others() == 1).await;
+        let ops: Vec<&str> =
+            ledger.letters.iter().map(|(v, _)| v["op"].as_str().unwrap()).collect();
+        assert_eq!(ops, ["c", "d", "c", "d"], "{flavor:?}");
+        let (_, cause) = &ledger.letters[0];
+        assert_eq!((&*cause.stage, &*cause.code), ("quarantine", "table-quarantined"));
+        assert!(cause.message.contains("reads field \"v\""), "{}", cause.message);
+        // A restart changes nothing.
+        let mut ledger = ledger.restart().await;
+        let shown = ledger.run.status.quarantined();
+        assert_eq!((shown.len(), &*shown[0].table), (1, &*format!("{}.t", db.name)));
+        db.sql("INSERT INTO t VALUES (5); INSERT INTO other VALUES (2)");
+        ledger.until(|l| l.others() == 2).await;
+        assert_eq!(ledger.letters.len(), 5);
+        let Err(Refusal::Conflict(why)) = ledger.resume().await else { panic!("resumed") };
+        assert!(why.contains("stays quarantined") && why.contains("field \"v\""), "{why}");
+        db.sql("ALTER TABLE t ADD v int; UPDATE t SET v = id * 10");
+        assert_eq!(ledger.resume().await, Ok(()));
+        ledger.equals().await;
+        assert!(ledger.run.status.quarantined().is_empty());
+        let gone: Vec<&Value> = ledger
+            .events
+            .iter()
+            .filter(|e| e.op == "d" && e.value["source"]["snapshot"] == "incremental")
+            .map(|e| &e.key["id"])
+            .collect();
+        assert_eq!(gone, [2, 1], "{flavor:?}: rows that were removed meanwhile");
+        db.sql("INSERT INTO t VALUES (6, 6); DELETE FROM t WHERE id = 3");
+        ledger.equals().await;
+        assert!(ledger.events.iter().all(|e| e.op != "t"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_whose_rows_cannot_be_read_waits_alone_and_is_read_anew() {
+    for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
+        let db = Db::new(flavor, "unreadable", SETUP);
+        let mut ledger = Ledger::open(&db).await;
+        ledger.equals().await;
+        db.sql(
+            "SET SESSION binlog_row_image = 'MINIMAL'; UPDATE t SET v = 7 WHERE id = 2;
+             DELETE FROM t WHERE id = 1; INSERT INTO other VALUES (1)",
+        );
+        ledger.until(|l| l.others() == 1 || !l.letters.is_empty()).await;
+        db.sql("INSERT INTO other VALUES (2)");
+        ledger.until(|l| l.others() >= 2 || l.run.status.quarantined().len() == 2).await;
+        let reason = ledger.run.status.quarantined()[0].reason.clone();
+        assert!(reason.contains("binlog_row_image = 'FULL'"), "{reason}");
+        let ops: Vec<&str> =
+            ledger.letters.iter().map(|(v, _)| v["op"].as_str().unwrap()).collect();
+        assert_eq!(ops[..2], ["u", "d"], "{flavor:?}");
+        assert_eq!(ledger.resume().await, Ok(()));
+        ledger.equals().await;
+        // Nobody could tell which rows were removed.
+        assert!(ledger.events.iter().any(|e| e.op == "t"), "{flavor:?}");
+        db.sql("INSERT INTO t VALUES (6, 6); DELETE FROM t WHERE id = 3");
+        ledger.equals().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_does_not_fit_is_not_read_by_the_first_snapshot() {
+    for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
+        let setup = "CREATE TABLE t(id int PRIMARY KEY); INSERT INTO t VALUES (1);
+            CREATE TABLE other(id int PRIMARY KEY); INSERT INTO other VALUES (1)";
+        let db = Db::new(flavor, "misfit_first", setup);
+        let mut ledger = Ledger::open(&db).await;
+        ledger.until(|l| l.others() == 1).await;
+        db.sql("INSERT INTO t VALUES (2)");
+        ledger.until(|l| l.letters.len() == 1).await;
+        db.sql("ALTER TABLE t ADD v int");
+        assert_eq!(ledger.resume().await, Ok(()));
+        ledger.equals().await;
+        assert_eq!(ledger.rows.len(), 2, "{flavor:?}");
+    }
+}
