@@ -2,13 +2,14 @@
 //! world, or that refuses its configuration is a problem of the configuration, shown where it is
 //! named.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use regex::Regex;
 use wasmgate_clickhouse::LedgerPlace;
 use wasmgate_codec::encode::original;
-use wasmgate_connector::{CheckpointStore, Module as _, PolicyModule, RecordEncoder};
+use wasmgate_connector::{CheckpointStore, Module, PolicyModule, RecordEncoder};
 use wasmgate_model::{Batch, Fault, FaultKind};
 use wasmgate_pipeline::{PipelineSpec, PolicySpec, SinkSpec, StageSpec};
 use wasmgate_telemetry::Telemetry;
@@ -18,6 +19,7 @@ use crate::commands::inspect::world;
 use crate::config::problem::Problem;
 use crate::config::{Document, Field, checked};
 use crate::connectors;
+use crate::held::Held;
 use crate::policy::ReplaceablePolicy;
 
 /// Where modules are looked up.
@@ -27,12 +29,18 @@ pub(crate) trait FindModule {
     /// # Errors
     /// There is none, or none that could be loaded.
     fn find(&self, name: &str) -> Result<Loaded, Problem>;
+
+    /// Whether this version of a module ran before with this configuration: where it does not open
+    /// now, that is the module's fault.
+    fn took_before(&self, name: &str, config: &str) -> bool;
 }
 
 /// The modules of one pipeline, opened once with their configurations.
 pub(crate) struct Chain {
     pub(crate) stages: Vec<StageSpec>,
     pub(crate) policy: Option<(Arc<ReplaceablePolicy>, String)>,
+    /// Modules that ran before and do not open now, and why; others stand in for them.
+    pub(crate) held: BTreeMap<String, String>,
 }
 
 /// Limits of modules.
@@ -66,15 +74,17 @@ pub(crate) fn chains(
     let mut keep = |field: &Field, problem: Problem| problems.push(document.locate(field, problem));
     for pipeline in &config.pipelines {
         let field = Field::default().member("pipelines").member(&pipeline.name);
-        let mut chain = Chain { stages: Vec::new(), policy: None };
+        let mut chain = Chain { stages: Vec::new(), policy: None, held: BTreeMap::new() };
         for (index, transform) in pipeline.transforms.iter().enumerate() {
-            match stage(&field.member("transforms").entry(index), transform, modules) {
+            let field = field.member("transforms").entry(index);
+            match stage(&field, transform, modules, &mut chain.held) {
                 Ok(stage) => chain.stages.push(stage),
                 Err(misplaced) => keep(&misplaced.0, misplaced.1),
             }
         }
         let settings = pipeline.policy.as_ref();
-        match settings.map(|settings| policy(&field.member("policy"), settings, modules)) {
+        let field = field.member("policy");
+        match settings.map(|settings| policy(&field, settings, modules, &mut chain.held)) {
             Some(Ok(policy)) => chain.policy = Some(policy),
             Some(Err(misplaced)) => keep(&misplaced.0, misplaced.1),
             None => {}
@@ -91,6 +101,7 @@ fn stage(
     field: &Field,
     transform: &checked::Transform,
     modules: &dyn FindModule,
+    held: &mut BTreeMap<String, String>,
 ) -> Result<StageSpec, Misplaced> {
     let name = field.member("module");
     let missing = |problem| Box::new((name.clone(), problem));
@@ -98,7 +109,14 @@ fn stage(
         Loaded::Transform(module) => module,
         other => return Err(Box::new((name, wrong_world(&other, "transform")))),
     };
-    drop(module.open(&transform.config).map_err(|fault| refused(field, &fault))?);
+    let module: Arc<dyn Module> = match module.open(&transform.config) {
+        Ok(_) => module,
+        Err(fault) if modules.took_before(&transform.module, &transform.config) => {
+            held.insert(transform.module.clone(), fault.chain());
+            Arc::new(Held::new(module.identity(), &fault))
+        }
+        Err(fault) => return Err(refused(field, &fault)),
+    };
     let topics = transform.topics.clone().map(Arc::<[Regex]>::from);
     Ok(StageSpec { module, config: transform.config.clone(), topics })
 }
@@ -107,6 +125,7 @@ fn policy(
     field: &Field,
     settings: &checked::Policy,
     modules: &dyn FindModule,
+    held: &mut BTreeMap<String, String>,
 ) -> Result<(Arc<ReplaceablePolicy>, String), Misplaced> {
     let name = field.member("module");
     let missing = |problem| Box::new((name.clone(), problem));
@@ -114,7 +133,14 @@ fn policy(
         Loaded::Policy(module) => module,
         other => return Err(Box::new((name, wrong_world(&other, "dead-letter-policy")))),
     };
-    drop(module.open(&settings.config).map_err(|fault| refused(field, &fault))?);
+    let module: Arc<dyn PolicyModule> = match module.open(&settings.config) {
+        Ok(_) => module,
+        Err(fault) if modules.took_before(&settings.module, &settings.config) => {
+            held.insert(settings.module.clone(), fault.chain());
+            Arc::new(Held::new(module.identity(), &fault))
+        }
+        Err(fault) => return Err(refused(field, &fault)),
+    };
     let policy = ReplaceablePolicy::new(module, settings.config.clone());
     Ok((Arc::new(policy), settings.config.clone()))
 }

@@ -16,7 +16,7 @@ use wasmgate_telemetry::Telemetry;
 use wasmgate_wasm::{Loaded, ModuleStats, ModuleStatus};
 
 use crate::commands::inspect::world;
-use crate::modules::{Modules, NotRemoved};
+use crate::modules::{Modules, NotRemoved, NotRolledBack};
 
 /// Handles of everything that runs.
 pub(crate) struct Process {
@@ -46,9 +46,13 @@ impl Process {
         done.map_err(|_| ApiError::new(500, "internal", "the request's task failed, see the log"))
     }
 
+    fn why_held(&self, pipeline: &str) -> Option<String> {
+        self.modules.held(pipeline).or_else(|| self.modules.waits(pipeline))
+    }
+
     fn pipeline_view(&self, pipeline: &Pipeline) -> PipelineView {
         let mut view = pipeline_view(pipeline.status());
-        view.reason = view.reason.or_else(|| self.modules.held(&view.name));
+        view.reason = view.reason.or_else(|| self.why_held(&view.name));
         view
     }
 
@@ -91,7 +95,7 @@ impl Gateway for Process {
             .filter(|status| !matches!(status.state, State::Running | State::Completed))
             .map(|status| NotReady {
                 state: status.state.name().to_owned(),
-                reason: status.reason.or_else(|| self.modules.held(&status.name)),
+                reason: status.reason.or_else(|| self.why_held(&status.name)),
                 pipeline: status.name,
             })
             .collect();
@@ -111,6 +115,13 @@ impl Gateway for Process {
         let pipeline = self.pipeline(pipeline)?;
         if let Some(why) = self.modules.held(pipeline.name()).filter(|_| action != Action::Pause) {
             return Err(ApiError::new(409, "module-deleted", why));
+        }
+        if action != Action::Pause && self.modules.waits(pipeline.name()).is_some() {
+            let name = pipeline.name().to_owned();
+            let opened = self.apart(move |modules| modules.reopen(&name)).await?;
+            opened.map_err(|fault| ApiError::new(409, "module-not-open", fault.chain()))?;
+            // It was started paused.
+            pipeline.resume();
         }
         match action {
             Action::Pause => pipeline.pause(),
@@ -189,6 +200,7 @@ impl Gateway for Process {
         let owned = name.to_owned();
         match self.apart(move |modules| modules.remove(&owned, force)).await? {
             Ok(paused) => Ok(Deletion { name: name.to_owned(), paused }),
+            Err(NotRemoved::Gone) => Err(ApiError::module_unknown(name)),
             Err(NotRemoved::Fault(fault)) => Err(refused(&fault)),
             Err(NotRemoved::Used(users)) => {
                 let message = format!("module `{name}` is used by {}", users.join(", "));
@@ -199,21 +211,18 @@ impl Gateway for Process {
 
     async fn roll_back(&self, name: &str, sha256: Option<&str>) -> Result<ModuleView, ApiError> {
         self.known_module(name)?;
-        let status = |process: &Self| {
-            process.modules.library().list().into_iter().find(|status| status.name == name)
-        };
-        let kept = status(self).is_some_and(|status| match sha256 {
-            Some(wanted) => status.previous.iter().chain(&status.aside).any(|v| v.1 == wanted),
-            None => !status.previous.is_empty(),
-        });
-        if !kept {
-            let message = format!("no such earlier version of module `{name}` is kept");
-            return Err(ApiError::new(409, "module-no-previous", message));
-        }
         let (owned, sha256) = (name.to_owned(), sha256.map(str::to_owned));
         let done = self.apart(move |modules| modules.roll_back(&owned, sha256.as_deref())).await?;
-        done.map_err(|fault| refused(&fault))?;
-        let status = status(self).ok_or_else(|| ApiError::module_unknown(name))?;
+        done.map_err(|why| match why {
+            NotRolledBack::NotKept => {
+                let message = format!("no such earlier version of module `{name}` is kept");
+                ApiError::new(409, "module-no-previous", message)
+            }
+            NotRolledBack::Fault(fault) => refused(&fault),
+        })?;
+        let mut statuses = self.modules.library().list().into_iter();
+        let status = statuses.find(|status| status.name == name);
+        let status = status.ok_or_else(|| ApiError::module_unknown(name))?;
         Ok(self.view(status))
     }
 

@@ -8,6 +8,7 @@ mod config;
 mod connectors;
 mod exit;
 mod gateway;
+mod held;
 mod log;
 mod modules;
 mod policy;

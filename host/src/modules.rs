@@ -2,7 +2,7 @@
 //! place, then swapped in everywhere. What any of them cannot work with is rejected as a whole.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -120,12 +120,23 @@ pub(crate) struct Modules {
     refused: Mutex<BTreeMap<String, String>>,
     /// Modules that were deleted by force while pipelines used them.
     deleted: Mutex<BTreeSet<String>>,
+    /// Why a pipeline is paused since the start: by its name, the modules that do not open.
+    held: Mutex<BTreeMap<String, BTreeMap<String, String>>>,
     /// Where `NAME.cases` lie; `None`: nothing is held against cases.
     cases: Option<PathBuf>,
 }
 
+/// Why a module was not rolled back.
+pub(crate) enum NotRolledBack {
+    /// No such version is kept.
+    NotKept,
+    Fault(Fault),
+}
+
 /// Why a module was not removed.
 pub(crate) enum NotRemoved {
+    /// There is none, any more.
+    Gone,
     /// These pipelines use it.
     Used(Vec<String>),
     Fault(Fault),
@@ -146,8 +157,8 @@ fn own_metrics(metrics: BTreeMap<String, MetricValue>) -> Vec<(String, OwnMetric
 
 impl Modules {
     pub(crate) fn new(library: Arc<Library>, users: Vec<User>, telemetry: Arc<Telemetry>) -> Self {
-        let (turn, refused, deleted) = (Mutex::new(()), Mutex::default(), Mutex::default());
-        Self { library, users, telemetry, turn, refused, deleted, cases: None }
+        let (turn, refused, deleted, held) = Default::default();
+        Self { library, users, telemetry, turn, refused, deleted, held, cases: None }
     }
 
     /// Holds every new version against the cases of `dir/NAME.cases`, where there are some.
@@ -161,6 +172,13 @@ impl Modules {
     #[must_use]
     pub(crate) fn with_deleted(self, names: BTreeSet<String>) -> Self {
         lock(&self.deleted).extend(names);
+        self
+    }
+
+    /// Knows which pipelines did not start, for modules of theirs do not open.
+    #[must_use]
+    pub(crate) fn with_held(self, held: BTreeMap<String, BTreeMap<String, String>>) -> Self {
+        *lock(&self.held) = held;
         self
     }
 
@@ -264,9 +282,10 @@ impl Modules {
     /// As [`Modules::put`].
     pub(crate) fn try_out(&self, name: &str, component: &[u8]) -> Result<Loaded, Fault> {
         let change = self.library.propose(name, component)?;
-        self.fits(&change)?;
-        self.does_its_cases(&change)?;
-        change.module.ok_or_else(|| refusal("it is no module"))
+        let verdict = self.fits(&change).and_then(|()| self.does_its_cases(&change));
+        let module = change.module.clone();
+        self.library.withdraw(change);
+        verdict.and_then(|()| module.ok_or_else(|| refusal("it is no module")))
     }
 
     /// Why the last upload under this name was refused.
@@ -278,15 +297,25 @@ impl Modules {
     ///
     /// # Errors
     /// There is none, or a pipeline cannot work with it.
-    pub(crate) fn roll_back(&self, name: &str, sha256: Option<&str>) -> Result<(), Fault> {
+    pub(crate) fn roll_back(&self, name: &str, sha256: Option<&str>) -> Result<(), NotRolledBack> {
         let _turn = lock(&self.turn);
+        // Asked in turn: another rollback may just have taken the last one.
+        let status = self.library.list().into_iter().find(|status| status.name == name);
+        let kept = status.is_some_and(|status| match sha256 {
+            Some(wanted) => status.previous.iter().chain(&status.aside).any(|v| v.1 == wanted),
+            None => !status.previous.is_empty(),
+        });
+        if !kept {
+            return Err(NotRolledBack::NotKept);
+        }
         let change = match sha256 {
-            Some(sha256) => self.library.rollback_to(name, sha256)?,
-            None => self.library.rollback(name)?,
+            Some(sha256) => self.library.rollback_to(name, sha256),
+            None => self.library.rollback(name),
         };
+        let change = change.map_err(NotRolledBack::Fault)?;
         // Not held against its cases: those that lie there may belong to the version it replaces.
         let verdict = self.fits(&change);
-        self.conclude(change, verdict)
+        self.conclude(change, verdict).map_err(NotRolledBack::Fault)
     }
 
     /// Removes a module. By `force` also one that is used: its pipelines pause, what they have
@@ -297,6 +326,10 @@ impl Modules {
     /// There is none, or it is used.
     pub(crate) fn remove(&self, name: &str, force: bool) -> Result<Vec<String>, NotRemoved> {
         let _turn = lock(&self.turn);
+        // Asked in turn: another request may just have removed it.
+        if self.library.get(name).is_none() {
+            return Err(NotRemoved::Gone);
+        }
         let users = self.used_by(name);
         if !users.is_empty() && !force {
             return Err(NotRemoved::Used(users));
@@ -314,6 +347,46 @@ impl Modules {
         }
         tracing::info!(module = name, paused = users.join(","), "module removed");
         Ok(users)
+    }
+
+    /// Opens what did not open when a pipeline was to start, and has it stand where it belongs.
+    ///
+    /// # Errors
+    /// It still does not open.
+    pub(crate) fn reopen(&self, pipeline: &str) -> Result<(), Fault> {
+        let _turn = lock(&self.turn);
+        let names = lock(&self.held).get(pipeline).cloned().unwrap_or_default();
+        let Some(user) = self.users.iter().find(|user| user.pipeline.name() == pipeline) else {
+            return Ok(());
+        };
+        for name in names.into_keys() {
+            let Some(module) = self.library.get(&name) else { continue };
+            user.check(&name, &module).and_then(|()| user.swap(&name, &module))?;
+            self.release(pipeline, &name);
+        }
+        Ok(())
+    }
+
+    /// A module of a pipeline opened. Says whether the pipeline waited for this one only.
+    fn release(&self, pipeline: &str, module: &str) -> bool {
+        let mut held = lock(&self.held);
+        let released = held
+            .get_mut(pipeline)
+            .is_some_and(|modules| modules.remove(module).is_some() && modules.is_empty());
+        if released {
+            held.remove(pipeline);
+        }
+        released
+    }
+
+    /// Why this pipeline waits for a module to open.
+    pub(crate) fn waits(&self, pipeline: &str) -> Option<String> {
+        let held = lock(&self.held);
+        let (module, reason) = held.get(pipeline)?.first_key_value()?;
+        Some(format!(
+            "module `{module}`, which ran before, does not open: {reason}; resume the pipeline to \
+             try again, or upload another version"
+        ))
     }
 
     /// Why this pipeline must not run: a module of it was deleted by force.
@@ -364,7 +437,13 @@ impl Modules {
         self.count(&name, "accepted");
         lock(&self.refused).remove(&name);
         lock(&self.deleted).remove(&name);
-        self.users.iter().try_for_each(|user| user.swap(&name, &module))
+        self.users.iter().try_for_each(|user| user.swap(&name, &module))?;
+        for user in &self.users {
+            if self.release(user.pipeline.name(), &name) {
+                user.pipeline.resume();
+            }
+        }
+        Ok(())
     }
 
     fn fits(&self, change: &Change) -> Result<(), Fault> {
@@ -411,17 +490,26 @@ impl FindModule for Library {
         }
         let active = statuses.iter().filter(|s| s.state == ModuleState::Active);
         let names: Vec<&str> = active.map(|s| s.name.as_str()).collect();
-        Err(missing(name, &names))
+        Err(missing(name, &names, &self.dir()))
+    }
+
+    fn took_before(&self, name: &str, config: &str) -> bool {
+        Self::took_before(self, name, config)
     }
 }
 
 /// There is no such module; these there are.
-pub(crate) fn missing(name: &str, known: &[&str]) -> Problem {
+pub(crate) fn missing(name: &str, known: &[&str], dir: &Path) -> Problem {
     let problem = Problem::new(format!("there is no module `{name}` in `modules.dir`"));
     match closest(name, known) {
         Some(word) => problem.help(format!("did you mean `{word}`?")),
         None if known.is_empty() => {
-            problem.help("the directory holds no module; build some with `cargo xtask modules`")
+            let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
+            problem.help(format!(
+                "{} holds no module: put {name}.wasm there (`wasmgate module new` begins one of \
+                 your own; in a checkout `cargo xtask modules` builds those that ship)",
+                dir.display()
+            ))
         }
         None => problem.help(format!("there are {}", known.join(", "))),
     }

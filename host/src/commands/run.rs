@@ -1,7 +1,7 @@
 //! `wasmgate run`: lock, load, start; then wait for the end of the sources or a signal; then
 //! drain. A configuration that is wrong ends the process before any port is bound.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,6 +63,14 @@ pub(crate) fn run(files: Files<'_>, until_complete: bool) -> Result<(), Failure>
         let what = "was deleted by force, so the pipelines that use it cannot complete";
         return Err(Failure::Config(format!("module `{name}` {what}; put a file back")));
     }
+    if let Some((name, why)) =
+        chains.iter().find_map(|c| c.held.iter().next()).filter(|_| until_complete)
+    {
+        return Err(Failure::Config(format!(
+            "module `{name}`, which ran before, does not open: {why}"
+        )));
+    }
+    note_opened(&config, &library);
     let store: Arc<dyn CheckpointStore> = Arc::new(RedbStore::open(&dir)?);
     let tokio = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -127,6 +135,19 @@ fn modules_of(pipeline: &checked::Pipeline) -> impl Iterator<Item = &str> {
     stages.chain(pipeline.policy.iter().map(|policy| policy.module.as_str()))
 }
 
+/// Notes what modules are used with: all of it opened now or earlier.
+fn note_opened(config: &checked::Config, library: &Library) {
+    let mut used: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for pipeline in &config.pipelines {
+        let stages = pipeline.transforms.iter().map(|s| (s.module.as_str(), s.config.as_str()));
+        let policy = pipeline.policy.iter().map(|p| (p.module.as_str(), p.config.as_str()));
+        stages.chain(policy).for_each(|(name, config)| used.entry(name).or_default().push(config));
+    }
+    for (name, configs) in used {
+        library.note_opened(name, configs.into_iter());
+    }
+}
+
 /// Modules in use that are not there any more: without a version in the store their chains would
 /// not have been made.
 fn deleted(config: &checked::Config, library: &Library) -> BTreeSet<String> {
@@ -167,7 +188,8 @@ async fn serve(parts: Parts, until_complete: bool) -> Result<(), Failure> {
     let users = users.collect();
     let modules = Modules::new(Arc::clone(&parts.library), users, Arc::clone(&telemetry))
         .with_cases(parts.config.modules.dir.clone())
-        .with_deleted(parts.deleted.clone());
+        .with_deleted(parts.deleted.clone())
+        .with_held(held(&parts));
     let modules = Arc::new(modules);
     let process =
         Process { pipelines: pipelines.clone(), modules: Arc::clone(&modules), telemetry };
@@ -196,6 +218,13 @@ async fn serve(parts: Parts, until_complete: bool) -> Result<(), Failure> {
     outcome
 }
 
+/// Modules that ran before and do not open now, by the pipelines that use them.
+fn held(parts: &Parts) -> BTreeMap<String, BTreeMap<String, String>> {
+    let chains = parts.config.pipelines.iter().zip(&parts.chains);
+    let held = chains.filter(|(_, chain)| !chain.held.is_empty());
+    held.map(|(settings, chain)| (settings.name.clone(), chain.held.clone())).collect()
+}
+
 fn start(parts: &Parts, telemetry: &Telemetry) -> Result<Vec<Arc<Pipeline>>, Failure> {
     let sources = parts.config.data_dir.join("sources");
     let shared = Shared { store: Arc::clone(&parts.store), sources, telemetry };
@@ -203,20 +232,27 @@ fn start(parts: &Parts, telemetry: &Telemetry) -> Result<Vec<Arc<Pipeline>>, Fai
     for (settings, chain) in parts.config.pipelines.iter().zip(&parts.chains) {
         let spec = assemble::spec(settings, chain, &shared);
         let held = modules_of(settings).find(|name| parts.deleted.contains(*name));
-        let started = spec.and_then(match held {
-            Some(_) => Pipeline::start_paused,
-            None => Pipeline::start,
+        let closed = chain.held.iter().next();
+        let started = spec.and_then(match (held, closed) {
+            (None, None) => Pipeline::start,
+            _ => Pipeline::start_paused,
         });
         pipelines.push(started.map_err(|fault| {
             Failure::Config(format!("pipelines.{}: {}", settings.name, fault.chain()))
         })?);
-        match held {
-            Some(module) => tracing::warn!(
+        match (held, closed) {
+            (Some(module), _) => tracing::warn!(
                 pipeline = settings.name,
                 module,
                 "paused: its module was deleted by force; upload one, then resume the pipeline"
             ),
-            None => tracing::info!(pipeline = settings.name, "pipeline started"),
+            (None, Some((module, reason))) => tracing::warn!(
+                pipeline = settings.name,
+                module,
+                reason,
+                "paused: its module ran before and does not open; resume the pipeline to try again"
+            ),
+            (None, None) => tracing::info!(pipeline = settings.name, "pipeline started"),
         }
     }
     Ok(pipelines)

@@ -94,7 +94,7 @@ impl FindModule for Folder {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
                 let names = self.names();
                 let names: Vec<&str> = names.iter().map(String::as_str).collect();
-                return Err(modules::missing(name, &names));
+                return Err(modules::missing(name, &names, &self.dir));
             }
             Err(error) => {
                 let message =
@@ -107,6 +107,11 @@ impl FindModule for Folder {
         })?;
         self.loaded.borrow_mut().insert(name.to_owned(), module.clone());
         Ok(module)
+    }
+
+    /// Whoever asks whether all is well is told what is not.
+    fn took_before(&self, _: &str, _: &str) -> bool {
+        false
     }
 }
 

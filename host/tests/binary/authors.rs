@@ -51,6 +51,13 @@ fn cases_that_do_not_hold_are_shown_and_end_with_one() {
     std::fs::copy(transforms().join("fraud-rule.wasm"), &file).unwrap();
     let (code, _, err) = module(dir.path(), &["test", "rule.wasm"]);
     assert!(code == Some(1) && err.contains("rule.cases: cannot be read"), "{code:?} {err}");
+    std::fs::write(dir.path().join("rule.rs"), "fn main() {}\n").unwrap();
+    for (file, part) in
+        [("nope.wasm", "nope.wasm: cannot be read"), ("rule.rs", "rule.rs: is no module")]
+    {
+        let (code, _, err) = module(dir.path(), &["test", file]);
+        assert!(code == Some(1) && err.contains(part) && !err.contains(".cases"), "{err}");
+    }
 
     std::fs::create_dir(dir.path().join("rule.cases")).unwrap();
     let case = dir.path().join("rule.cases/one.yaml");
@@ -227,7 +234,7 @@ fn a_version_whose_own_cases_fail_is_refused_everywhere_but_in_a_rollback() {
     std::fs::create_dir(&cases).unwrap();
     std::fs::write(cases.join("one.yaml"), WRONG).unwrap();
 
-    let part = "one.yaml:1: verdict: expected drop, found keep";
+    let part = "one.yaml:1: the record is not as expected";
     for put in ["PUT /api/v1/modules/rule?dry_run=true", "PUT /api/v1/modules/rule"] {
         let (status, body) = send(&address, put, &route);
         assert!(status.contains("422") && body.contains(part), "{put}: {status} {body}");

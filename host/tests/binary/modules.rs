@@ -179,6 +179,71 @@ fn validate_refuses_a_pipe_in_place_of_a_module() {
     assert!(said.contains("module `rule` cannot be loaded") && said.contains("a pipe"), "{said}");
 }
 
+/// What ran before and fails now is no reason to keep every other pipeline from starting.
+#[test]
+fn a_module_that_ran_before_and_does_not_open_pauses_its_pipeline_alone() {
+    let Some(quality) = component("quality-check") else {
+        return;
+    };
+    let place = Workplace::new("{ module: rule }", &[("rule", &quality)]);
+    let dir = place.path().to_owned();
+    let set = |options: &str| {
+        let transforms = format!("{{ module: rule, config: {options} }}");
+        std::fs::write(dir.join("w.yaml"), config(&transforms)).unwrap();
+    };
+    set("{ required: [n] }");
+    let mut gateway = Gateway::start(place.path(), &[]);
+    ask_until(&gateway.address(), "GET /readyz", "200");
+    gateway.signal("TERM");
+    assert_eq!(gateway.end().0.code(), Some(0));
+    // A configuration that it never took is a mistake.
+    set("{ requird: [n] }");
+    let (status, log) = Gateway::start(place.path(), &[]).end();
+    assert_eq!(status.code(), Some(78), "{log}");
+    // One that it took once, the module does not take any more: a stand-in for a module that fails
+    // by a clock or in a machine that is busy.
+    let digest = Command::new("sh")
+        .args(["-c", r#"printf '{"requird":["n"]}' | sha256sum | cut -c-64"#])
+        .output()
+        .unwrap();
+    let opened = place.path().join("data/modules/versions/rule/opened");
+    assert!(opened.exists());
+    std::fs::write(&opened, digest.stdout).unwrap();
+    let (status, log) = Gateway::start(place.path(), &["--until-complete"]).end();
+    assert_eq!(status.code(), Some(78), "it cannot complete: {log}");
+
+    let mut gateway = Gateway::start(place.path(), &[]);
+    let address = gateway.address();
+    ask_until(&address, PIPELINE, "which ran before, does not open");
+    let (status, body) = ask(&address, "GET /readyz");
+    assert!(status.contains("503") && body.contains("paused"), "{status} {body}");
+    let (status, body) = ask(&address, "POST /api/v1/pipelines/copy/resume");
+    assert!(status.contains("409") && body.contains("module-not-open"), "{status} {body}");
+}
+
+/// Who comes second finds what the first one left.
+#[test]
+fn requests_at_the_same_time_are_answered_as_if_one_came_after_the_other() {
+    let Some(identity) = component("identity") else {
+        return;
+    };
+    let place = Workplace::new("{ module: rule }", &[("rule", &identity), ("spare", &identity)]);
+    let mut gateway = Gateway::start(place.path(), &[]);
+    let address = gateway.address();
+    ask_until(&address, "GET /readyz", "200");
+    for _ in 0..5 {
+        let statuses: Vec<String> = std::thread::scope(|scope| {
+            let delete = || scope.spawn(|| ask(&address, "DELETE /api/v1/modules/spare").0);
+            let all: Vec<_> = (0..8).map(|_| delete()).collect();
+            all.into_iter().map(|one| one.join().unwrap()).collect()
+        });
+        let count = |code: &str| statuses.iter().filter(|s| s.contains(code)).count();
+        assert_eq!((count("204"), count("404")), (1, 7), "{statuses:?}");
+        let (status, body) = send(&address, "PUT /api/v1/modules/spare", &identity);
+        assert!(status.contains("201"), "{status} {body}");
+    }
+}
+
 #[test]
 fn a_module_that_cannot_be_used_is_a_problem_of_the_configuration() {
     let (Some(quality), Some(policy)) = (component("quality-check"), component("dlq-decision"))
@@ -202,5 +267,16 @@ fn a_module_that_cannot_be_used_is_a_problem_of_the_configuration() {
         for part in parts {
             assert!(log.contains(part), "{part:?} is not in\n{log}");
         }
+    }
+}
+
+#[test]
+fn an_empty_directory_of_modules_is_named() {
+    let place = Workplace::new("{ module: rule }", &[]);
+    let (status, log) = Gateway::start(place.path(), &[]).end();
+    assert_eq!(status.code(), Some(78), "{log}");
+    let dir = place.path().join("modules").display().to_string();
+    for part in [&format!("{dir} holds no module: put rule.wasm there"), "wasmgate module new"] {
+        assert!(log.contains(part), "{part:?} is not in {log}");
     }
 }

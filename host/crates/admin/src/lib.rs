@@ -14,6 +14,7 @@ mod modules;
 mod openapi;
 mod pipelines;
 mod role;
+mod seats;
 mod server;
 mod signals;
 mod upload;

@@ -6,14 +6,17 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::ConnectInfo;
+use axum::extract::{ConnectInfo, Request};
+use axum::middleware::{Next, from_fn};
 use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
+
+use crate::seats::{Seat, Seats};
 
 /// Before the next try when nothing could be accepted, mostly for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -23,7 +26,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 pub struct ListenLimits {
     /// Time for the head of a request, the wait for it on a connection that is kept included.
     pub head: Duration,
-    /// Connections at once; more wait to be accepted.
+    /// Connections at once. When there are so many, those that wait longest for a head are closed
+    /// for new ones, after half a second; where every one is busy, more wait.
     pub connections: usize,
 }
 
@@ -41,28 +45,27 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) {
     let (stopping, stopped) = watch::channel(());
-    let slots = Arc::new(Semaphore::new(limits.connections));
+    let seats = Seats::new(limits.connections);
     let mut connections = JoinSet::new();
+    // Accepted, and waits for a seat: what has not come yet takes nobody's.
+    let mut waiting = None;
     tokio::pin!(stop);
     loop {
-        let accepted = async {
-            let slot = Arc::clone(&slots).acquire_owned().await.map_err(std::io::Error::other)?;
-            Ok::<_, std::io::Error>((slot, listener.accept().await?))
-        };
         tokio::select! {
             () = &mut stop => break,
             Some(_) = connections.join_next() => {}
-            accepted = accepted => match accepted {
-                Ok((slot, (stream, peer))) => {
-                    let (router, stopped) = (router.clone(), stopped.clone());
-                    connections.spawn(async move {
-                        connection(stream, peer, router, limits.head, stopped).await;
-                        drop(slot);
-                    });
-                }
+            accepted = listener.accept(), if waiting.is_none() => match accepted {
+                Ok(accepted) => waiting = Some(accepted),
                 Err(error) => {
                     tracing::warn!(%error, "the HTTP interface cannot accept connections");
                     tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+            seat = seats.take(), if waiting.is_some() => {
+                if let Some((stream, peer)) = waiting.take() {
+                    let (router, stopped) = (router.clone(), stopped.clone());
+                    let served = connection(stream, peer, router, limits.head, stopped, seat);
+                    connections.spawn(served);
                 }
             }
         }
@@ -71,22 +74,39 @@ pub async fn serve(
     while connections.join_next().await.is_some() {}
 }
 
-/// Serves one connection to its end; an idle one ends when the gateway stops.
+/// Serves one connection to its end; an idle one ends when the gateway stops, or when its seat is
+/// wanted.
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
     router: Router,
     head: Duration,
     mut stopped: watch::Receiver<()>,
+    seat: Seat,
 ) {
-    let service = TowerToHyperService::new(router.layer(Extension(ConnectInfo(peer))));
+    let use_of = seat.use_of();
+    let busy = Arc::clone(&use_of);
+    let service = router.layer(Extension(ConnectInfo(peer))).layer(from_fn(
+        move |request: Request, next: Next| {
+            let busy = busy.begin();
+            async move {
+                let response = next.run(request).await;
+                drop(busy);
+                response
+            }
+        },
+    ));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(head)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service));
     tokio::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
+        () = use_of.wanted() => {
+            tracing::debug!(%peer, "an idle HTTP connection was closed for another");
+            return;
+        }
         // The sender is dropped, never used.
         _ = stopped.changed() => {
             connection.as_mut().graceful_shutdown();

@@ -40,7 +40,7 @@ pub(crate) async fn show(
     responses(
     (status = 200, description = "The pipeline afterwards.", body = PipelineView),
     (status = 404, description = "There is no such pipeline or action.", body = ApiError),
-    (status = 409, description = "A module that it runs was deleted by force.",
+    (status = 409, description = "A module that it runs was deleted by force, or does not open.",
         body = ApiError)))]
 pub(crate) async fn act(
     State(gateway): State<Arc<dyn Gateway>>,

@@ -13,7 +13,7 @@ mod run;
 mod sample;
 
 pub use bound::Bound;
-pub use bundled::check_bundled;
+pub use bundled::{CASES_BYTES_MAX, check_bundled};
 pub use made_up::made_up;
 pub use run::{CASES_TIME_MAX, run, run_cases};
 pub use sample::Sample;

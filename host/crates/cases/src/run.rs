@@ -38,43 +38,52 @@ pub fn run_cases(module: &dyn Module, cases: &[CaseFile]) -> Result<Report, Faul
     let until = Instant::now() + CASES_TIME_MAX;
     for case in cases {
         report.rows += case.rows.len();
-        let failure = |line, differences| Failure {
-            case: case.name.clone(),
-            about: case.about.clone(),
-            line,
-            differences,
-        };
-        match &case.refuses {
-            Some(part) => {
-                let refusal = refusal(module, case)?;
-                let different = refusal_difference(part, refusal.as_deref());
-                report.failures.extend(different.map(|line| failure(None, vec![line])));
-            }
-            None => match records(module, case, until) {
-                Ok(ran) => {
-                    for (row, found) in case.rows.iter().zip(&ran.found) {
-                        let lines = differences(case, row, found);
-                        if !lines.is_empty() {
-                            report.failures.push(failure(Some(row.line), lines));
-                        }
-                    }
-                    if let Some(topic) = ran.emitted {
-                        let line = format!(
-                            "additional records: expected none, found some of topic {topic}"
-                        );
-                        report.failures.push(failure(None, vec![line]));
-                    }
-                }
-                Err(fault) if fault.kind == FaultKind::ModuleDeadline => return Err(fault),
-                Err(fault) if fault.blame() == Blame::Guest => {
-                    let line = format!("expected to run, found a refusal: {}", fault.chain());
-                    report.failures.push(failure(None, vec![line]));
-                }
-                Err(fault) => return Err(fault),
-            },
-        }
+        report.failures.extend(run_case(module, case, until)?);
     }
     Ok(report)
+}
+
+/// What is not as one case file says.
+pub(crate) fn run_case(
+    module: &dyn Module,
+    case: &CaseFile,
+    until: Instant,
+) -> Result<Vec<Failure>, Fault> {
+    let mut failures = Vec::new();
+    let failure = |line, differences| Failure {
+        case: case.name.clone(),
+        about: case.about.clone(),
+        line,
+        differences,
+    };
+    if let Some(part) = &case.refuses {
+        let refusal = refusal(module, case)?;
+        let different = refusal_difference(part, refusal.as_deref());
+        failures.extend(different.map(|line| failure(None, vec![line])));
+        return Ok(failures);
+    }
+    match records(module, case, until) {
+        Ok(ran) => {
+            for (row, found) in case.rows.iter().zip(&ran.found) {
+                let lines = differences(case, row, found);
+                if !lines.is_empty() {
+                    failures.push(failure(Some(row.line), lines));
+                }
+            }
+            if let Some(topic) = ran.emitted {
+                let line =
+                    format!("additional records: expected none, found some of topic {topic}");
+                failures.push(failure(None, vec![line]));
+            }
+        }
+        Err(fault) if fault.kind == FaultKind::ModuleDeadline => return Err(fault),
+        Err(fault) if fault.blame() == Blame::Guest => {
+            let line = format!("expected to run, found a refusal: {}", fault.chain());
+            failures.push(failure(None, vec![line]));
+        }
+        Err(fault) => return Err(fault),
+    }
+    Ok(failures)
 }
 
 /// Why the module refuses the configuration or the schema.

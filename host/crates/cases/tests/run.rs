@@ -1,7 +1,9 @@
 //! Case files on a module of closures: decoded, called, applied, encoded, compared.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
-use wasmgate_cases::{Bound, CaseFile, Report, Sample, check_bundled, made_up, run, run_cases};
+use wasmgate_cases::{
+    Bound, CASES_BYTES_MAX, CaseFile, Report, Sample, check_bundled, made_up, run, run_cases,
+};
 use wasmgate_connector::fakes::{FnModule, fn_module};
 use wasmgate_connector::{
     Emission, Module as _, Projection, Read, StageInput, StageOutput, StageReject, StageVerdict,
@@ -178,7 +180,7 @@ fn cases_beside_a_module_decide_about_it() {
     let file = dir.path().join("doubler.cases/one.yaml");
     let text = "rows: [{ value: { n: 1 }, expect: { write: { double: 3 } } }]";
     for (text, part) in [
-        (text, "1 not as expected, of 1 records); the first: one.yaml:1: value.double"),
+        (text, "1 not as expected, of 1 records); the first: one.yaml:1: the record is not"),
         ("rows: 7", "its cases cannot be run"),
     ] {
         std::fs::write(&file, text).unwrap();
@@ -207,4 +209,67 @@ fn samples_repeat_the_records_that_reach_the_module() {
     let none = CaseFile::parse("case", "rows: [{ value: {}, expect: keep }]").unwrap();
     let fault = Sample::new(&none, &bound, 2).unwrap_err();
     assert!(fault.chain().contains("no record of the case"), "{}", fault.chain());
+}
+
+/// What a case file holds may be anything: a link may lead to what nobody else may read, and the
+/// reason of a refusal is shown to many.
+#[test]
+fn what_case_files_hold_is_not_told_and_links_are_not_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let cases = dir.path().join("doubler.cases");
+    std::fs::create_dir(&cases).unwrap();
+    let told = |part: &str| {
+        let fault = check_bundled(&doubler(false), "doubler", dir.path()).unwrap_err();
+        assert_eq!(fault.kind, FaultKind::ModuleRefused);
+        let chain = fault.chain();
+        assert!(chain.contains(part) && !chain.contains("TopSecret"), "{chain}");
+    };
+    let file = cases.join("one.yaml");
+    for (text, part) in [
+        ("\"TopSecret\"", "doubler.cases/one.yaml:1: is no case file"),
+        ("about: x\nTopSecret: 1\n", "doubler.cases/one.yaml:2: is no case file"),
+        ("a: &x [*TopSecret]", "doubler.cases/one.yaml:1: is not valid YAML"),
+        ("schema: { fields: { a: TopSecret } }", "is no case file"),
+        (
+            "rows: [{ value: { n: 1 }, expect: { write: { TopSecret: 3 } } }]",
+            "one.yaml:1: the record is not as expected",
+        ),
+        ("refuses: TopSecret", "one.yaml: the module does not refuse it as expected"),
+        ("config: { bad: TopSecret }\nrows: [{ value: {}, expect: drop }]", "one.yaml: the case"),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        told(part);
+    }
+    std::fs::remove_file(&file).unwrap();
+    let secret = dir.path().join("secret");
+    std::fs::write(&secret, "TopSecret").unwrap();
+    std::os::unix::fs::symlink(&secret, &file).unwrap();
+    told("doubler.cases/one.yaml: is no regular file");
+    std::fs::remove_file(&file).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, &file, 0o600.into()).unwrap();
+    told("doubler.cases/one.yaml: is no regular file");
+    std::fs::remove_dir_all(&cases).unwrap();
+    std::os::unix::fs::symlink(dir.path(), &cases).unwrap();
+    told("doubler.cases: is no folder");
+}
+
+#[test]
+fn case_files_are_bounded_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let cases = dir.path().join("doubler.cases");
+    std::fs::create_dir(&cases).unwrap();
+    let about = "x".repeat((1 << 20) - 100);
+    let text = format!("about: {about}\nrows: [{{ value: {{ n: 1 }}, expect: drop }}]\n");
+    let count = CASES_BYTES_MAX / text.len() as u64;
+    let fill = |number: u64| std::fs::write(cases.join(format!("{number:03}.yaml")), &text);
+    (0..count).for_each(|number| fill(number).unwrap());
+    let told = || check_bundled(&doubler(false), "doubler", dir.path()).unwrap_err().chain();
+    // Each is read and runs, though none is as expected.
+    assert!(
+        told().contains(&format!("({count} not as expected, of {count} records)")),
+        "{}",
+        told()
+    );
+    fill(count).unwrap();
+    assert!(told().contains("doubler.cases: larger than 16777216 bytes in all"), "{}", told());
 }

@@ -5,18 +5,22 @@
 
 mod back;
 mod buried;
+mod code;
 mod code_cache;
 mod drafts;
 mod folder;
 mod half;
 mod note;
+mod opened;
 mod shelf;
 mod sight;
 mod versions;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use wasmgate_model::{Fault, FaultKind};
 
@@ -32,6 +36,10 @@ pub use sight::read_module;
 /// Versions kept behind the current one, and as many that were rolled away from.
 const VERSIONS_MAX: usize = 3;
 const NAME_BYTES_MAX: usize = 64;
+/// How long files that somebody is writing may keep the start waiting.
+const START_PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks at them.
+const START_PAUSE: Duration = Duration::from_millis(20);
 
 /// What a change does to a module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +89,9 @@ pub struct Library {
     versions: Option<Versions>,
     /// Modules whose file was replaced between the last process and this one.
     replaced: Mutex<Vec<String>>,
+    /// Modules that run the version of the last process.
+    unchanged: Mutex<BTreeSet<String>>,
+    code: Mutex<code::Code>,
 }
 
 impl Library {
@@ -103,17 +114,19 @@ impl Library {
         drafts::started();
         let versions = versions.and_then(open_versions);
         let folder = Mutex::new(Folder::open(dir)?);
-        let (shelf, replaced) = Default::default();
-        let library = Self { runtime, folder, shelf, versions, replaced };
+        let (shelf, replaced, unchanged, code) = Default::default();
+        let library = Self { runtime, folder, shelf, versions, replaced, unchanged, code };
         library.clear_code();
-        let ready = lock(&library.folder).look(Patience::None)?;
-        for name in ready {
-            // One after the other, so that one module's bytes are in memory and not all.
-            let change = library.weigh(&mut lock(&library.folder), name, Patience::None);
-            change.map_or(Ok(()), |change| library.take(change))?;
-        }
+        library.settle()?;
+        library.own_code();
         library.prune_code();
         Ok(library)
+    }
+
+    /// The directory of the modules.
+    #[must_use]
+    pub fn dir(&self) -> PathBuf {
+        lock(&self.folder).dir().to_owned()
     }
 
     /// What runs the modules.
@@ -132,6 +145,25 @@ impl Library {
     #[must_use]
     pub fn list(&self) -> Vec<ModuleStatus> {
         self.shelf().list()
+    }
+
+    /// Takes in what is there at the start. A file that somebody is writing is given time: called
+    /// missing or broken now, it would keep the gateway from starting.
+    fn settle(&self) -> Result<(), Fault> {
+        let until = Instant::now() + START_PATIENCE;
+        loop {
+            let patience = if Instant::now() < until { Patience::Start } else { Patience::None };
+            let ready = lock(&self.folder).look(patience)?;
+            for name in ready {
+                // One after the other, so that one module's bytes are in memory and not all.
+                let change = self.weigh(&mut lock(&self.folder), name, patience);
+                change.map_or(Ok(()), |change| self.take(change))?;
+            }
+            if patience == Patience::None || !lock(&self.folder).is_unsettled() {
+                return Ok(());
+            }
+            std::thread::sleep(START_PAUSE);
+        }
     }
 
     /// Looks for files that changed and load. A file is taken when it has settled: the same in two
@@ -193,7 +225,7 @@ impl Library {
         reason: String,
         patience: Patience,
     ) {
-        if patience == Patience::None {
+        if patience != Patience::Settled {
             tracing::warn!(module = name, error = reason, "module rejected");
             self.resume(name);
         }
@@ -212,7 +244,7 @@ impl Library {
         let (kind, same) = self.compare(name, &digest);
         let module = match same {
             Some(module) => module,
-            None => self.runtime.load(name, bytes)?,
+            None => self.load(name, bytes)?,
         };
         let (name, module) = (name.to_owned(), Some(module));
         Ok(Change { name, kind, module, bytes: bytes.into(), origin: Origin::Proposal })
@@ -313,8 +345,12 @@ impl Library {
         let recalled = versions.filter(|_| is_new).map(|versions| versions.recall(name));
         let recalled = recalled.unwrap_or_default();
         let last = recalled.iter().find(|record| record.standing == Standing::Active);
-        if last.is_some_and(|last| last.sha256 != version.sha256()) {
-            lock(&self.replaced).push(name.to_owned());
+        match last {
+            Some(last) if last.sha256 == version.sha256() => {
+                lock(&self.unchanged).insert(name.to_owned());
+            }
+            Some(_) => lock(&self.replaced).push(name.to_owned()),
+            None => {}
         }
         let records = {
             let mut shelf = self.shelf();
@@ -343,34 +379,13 @@ impl Library {
         let sha256 = if removal { String::new() } else { sha256(&change.bytes) };
         let rejection = Rejection { sha256, reason: reason.to_owned(), removal };
         self.shelf().note_rejection(name, rejection);
+        self.prune_code();
         Ok(())
     }
 
     /// What the active version says its number is.
     fn version_of(&self, name: &str) -> Option<String> {
         self.get(name).map(|module| module.identity().version.clone())
-    }
-
-    /// Removes what compilers of an earlier process left half-made.
-    fn clear_code(&self) {
-        if let Some(Err(error)) = self.runtime.code_dir().map(code_cache::clear) {
-            tracing::warn!(%error, "cannot clear the compiled code of unfinished files");
-        }
-    }
-
-    /// Keeps the compiled code within bounds.
-    fn prune_code(&self) {
-        let Some(dir) = self.runtime.code_dir() else {
-            return;
-        };
-        if let Err(error) = code_cache::prune(dir, &self.shelf().digests(), code_cache::BYTES_MAX) {
-            tracing::warn!(%error, "cannot remove compiled code that is not used");
-        }
-    }
-
-    fn load(&self, name: &str, bytes: &[u8]) -> Result<Loaded, Fault> {
-        check_name(name)?;
-        self.runtime.load(name, bytes)
     }
 
     fn shelf(&self) -> MutexGuard<'_, Shelf> {

@@ -71,3 +71,19 @@ pub(crate) fn case(file: &Path) -> Result<wasmgate_cases::CaseFile, Failure> {
     let none = || Failure::Runtime(format!("{}: holds no case", file.display()));
     cases.into_iter().next().ok_or_else(none)
 }
+
+/// Refuses what is no module by its looks, before anything beside it is missed.
+///
+/// # Errors
+/// There is no such file, it is no regular one, or it is source text.
+pub(crate) fn look_like_a_module(file: &Path) -> Result<(), Failure> {
+    let begins = read(file)?;
+    if begins.starts_with(b"\0asm") {
+        return Ok(());
+    }
+    Err(Failure::Runtime(format!(
+        "{}: is no module: found no WebAssembly, expected a component (*.wasm); build it with \
+         `cargo build --release --target wasm32-unknown-unknown`",
+        file.display()
+    )))
+}

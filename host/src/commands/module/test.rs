@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::commands::module::file::transform;
+use crate::commands::module::file::{look_like_a_module, transform};
 use crate::exit::{Failure, print};
 
 /// Runs the case files of a folder (or one file) and shows what is not as expected. `cases`:
@@ -13,6 +13,7 @@ use crate::exit::{Failure, print};
 /// The module would be refused, or a case file cannot be read. Cases that fail end with code 1.
 pub(crate) fn test(file: &Path, cases: Option<&Path>) -> Result<ExitCode, Failure> {
     let beside = file.with_extension("cases");
+    look_like_a_module(file)?;
     let cases = wasmgate_cases::load(cases.unwrap_or(&beside)).map_err(Failure::Runtime)?;
     let module = transform(file)?;
     let report = wasmgate_cases::run_cases(&*module, &cases)

@@ -189,3 +189,24 @@ fn at_the_end_what_runs_is_finished_and_what_idles_is_closed() {
     busy.stream.write_all(b"1").unwrap();
     assert!(busy.answer().starts_with("HTTP/1.1 201 "));
 }
+
+#[test]
+fn connections_that_say_nothing_keep_nobody_out() {
+    let limits = ListenLimits { head: PATIENCE, connections: 4 };
+    let server = Server::listening(crate::fake::limits(), limits);
+    let mut busy = server.connect();
+    busy.head("PUT /api/v1/modules/rule", "Content-Length: 2");
+    busy.stream.write_all(b"w").unwrap();
+    server.something_is_received();
+    let mut silent = Vec::new();
+    for _ in 0..8 {
+        let mut client = server.connect();
+        client.stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: lo").unwrap();
+        silent.push(client);
+    }
+    // Their heads may take a minute; each of the others is answered long before.
+    assert!(server.exchange("GET /healthz", "").starts_with("HTTP/1.1 200 "));
+    // What has a request is not closed for others.
+    busy.stream.write_all(b"1").unwrap();
+    assert!(busy.answer().starts_with("HTTP/1.1 201 "));
+}

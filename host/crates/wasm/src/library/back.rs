@@ -101,6 +101,7 @@ impl Library {
                     version,
                     "its file is refused, the last version runs"
                 );
+                lock(&self.unchanged).insert(name.to_owned());
                 let mut shelf = self.shelf();
                 shelf.recall(name, records);
                 shelf.activate(name, Version::new(module, None));

@@ -25,6 +25,36 @@ pub(super) fn clear(dir: &Path) -> io::Result<()> {
     })
 }
 
+/// Whether there is code of this digest.
+pub(super) fn has(dir: &Path, sha256: &str) -> io::Result<bool> {
+    Ok(!of_digests(dir, &[sha256.to_owned()].into())?.is_empty())
+}
+
+/// Removes the code of these digests.
+pub(super) fn remove(dir: &Path, digests: &BTreeSet<String>) -> io::Result<()> {
+    for path in of_digests(dir, digests)? {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn of_digests(dir: &Path, digests: &BTreeSet<String>) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        let file_name = entry.file_name();
+        let stem = file_name.to_str().and_then(|name| name.strip_suffix(SUFFIX));
+        let digest = stem.and_then(|stem| stem.split('-').next());
+        if digest.is_some_and(|digest| digests.contains(digest)) {
+            found.push(entry.path());
+        }
+    }
+    Ok(found)
+}
+
 /// Notes that the code of these digests is in use, and removes what was not used for longest
 /// until the rest fits into `bytes_max`. Code in use stays.
 pub(super) fn prune(dir: &Path, in_use: &BTreeSet<String>, bytes_max: u64) -> io::Result<()> {

@@ -31,8 +31,10 @@ const FILE_MODE: u32 = 0o644;
 /// Whether files are given time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Patience {
-    /// At the start: what is there counts.
+    /// What is there counts.
     None,
+    /// At the start: as for `Settled`, but what is old is not waited for.
+    Start,
     /// Until a file has settled.
     Settled,
 }
@@ -45,23 +47,38 @@ struct Seen {
     half: bool,
     /// The content was handed out.
     read: bool,
+    /// It could not be read.
+    unreadable: bool,
 }
 
 impl Seen {
     fn new(state: Result<Stamp, String>) -> Self {
-        Self { state, since: Instant::now(), half: false, read: false }
+        Self { state, since: Instant::now(), half: false, read: false, unreadable: false }
     }
 
     fn is_ready(&self, patience: Patience) -> bool {
         match &self.state {
             _ if self.read => false,
+            _ if self.unreadable && patience == Patience::Start => false,
             _ if patience == Patience::None => true,
             Err(_) => true,
-            Ok(_) if self.half => self.since.elapsed() >= HALF_PATIENCE,
+            Ok(stamp) if self.half => self.waited_for_half(stamp, patience),
             Ok(stamp) => {
                 self.since.elapsed() >= LOOKS_APART
                     || stamp.age().is_some_and(|age| age >= SETTLED_AFTER)
             }
+        }
+    }
+}
+
+impl Seen {
+    /// Whether a file that ends early had its time.
+    fn waited_for_half(&self, stamp: &Stamp, patience: Patience) -> bool {
+        let old = || stamp.age().is_some_and(|age| age >= HALF_PATIENCE);
+        match patience {
+            Patience::None => true,
+            Patience::Start => old() || self.since.elapsed() >= HALF_PATIENCE,
+            Patience::Settled => self.since.elapsed() >= HALF_PATIENCE,
         }
     }
 }
@@ -90,6 +107,8 @@ pub(super) struct Folder {
     seen: BTreeMap<String, Seen>,
     /// What is named like a module and is no file. Each is logged once.
     odd: BTreeMap<OsString, &'static str>,
+    /// Notes that this process wrote, by module.
+    notes: BTreeMap<String, String>,
     /// Notes cannot be written, and that was logged.
     mute: bool,
 }
@@ -100,7 +119,22 @@ impl Folder {
         if let Err(error) = drafts::clear(&dir) {
             tracing::warn!(%error, "cannot clear the modules' directory of unfinished files");
         }
-        Ok(Self { dir, seen: BTreeMap::new(), odd: BTreeMap::new(), mute: false })
+        Ok(Self {
+            dir,
+            seen: BTreeMap::new(),
+            odd: BTreeMap::new(),
+            notes: BTreeMap::new(),
+            mute: false,
+        })
+    }
+
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Whether a file was not read yet that can be looked at.
+    pub(super) fn is_unsettled(&self) -> bool {
+        self.seen.values().any(|seen| !seen.read && !seen.unreadable && seen.state.is_ok())
     }
 
     /// Names that have a file.
@@ -181,8 +215,7 @@ impl Folder {
         };
         match sight::read(&path, stamp) {
             Ok(Some(bytes)) => {
-                let wait = patience == Patience::Settled && seen.since.elapsed() < HALF_PATIENCE;
-                if wait && ends_early(&bytes) {
+                if !seen.waited_for_half(&stamp, patience) && ends_early(&bytes) {
                     seen.half = true;
                     return Reading::Later;
                 }
@@ -191,7 +224,10 @@ impl Folder {
             }
             Ok(None) => Reading::Later,
             // Tried again at every look: a file server comes back without the file changing.
-            Err(error) => Reading::Unreadable(error.to_string()),
+            Err(error) => {
+                seen.unreadable = true;
+                Reading::Unreadable(error.to_string())
+            }
         }
     }
 
@@ -218,16 +254,22 @@ impl Folder {
     pub(super) fn note(&mut self, name: &str, text: &str) {
         let file_name = format!("{name}{REJECTED}");
         let path = self.dir.join(&file_name);
-        if fs::read(&path).is_ok_and(|old| old == text.as_bytes()) {
+        // What has the name is never opened: it may be a pipe, or lead elsewhere.
+        let there = path.symlink_metadata().is_ok_and(|found| found.is_file());
+        if there && self.notes.get(name).is_some_and(|old| old == text) {
             return;
         }
         match drafts::place(&self.dir, &file_name, text.as_bytes(), FILE_MODE) {
-            Ok(()) => self.mute = false,
+            Ok(()) => {
+                self.notes.insert(name.to_owned(), text.to_owned());
+                self.mute = false;
+            }
             Err(error) => self.complain("written", &path, &error),
         }
     }
 
     pub(super) fn clear_note(&mut self, name: &str) {
+        self.notes.remove(name);
         let path = self.path(name, REJECTED);
         if let Err(error) = remove_if_there(&path) {
             self.complain("removed", &path, &error);

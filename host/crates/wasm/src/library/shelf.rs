@@ -233,6 +233,12 @@ impl Shelf {
             .collect()
     }
 
+    /// Digests of every version that a rollback can reach, and of the active ones.
+    pub(super) fn kept_digests(&self) -> BTreeSet<String> {
+        let kept = self.entries.values().flat_map(|e| e.previous.iter().chain(&e.aside));
+        kept.map(|kept| kept.sha256.clone()).chain(self.digests()).collect()
+    }
+
     /// Digests of the active versions.
     pub(super) fn digests(&self) -> BTreeSet<String> {
         let active = self.entries.values().filter_map(|entry| entry.active.as_ref());

@@ -6,6 +6,7 @@
 //! The drop directory says what runs; this is a copy. So nothing here keeps a module from being
 //! taken in: what is damaged or foreign is ignored, and trouble is logged.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{self, Read as _};
 use std::os::unix::fs::DirBuilderExt as _;
@@ -19,6 +20,8 @@ use crate::runtime::sha256;
 const ORDER: &str = "order";
 /// Says that the module was deleted while it was in use.
 const BURIED: &str = "deleted";
+/// Digests of the configurations that the module was opened with.
+const OPENED: &str = "opened";
 const SUFFIX: &str = ".wasm";
 /// Nobody else reads modules here: they were handed to the gateway.
 const FILE_MODE: u32 = 0o600;
@@ -191,6 +194,21 @@ impl Versions {
 
     pub(super) fn is_buried(&self, name: &str) -> bool {
         self.dir.join(name).join(BURIED).exists()
+    }
+
+    /// Digests of the configurations that a module was opened with.
+    pub(super) fn opened(&self, name: &str) -> BTreeSet<String> {
+        let path = self.dir.join(name).join(OPENED);
+        read_order(&path).unwrap_or_default().lines().map(str::to_owned).collect()
+    }
+
+    pub(super) fn set_opened(&self, name: &str, digests: &BTreeSet<String>) -> io::Result<()> {
+        let dir = self.dir.join(name);
+        if !dir.is_dir() || self.opened(name) == *digests {
+            return Ok(());
+        }
+        let text: String = digests.iter().map(|digest| format!("{digest}\n")).collect();
+        drafts::place(&dir, OPENED, text.as_bytes(), FILE_MODE)
     }
 
     /// Forgets every version of a module.

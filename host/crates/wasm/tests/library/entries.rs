@@ -154,3 +154,49 @@ fn a_file_that_cannot_be_read_is_refused_and_tried_again() {
     fs::remove_file(place.path("bad.wasm")).unwrap();
     assert!(place.scan().iter().any(|change| change.name == "bad"));
 }
+
+/// A pipe that nobody reads from would stop whoever opens it.
+#[test]
+fn what_has_the_name_of_a_note_is_replaced_unopened() {
+    let place = Place::new(&[]);
+    let note = place.path("bad.wasm.rejected.txt");
+    rustix::fs::mkfifoat(rustix::fs::CWD, &note, 0o600.into()).unwrap();
+    place.drop_in("bad.wasm", b"junk");
+    assert!(place.scan().is_empty());
+    assert!(fs::read_to_string(&note).unwrap().contains("not WebAssembly"));
+    let victim = place.dir.path().join("victim");
+    fs::write(&victim, "as it was").unwrap();
+    fs::remove_file(&note).unwrap();
+    symlink(&victim, &note).unwrap();
+    place.drop_in("bad.wasm", b"other junk");
+    assert!(place.scan().is_empty());
+    assert!(note.symlink_metadata().unwrap().is_file());
+    assert_eq!(fs::read_to_string(&victim).unwrap(), "as it was");
+}
+
+/// Somebody copies a module into place while the gateway starts.
+#[test]
+fn a_file_that_is_written_during_the_start_is_waited_for() {
+    let [one, two] = versions();
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("drop")).unwrap();
+    let (copied, renamed) = (dir.path().join("drop/copied.wasm"), dir.path().join("drop/a.wasm"));
+    fs::write(&copied, one.get(..one.len() / 2).unwrap()).unwrap();
+    fs::write(&renamed, &one).unwrap();
+    let library = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            // As long as nothing has settled, and a while more.
+            for number in 0..20_u8 {
+                let draft = dir.path().join("draft");
+                fs::write(&draft, if number % 2 == 0 { &one } else { &two }).unwrap();
+                fs::rename(&draft, &renamed).unwrap();
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
+            fs::write(&copied, &one).unwrap();
+        });
+        crate::open(dir.path())
+    });
+    let found: Vec<_> = library.list().into_iter().map(|s| (s.name, s.state)).collect();
+    let active = |name: &str| (name.to_owned(), ModuleState::Active);
+    assert_eq!(found, [active("a"), active("copied")]);
+}

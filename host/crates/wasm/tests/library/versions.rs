@@ -285,6 +285,43 @@ fn compiled_code_is_cleared_and_bounded_at_the_start() {
     assert_eq!(names(cache.path()), [code]);
 }
 
+#[test]
+fn compiled_code_goes_with_its_versions_and_a_dry_run_leaves_none() {
+    let cache = tempfile::tempdir().unwrap();
+    fs::set_permissions(cache.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let drop = tempfile::tempdir().unwrap();
+    let runtime = Runtime::new(Limits::default(), Some(cache.path().to_path_buf())).unwrap();
+    let library = Library::open(drop.path().to_path_buf(), Arc::new(runtime), None).unwrap();
+    library.put("rule", &numbered(0)).unwrap();
+    let before = names(cache.path());
+    assert_eq!(before.len(), 1);
+    let dry = library.propose("rule", &numbered(1)).unwrap();
+    assert_eq!(names(cache.path()).len(), 2);
+    library.withdraw(dry);
+    assert_eq!(names(cache.path()), before);
+    let refused = library.propose("rule", &numbered(2)).unwrap();
+    library.reject(&refused, "no").unwrap();
+    assert_eq!(names(cache.path()), before);
+    // The active one and three before it.
+    for number in 3..9 {
+        library.put("rule", &numbered(number)).unwrap();
+    }
+    assert_eq!(names(cache.path()).len(), 4);
+}
+
+#[test]
+fn configurations_that_were_taken_are_known_for_the_same_version() {
+    let place = Place::new(&[("rule.wasm", &numbered(0))]);
+    place.library.note_opened("rule", ["{}", "{\"a\":1}"].into_iter());
+    assert!(!place.library.took_before("rule", "{}"), "only this process knows the version");
+    let place = place.restart();
+    assert!(place.library.took_before("rule", "{}"));
+    assert!(!place.library.took_before("rule", "{\"a\":2}"));
+    fs::write(place.path("rule.wasm"), numbered(1)).unwrap();
+    let place = place.restart();
+    assert!(!place.library.took_before("rule", "{}"));
+}
+
 /// Not a test of its own: what the next one kills.
 #[test]
 #[ignore = "runs until it is killed"]
