@@ -1,105 +1,24 @@
 //! Modules in use: a new version is shown to every pipeline that uses the module, then put in
 //! place, then swapped in everywhere. What any of them cannot work with is rejected as a whole.
 
+mod user;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use wasmgate_admin::UseView;
-use wasmgate_connector::{Module, PolicyModule};
 use wasmgate_model::{Fault, FaultKind};
-use wasmgate_pipeline::Pipeline;
 use wasmgate_telemetry::{ModuleSample, OwnMetric, Telemetry};
-use wasmgate_wasm::{
-    Change, ChangeKind, Library, Loaded, MetricValue, ModuleState, PolicyComponent,
-    TransformComponent,
-};
+use wasmgate_wasm::{Change, ChangeKind, Library, Loaded, MetricValue, ModuleState};
 
 use crate::assemble::FindModule;
 use crate::config::problem::{Problem, closest};
-use crate::policy::ReplaceablePolicy;
+pub(crate) use user::User;
 
 /// Two looks so far apart tell a file that is being written from one that has settled.
 const SETTLE: Duration = Duration::from_millis(150);
-
-/// A running pipeline, as far as modules go.
-pub(crate) struct User {
-    pub(crate) pipeline: Arc<Pipeline>,
-    pub(crate) policy: Option<Arc<ReplaceablePolicy>>,
-}
-
-impl User {
-    fn uses(&self, module: &str) -> bool {
-        self.pipeline.uses(module) || self.decides_by(module).is_some()
-    }
-
-    fn decides_by(&self, module: &str) -> Option<&Arc<ReplaceablePolicy>> {
-        self.policy.as_ref().filter(|policy| policy.name() == module)
-    }
-
-    /// Whether another version fits everywhere this pipeline uses it.
-    fn check(&self, name: &str, module: &Loaded) -> Result<(), Fault> {
-        let named = |fault: Fault| {
-            let message = format!("pipeline {} cannot work with it", self.pipeline.name());
-            Fault::new(fault.kind, message).because(fault.chain())
-        };
-        let (stage, policy) = (self.pipeline.uses(name), self.decides_by(name));
-        match module {
-            Loaded::Transform(module) if policy.is_none() => {
-                let module: Arc<dyn Module> = Arc::<TransformComponent>::clone(module);
-                if stage { self.pipeline.check_module(&module).map_err(named) } else { Ok(()) }
-            }
-            Loaded::Policy(module) if !stage => {
-                let module: Arc<dyn PolicyModule> = Arc::<PolicyComponent>::clone(module);
-                policy.map_or(Ok(()), |policy| policy.check(&module)).map_err(named)
-            }
-            _ => {
-                let (found, wanted) = match module {
-                    Loaded::Transform(_) => ("transform", "dead-letter-policy"),
-                    Loaded::Policy(_) => ("dead-letter-policy", "transform"),
-                };
-                let what = format!("it is of another world: found {found}, expected {wanted}");
-                Err(named(refusal(&what)))
-            }
-        }
-    }
-
-    /// Every place where this pipeline uses a module. Stages show the version they run; a policy
-    /// always runs the active one.
-    fn uses_of(&self, name: &str, active: Option<&Loaded>) -> Vec<UseView> {
-        let status = self.pipeline.status();
-        let view = |stage, version: &str, sha256: &str| UseView {
-            pipeline: status.name.clone(),
-            stage,
-            version: version.to_owned(),
-            sha256: sha256.to_owned(),
-            state: status.state.name().to_owned(),
-            reason: status.reason.clone(),
-        };
-        let stages = status.stages.iter().enumerate().filter(|(_, stage)| stage.name == name);
-        let stages = stages.map(|(at, stage)| view(Some(at), &stage.version, &stage.sha256));
-        let policy = self.decides_by(name).and(active).map(Loaded::identity);
-        stages.chain(policy.map(|policy| view(None, &policy.version, &policy.sha256))).collect()
-    }
-
-    fn swap(&self, name: &str, module: &Loaded) -> Result<(), Fault> {
-        match module {
-            Loaded::Transform(module) if self.pipeline.uses(name) => {
-                let module: Arc<dyn Module> = Arc::<TransformComponent>::clone(module);
-                self.pipeline.swap_module(&module)
-            }
-            Loaded::Policy(module) => {
-                if let Some(policy) = self.decides_by(name) {
-                    let module: Arc<dyn PolicyModule> = Arc::<PolicyComponent>::clone(module);
-                    policy.replace(module);
-                }
-                Ok(())
-            }
-            Loaded::Transform(_) => Ok(()),
-        }
-    }
-}
 
 /// What a look at the directory changed.
 #[derive(Debug, Default, PartialEq, Eq)]
