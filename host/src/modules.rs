@@ -1,10 +1,11 @@
 //! Modules in use: a new version is shown to every pipeline that uses the module, then put in
 //! place, then swapped in everywhere. What any of them cannot work with is rejected as a whole.
 
+mod find;
 mod user;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,8 +14,7 @@ use wasmgate_model::{Fault, FaultKind};
 use wasmgate_telemetry::{ModuleSample, OwnMetric, Telemetry};
 use wasmgate_wasm::{Change, ChangeKind, Library, Loaded, MetricValue, ModuleState};
 
-use crate::assemble::FindModule;
-use crate::config::problem::{Problem, closest};
+pub(crate) use find::missing;
 pub(crate) use user::User;
 
 /// Two looks so far apart tell a file that is being written from one that has settled.
@@ -393,43 +393,4 @@ impl Modules {
 
 fn refusal(message: &str) -> Fault {
     Fault::new(FaultKind::ModuleRefused, message)
-}
-
-impl FindModule for Library {
-    fn find(&self, name: &str) -> Result<Loaded, Problem> {
-        // Of a module that was deleted by force, pipelines keep the version that ran last; they
-        // start paused.
-        if let Some(module) = self.get(name).or_else(|| self.buried(name)) {
-            return Ok(module);
-        }
-        let statuses = self.list();
-        if let Some(error) = statuses.iter().find(|s| s.name == name).and_then(|s| s.error.as_ref())
-        {
-            return Err(Problem::new(format!("module `{name}` cannot be loaded: {error}")));
-        }
-        let active = statuses.iter().filter(|s| s.state == ModuleState::Active);
-        let names: Vec<&str> = active.map(|s| s.name.as_str()).collect();
-        Err(missing(name, &names, &self.dir()))
-    }
-
-    fn took_before(&self, name: &str, config: &str) -> bool {
-        Self::took_before(self, name, config)
-    }
-}
-
-/// There is no such module; these there are.
-pub(crate) fn missing(name: &str, known: &[&str], dir: &Path) -> Problem {
-    let problem = Problem::new(format!("there is no module `{name}` in `modules.dir`"));
-    match closest(name, known) {
-        Some(word) => problem.help(format!("did you mean `{word}`?")),
-        None if known.is_empty() => {
-            let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
-            problem.help(format!(
-                "{} holds no module: put {name}.wasm there (`wasmgate module new` begins one of \
-                 your own; in a checkout `cargo xtask modules` builds those that ship)",
-                dir.display()
-            ))
-        }
-        None => problem.help(format!("there are {}", known.join(", "))),
-    }
 }

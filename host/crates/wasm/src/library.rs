@@ -229,8 +229,10 @@ impl Library {
             tracing::warn!(module = name, error = reason, "module rejected");
             self.resume(name);
         }
-        folder.note(name, &note::text(name, &reason, self.version_of(name).as_deref()));
+        let text = note::text(name, &reason, self.version_of(name).as_deref());
+        // First, so that whoever finds the note finds the reason in the status, too.
         self.shelf().note_rejection(name, Rejection { sha256, reason, removal: false });
+        folder.note(name, &text);
     }
 
     /// Loads bytes as a new version of `name`, which may be new too. Nothing changes before
