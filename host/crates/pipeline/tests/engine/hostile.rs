@@ -56,7 +56,7 @@ fn mark_first(first: &AtomicBool, ended: &Arc<AtomicBool>) -> bool {
 async fn until(what: &str, done: impl Fn() -> bool) {
     let wait = async {
         while !done() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(Duration::from_secs(30), wait).await.unwrap_or_else(|_| panic!("{what}"));

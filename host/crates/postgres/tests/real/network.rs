@@ -77,7 +77,7 @@ async fn a_cut_inside_a_transaction_loses_and_repeats_nothing_settled() {
             after = after * 21 / 20 + 7;
             proxy.cut_after(after);
             while proxy.cut_is_due() && cutting.load(Ordering::Relaxed) {
-                tokio::time::sleep(Duration::from_millis(2)).await;
+                tokio::task::yield_now().await;
             }
         }
     };
@@ -148,19 +148,17 @@ async fn resets_and_a_slow_link_only_delay() {
     let proxy = Proxy::start(settings.port).unwrap();
     settings.port = proxy.port();
     // The next rows are written once those before were read, and the link is reset in between.
-    let seen = std::sync::atomic::AtomicUsize::new(0);
+    let (seen, mut read) = tokio::sync::watch::channel(0);
     let storm = async {
         for n in 0..10 {
             db.sql(&format!("INSERT INTO t SELECT generate_series({0} + 1, {0} + 100)", n * 100));
-            while seen.load(Ordering::Relaxed) <= n * 100 {
-                tokio::time::sleep(Duration::from_millis(2)).await;
-            }
+            read.wait_for(|read| *read > n * 100).await.unwrap();
             proxy.reset();
         }
         proxy.set(Weather::Slow(Duration::from_millis(20)));
     };
     let read = through(&settings, |all| {
-        seen.store(all.len(), Ordering::Relaxed);
+        seen.send_replace(all.len());
         all.len() >= 1000
     });
     let ((all, opened), ()) = tokio::join!(read, storm);

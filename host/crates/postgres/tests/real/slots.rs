@@ -218,7 +218,7 @@ async fn a_lost_slot_is_seen_coming_and_is_no_gap() {
             && !seen.contains(&3)
             && since.elapsed() < Duration::from_secs(60)
         {
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::task::yield_now().await;
             seen.insert(status.place_health.load(Ordering::Relaxed));
         }
         seen.insert(status.place_health.load(Ordering::Relaxed));

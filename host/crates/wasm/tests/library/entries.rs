@@ -186,11 +186,14 @@ fn a_file_that_is_written_during_the_start_is_waited_for() {
     let library = std::thread::scope(|scope| {
         scope.spawn(|| {
             // As long as nothing has settled, and a while more.
-            for number in 0..20_u8 {
+            let since = std::time::Instant::now();
+            for number in 0_u64.. {
+                if since.elapsed() > std::time::Duration::from_millis(400) {
+                    break;
+                }
                 let draft = dir.path().join("draft");
-                fs::write(&draft, if number % 2 == 0 { &one } else { &two }).unwrap();
+                fs::write(&draft, if number.is_multiple_of(2) { &one } else { &two }).unwrap();
                 fs::rename(&draft, &renamed).unwrap();
-                std::thread::sleep(std::time::Duration::from_millis(20));
             }
             fs::write(&copied, &one).unwrap();
         });
