@@ -243,6 +243,28 @@ fn requests_at_the_same_time_are_answered_as_if_one_came_after_the_other() {
     }
 }
 
+/// There is one version to go back to: one of many gets it, the others learn that there is none.
+#[test]
+fn rollbacks_at_the_same_time_go_back_once() {
+    let (Some(identity), Some(quality)) = (component("identity"), component("quality-check"))
+    else {
+        return;
+    };
+    let place = Workplace::new("{ module: rule }", &[("rule", &identity), ("spare", &identity)]);
+    let mut gateway = Gateway::start(place.path(), &[]);
+    let address = gateway.address();
+    ask_until(&address, "GET /readyz", "200");
+    let (status, body) = send(&address, "PUT /api/v1/modules/spare", &quality);
+    assert!(status.contains("201"), "{status} {body}");
+    let answers: Vec<_> = std::thread::scope(|scope| {
+        let back = || scope.spawn(|| ask(&address, "POST /api/v1/modules/spare/rollback"));
+        let all: Vec<_> = (0..8).map(|_| back()).collect();
+        all.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    let count = |code: &str| answers.iter().filter(|(status, _)| status.contains(code)).count();
+    assert_eq!((count("200"), count("409")), (1, 7), "{answers:?}");
+}
+
 #[test]
 fn a_module_that_cannot_be_used_is_a_problem_of_the_configuration() {
     let (Some(quality), Some(policy)) = (component("quality-check"), component("dlq-decision"))
