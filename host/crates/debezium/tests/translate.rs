@@ -333,7 +333,7 @@ fn a_mysql_connector_is_translated_by_its_own_rows() {
         ("snapshot.mode", "custom", REFUSED, "no such mode"),
         ("time.precision.mode", "adaptive", Verdict::Wrong, "expected `adaptive_time_micro"),
         ("include.schema.changes", "false", Verdict::Honoured, "include_schema_changes"),
-        ("include.schema.comments", "true", LACKING, "comments"),
+        ("include.schema.comments", "true", Verdict::Honoured, "include_schema_comments"),
         ("slot.name", "s", Verdict::Ignored, "Postgres"),
         ("database.dbname", "d", Verdict::Ignored, "JDBC"),
         ("tasks.max", "2", Verdict::Ignored, "one task"),

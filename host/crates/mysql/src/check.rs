@@ -6,10 +6,10 @@ use std::sync::Arc;
 use wasmgate_connector::Finding;
 use wasmgate_model::Fault;
 
-use crate::catalog::{server, tables};
+use crate::catalog::{Server, server, tables};
 use crate::connect::{Connector, quote, text};
 use crate::prepare::unfit;
-use crate::settings::Settings;
+use crate::settings::{Settings, Snapshot};
 
 fn good(what: impl Into<String>) -> Finding {
     Finding { ok: true, what: what.into(), fix: None }
@@ -62,14 +62,14 @@ async fn look(settings: &Arc<Settings>, findings: &mut Vec<Finding>) -> Result<(
             fix: Some("turn gtid_mode and enforce_gtid_consistency ON".into()),
         }
     });
-    privileges(&mut session, settings, server.maria, findings).await?;
+    privileges(&mut session, settings, &server, findings).await?;
     named_tables(&mut session, settings, findings).await
 }
 
 async fn privileges(
     session: &mut crate::connect::Session,
     settings: &Settings,
-    maria: bool,
+    server: &Server,
     findings: &mut Vec<Finding>,
 ) -> Result<(), Fault> {
     let rows = session.query("cannot read the privileges", "SHOW GRANTS").await?;
@@ -78,10 +78,15 @@ async fn privileges(
     let has = |names: &[&str]| whole || names.iter().any(|name| all.contains(name));
     let mut wanted: Vec<(&str, &[&str])> =
         vec![("REPLICATION SLAVE", &["REPLICATION SLAVE", "REPLICATION REPLICA"])];
-    if maria {
+    if server.maria {
         wanted.push(("BINLOG MONITOR", &["BINLOG MONITOR", "REPLICATION CLIENT"]));
     } else {
         wanted.push(("REPLICATION CLIENT", &["REPLICATION CLIENT"]));
+    }
+    // Without transactions that have names the snapshot begins under a lock.
+    let copies = !matches!(settings.snapshot, Snapshot::Never | Snapshot::Recovery);
+    if copies && !server.maria && !server.gtids {
+        wanted.push(("RELOAD", &["RELOAD", "FLUSH_TABLES"]));
     }
     for (name, spellings) in wanted {
         let user = &settings.user;

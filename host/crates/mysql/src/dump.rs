@@ -12,7 +12,7 @@ use crate::connect::{Connector, literal};
 use crate::event::kind;
 use crate::fault::{Who, protocol};
 use crate::gtid::GtidSet;
-use crate::state::State;
+use crate::state::{Place, State};
 use crate::stream::Raw;
 
 /// The server speaks at least so often.
@@ -78,7 +78,19 @@ impl Dump {
                 session.run(DOING, &set).await?;
                 request
             }
-            GtidSet::None => request.with_filename(place.file.as_bytes()).with_pos(place.offset),
+            GtidSet::None => {
+                let offset = asked(place);
+                if offset != place.offset {
+                    let (file, offset) = (&place.file, place.offset);
+                    tracing::warn!(
+                        file,
+                        offset,
+                        "the place is beyond 4 GiB of its file, which cannot be asked for: the \
+                         file is read from its beginning up to it; with gtid_mode = ON it is not"
+                    );
+                }
+                request.with_filename(place.file.as_bytes()).with_pos(offset)
+            }
         };
         let stream = session.conn.get_binlog_stream(request).await;
         Ok(Self { stream: stream.map_err(|e| who.fault(DOING, e))?, first: None, who })
@@ -125,6 +137,16 @@ impl Dump {
         }
     }
 }
+
+/// From where in a file the log can be asked for: COM_BINLOG_DUMP, which servers without GTIDs
+/// take alone, has 32 bits for the place. A place beyond them is reached from the file's beginning;
+/// cut to 32 bits it would be another one.
+pub(crate) fn asked(place: &Place) -> u64 {
+    if u32::try_from(place.offset).is_ok() { place.offset } else { FIRST }
+}
+
+/// Where the events of a file begin.
+const FIRST: u64 = 4;
 
 fn gone(what: &str) -> Fault {
     Fault::new(FaultKind::SourceUnavailable, what)

@@ -23,6 +23,8 @@ pub(crate) struct SchemaTopic {
     schema: Arc<Schema>,
     name: String,
     maria: bool,
+    /// Comments of tables and columns are told.
+    comments: bool,
 }
 
 impl SchemaTopic {
@@ -30,7 +32,9 @@ impl SchemaTopic {
     pub(crate) fn new(settings: &Settings, maria: bool) -> Option<Self> {
         let name = settings.topic_prefix.clone();
         let schema = || described(&name, change_schemas(maria));
-        settings.include_schema_changes.then(schema).map(|schema| Self { schema, name, maria })
+        let comments = settings.include_schema_comments;
+        let schema = settings.include_schema_changes.then(schema)?;
+        Some(Self { schema, name, maria, comments })
     }
 
     /// Appends one change.

@@ -208,6 +208,9 @@ pub struct Settings {
     /// Changes of schemas become records of the topic [`Settings::topic_prefix`] (Debezium's
     /// `include.schema.changes`).
     pub include_schema_changes: bool,
+    /// Those records have the comments of tables and columns (Debezium's
+    /// `include.schema.comments`).
+    pub include_schema_comments: bool,
     /// Heartbeat records.
     pub heartbeats: Option<Heartbeats>,
     /// How often an idle log is noted as read.
@@ -249,6 +252,7 @@ impl Default for Settings {
             transaction_metadata: false,
             include_query: false,
             include_schema_changes: false,
+            include_schema_comments: false,
             heartbeats: None,
             heartbeat: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(10),

@@ -11,6 +11,8 @@ mod held;
 mod lookback;
 mod mapping;
 mod statement;
+#[cfg(test)]
+mod tests;
 mod told;
 
 use std::collections::HashMap;
@@ -20,10 +22,12 @@ use serde_json::Value;
 use wasmgate_codec::mysqlvalue::RowsKind;
 use wasmgate_model::{Fault, Position, Schema};
 
+pub(crate) use self::mapping::compressed;
 use crate::assemble::{Assembler, BEGIN_AT};
 use crate::catalog::TableName;
 use crate::connect::{Connector, Session};
 use crate::documents::{boundary_schemas, described};
+use crate::dump::asked;
 use crate::event::{Begin, kind, rotate};
 use crate::fault::{protocol, refused};
 use crate::gtid::{Gtid, GtidSet};
@@ -112,7 +116,11 @@ impl Stream {
         state: State,
     ) -> Self {
         let open = !state.prepared.is_empty();
-        let again = open && !matches!(state.executed, GtidSet::MySql(_));
+        let again = match &state.executed {
+            GtidSet::MySql(_) => false,
+            GtidSet::MariaDb(_) => open,
+            GtidSet::None => open || asked(&state.place) != state.place.offset,
+        };
         let seen = again.then(|| (state.executed.clone(), state.place.clone()));
         let topic = format!("{}.transaction", naming.settings.topic_prefix);
         let topic = || described(&topic, boundary_schemas());

@@ -49,6 +49,7 @@ impl Checks<'_> {
             table_filter,
             gtid_sources,
             include_schema_changes: raw.events.include_schema_changes,
+            include_schema_comments: raw.events.include_schema_comments,
             heartbeats,
             columns,
             host: raw.host,

@@ -10,7 +10,7 @@ use crate::assemble::Assembler;
 use crate::catalog::TableName;
 use crate::definition::TableDefinition;
 use crate::prepare::status;
-use crate::stream::Stream;
+use crate::stream::{Stream, compressed};
 use crate::table::Table;
 
 impl Beside {
@@ -96,6 +96,10 @@ impl Beside {
         if definition.key.is_empty() || !definition.key.iter().all(firm) {
             let why = "it has no key to read it anew by; give it a primary key";
             return Ok(Err(why.into()));
+        }
+        if let Some(columns) = compressed(&definition) {
+            let why = format!("it has columns whose values cannot be read from the log{columns}");
+            return Ok(Err(why));
         }
         let table = stream.table_as(name, &definition).await?;
         let refusal = out.refusal(&table)?;

@@ -44,7 +44,7 @@ pub(crate) async fn tell_tables(
         query: None,
         transaction: None,
     };
-    for told in schemas(session, history).await? {
+    for told in schemas(session, history, topic.comments).await? {
         at.minor += 1;
         topic.put(out, &told, &origin, at)?;
         if out.is_full() {
@@ -56,7 +56,11 @@ pub(crate) async fn tell_tables(
 
 const DOING: &str = "cannot read the schemas of the databases";
 
-async fn schemas(session: &mut Session, history: &History) -> Result<Vec<Told>, Fault> {
+async fn schemas(
+    session: &mut Session,
+    history: &History,
+    comments: bool,
+) -> Result<Vec<Told>, Fault> {
     let sql = "SELECT @@character_set_server, @@collation_server";
     let row = session.first(DOING, sql).await?.unwrap_or_default();
     let ddl =
@@ -73,7 +77,7 @@ async fn schemas(session: &mut Session, history: &History) -> Result<Vec<Told>, 
     let mut databases: BTreeMap<&str, Vec<&TableName>> = BTreeMap::new();
     for name in names {
         let ddl = format!("DROP TABLE IF EXISTS {}.{}", quote(&name.0), quote(&name.1));
-        all.push(of_table(name, ddl, tables::changed("DROP", name, None)));
+        all.push(of_table(name, ddl, tables::changed("DROP", name, None, comments)));
         databases.entry(&name.0).or_default().push(name);
     }
     let sql = "SELECT SCHEMA_NAME, DEFAULT_CHARACTER_SET_NAME, DEFAULT_COLLATION_NAME \
@@ -91,7 +95,7 @@ async fn schemas(session: &mut Session, history: &History) -> Result<Vec<Told>, 
         for name in names {
             let sql = format!("SHOW CREATE TABLE {quoted}.{}", quote(&name.1));
             let row = session.first(DOING, &sql).await?.unwrap_or_default();
-            let change = tables::changed("CREATE", name, history.get(name));
+            let change = tables::changed("CREATE", name, history.get(name), comments);
             all.push(of_table(name, text(&row, 1).to_owned(), change));
         }
     }

@@ -41,6 +41,7 @@ pub(crate) fn told(sql: &str, changes: &[Change], settings: &Settings) -> Vec<To
     let mut steps: Vec<(&TableName, String, Vec<Value>)> = Vec::new();
     let mut from: Option<&TableName> = None;
     let wants = |name: &TableName| settings.wants(&name.0, &name.1);
+    let comments = settings.include_schema_comments;
     for (i, change) in changes.iter().enumerate() {
         let of = match change {
             // The old name of a table that gets a new one with the next change.
@@ -54,14 +55,14 @@ pub(crate) fn told(sql: &str, changes: &[Change], settings: &Settings) -> Vec<To
                 continue;
             }
             Change::Dropped(name) => {
-                let changes = vec![changed("DROP", name, None)];
+                let changes = vec![changed("DROP", name, None, comments)];
                 (name, format!("{}{}.{}", dropping(sql), quote(&name.0), quote(&name.1)), changes)
             }
             Change::Defined(name, table) => {
-                (name, sql.to_owned(), vec![changed(verb, name, Some(table))])
+                (name, sql.to_owned(), vec![changed(verb, name, Some(table), comments)])
             }
             Change::Touched(name, table) => {
-                (name, sql.to_owned(), vec![changed("ALTER", name, Some(table))])
+                (name, sql.to_owned(), vec![changed("ALTER", name, Some(table), comments)])
             }
             // What the table is now only the server knows: the statement has to do.
             Change::Unclear(name) => (name, sql.to_owned(), Vec::new()),
@@ -90,25 +91,35 @@ fn dropping(sql: &str) -> &'static str {
     if careful { "DROP TABLE IF EXISTS " } else { "DROP TABLE " }
 }
 
-/// A table after the statement.
-pub(super) fn changed(what: &str, name: &TableName, table: Option<&TableDefinition>) -> Value {
+/// A table after the statement; without its comments, unless they are asked for.
+pub(super) fn changed(
+    what: &str,
+    name: &TableName,
+    table: Option<&TableDefinition>,
+    comments: bool,
+) -> Value {
     let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
     let id = format!("{}.{}", quoted(&name.0), quoted(&name.1));
     let table = table.map(|table| {
         let columns: Vec<Value> =
-            table.columns.iter().zip(1_usize..).map(|(c, place)| column(c, place)).collect();
+            table.columns.iter().zip(1_usize..).map(|(c, i)| column(c, i, comments)).collect();
         let charset = Some(&table.charset).filter(|charset| !charset.is_empty());
         json!({
             "defaultCharsetName": charset,
             "primaryKeyColumnNames": table.key,
             "columns": columns,
-            "comment": Value::Null,
+            "comment": comment(&table.comment, comments),
         })
     });
     json!({ "type": what, "id": id, "table": table })
 }
 
-fn column(column: &ColumnDefinition, place: usize) -> Value {
+/// None is told as null.
+fn comment(text: &str, wanted: bool) -> Option<&str> {
+    (wanted && !text.is_empty()).then_some(text)
+}
+
+fn column(column: &ColumnDefinition, place: usize, comments: bool) -> Value {
     let parsed = TypeText::parse(&column.column_type);
     let mut name = parsed.name.to_ascii_uppercase();
     if parsed.unsigned {
@@ -140,7 +151,7 @@ fn column(column: &ColumnDefinition, place: usize) -> Value {
         "optional": column.nullable,
         "autoIncremented": column.auto_increment,
         "generated": column.generated,
-        "comment": Value::Null,
+        "comment": comment(&column.comment, comments),
         "defaultValueExpression": default,
         "enumValues": (!labels.is_empty()).then_some(labels),
     })
@@ -226,13 +237,17 @@ mod tests {
             default_now: false,
             auto_increment: false,
             generated: false,
-            comment: "not told".into(),
+            comment: "a or b".into(),
         };
-        let told = column(&enumeration, 3);
+        assert_eq!(column(&enumeration, 3, true)["comment"], "a or b");
+        let told = column(&enumeration, 3, false);
+        assert_eq!(told["comment"], Value::Null);
         assert_eq!(told["enumValues"], json!(["'a'", "'b''c'"]));
         assert_eq!((&told["length"], &told["jdbcType"]), (&json!(1), &json!(1)));
         enumeration.column_type = "decimal(10,2) unsigned".into();
-        let told = column(&enumeration, 3);
+        enumeration.comment.clear();
+        let told = column(&enumeration, 3, true);
+        assert_eq!(told["comment"], Value::Null);
         assert_eq!((&told["length"], &told["scale"]), (&json!(10), &json!(2)));
         assert_eq!(told["typeName"], "DECIMAL UNSIGNED");
     }

@@ -12,7 +12,7 @@ use wasmgate_model::{Fault, FaultKind};
 use super::DOING;
 use crate::catalog::Server;
 use crate::connect::{Session, text};
-use crate::fault::refused;
+use crate::fault::{Who, refused};
 use crate::gtid::GtidSet;
 use crate::prepare::{maria_position, status};
 use crate::state::{Place, State};
@@ -21,8 +21,14 @@ use crate::state::{Place, State};
 const TRIES: usize = 50;
 const START: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
 
-const LOCKING: &str = "cannot hold writers up for the moment in which the snapshot begins (it \
-     needs the privilege RELOAD; with gtid_mode = ON one connection needs no lock)";
+/// What is in the way where writers cannot be held up.
+fn locking(who: &Who) -> String {
+    format!(
+        "cannot hold writers up for the moment in which the snapshot begins; run: GRANT RELOAD ON \
+         *.* TO '{}'@'%' (with gtid_mode = ON one connection needs no lock)",
+        who.user
+    )
+}
 
 /// Opens views of one point on all of `sessions`, which become fewer where the server does not let
 /// them; answers the state that the stream goes on with.
@@ -141,7 +147,8 @@ pub(crate) async fn view_place(session: &mut Session) -> Result<Place, Fault> {
 /// Holds writers up for a moment: the set and the place belong to every view.
 async fn locked(sessions: &mut [Session], server: &Server) -> Result<(Place, GtidSet), Fault> {
     if let Some(first) = sessions.first_mut() {
-        first.run(LOCKING, "FLUSH TABLES WITH READ LOCK").await?;
+        let doing = locking(&first.who);
+        first.run(&doing, "FLUSH TABLES WITH READ LOCK").await?;
     }
     open(sessions).await?;
     let Some(first) = sessions.first_mut() else {

@@ -9,7 +9,7 @@ use super::changes::EVENT_BITS;
 use super::{Known, Mapped, Stream};
 use crate::assemble::Assembler;
 use crate::catalog::TableName;
-use crate::definition::TableDefinition;
+use crate::definition::{ColumnDefinition, TableDefinition};
 use crate::fault::{protocol, refused};
 use crate::fit::{from_metadata, misfit};
 use crate::quarantine::MISMATCH;
@@ -22,6 +22,10 @@ impl Stream {
         body: &[u8],
         out: &mut Assembler,
     ) -> Result<(), Fault> {
+        // Rows that were read before a restart may be of an older definition; nobody reads them.
+        if self.transaction.as_ref().is_some_and(|t| t.seen) {
+            return Ok(());
+        }
         let id = body
             .first_chunk::<6>()
             .map(|b| b.iter().rev().fold(0_u64, |n, byte| n << 8 | u64::from(*byte)));
@@ -84,12 +88,7 @@ impl Stream {
         let before = self.tables.get(&name).map(|t| &**t);
         let table = self.naming.table(&name, &definition, Some(map), before);
         if table.wires.len() != map.columns.len() {
-            return Err(refused(format!(
-                "{}.{} has a column whose values cannot be read from the log (a COMPRESSED column \
-                 of MariaDB?); leave the table out of `tables`",
-                name.0, name.1
-            ))
-            .coded(MISMATCH));
+            return Err(unreadable(&name, compressed(&definition)));
         }
         let table = Arc::new(table);
         self.tables.insert(name, Arc::clone(&table));
@@ -114,6 +113,9 @@ impl Stream {
             _ => from_metadata(map, &self.naming.charsets, known),
         };
         let Some(definition) = definition else {
+            if let Some(columns) = known.and_then(compressed) {
+                return Err(unreadable(name, Some(columns)));
+            }
             return Err(refused(format!(
                 "the definition of {}.{} that was in force here is not known: {wrong}, and the \
                  server's present one does not fit either; set binlog_row_metadata = FULL at the \
@@ -166,4 +168,27 @@ impl Stream {
     pub(crate) fn note_table(&mut self, table: Arc<Table>) {
         self.tables.insert(table.name.clone(), table);
     }
+}
+
+/// The table waits until its columns are of other types.
+fn unreadable(name: &TableName, columns: Option<String>) -> Fault {
+    let columns = columns.unwrap_or_else(|| "; give it another type".into());
+    refused(format!(
+        "{}.{} has a column whose values cannot be read from the log{columns}",
+        name.0, name.1
+    ))
+    .coded(MISMATCH)
+}
+
+/// What to do about columns that MariaDB keeps compressed, and so in the log; `None`: there are
+/// none.
+pub(crate) fn compressed(definition: &TableDefinition) -> Option<String> {
+    let kept = |c: &&ColumnDefinition| c.column_type.to_ascii_uppercase().contains(" COMPRESSED");
+    let names: Vec<&str> =
+        definition.columns.iter().filter(kept).map(|c| c.name.as_str()).collect();
+    let names = (!names.is_empty()).then(|| names.join(", "))?;
+    Some(format!(
+        " (COMPRESSED: {names}); store it uncompressed (ALTER TABLE ... MODIFY), and read the table \
+         again (signal `resume-table`)"
+    ))
 }

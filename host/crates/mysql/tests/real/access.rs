@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use wasmgate_connector::Source as _;
 use wasmgate_model::{Checkpoint, FaultKind};
-use wasmgate_mysql::{MySqlSource, Settings, SslMode};
+use wasmgate_mysql::{MySqlSource, Settings, Snapshot, SslMode};
 use wasmgate_services::mysql::{Flavor, MySql, Options};
 
-use crate::harness::{Db, FLAVORS, Run, secret, skipped};
+use crate::harness::{Db, FLAVORS, Run, secret, skipped, until};
 
 const PASSWORD: &str = "pass 'word";
 
@@ -108,5 +108,85 @@ async fn the_check_names_what_is_missing_with_the_statement_that_helps() {
         for want in wanted {
             assert!(fixes.iter().any(|f| f.contains(want)), "{flavor:?} {want}: {findings:#?}");
         }
+    }
+}
+
+const TABLES: &str = "CREATE TABLE a(id int PRIMARY KEY); INSERT INTO a VALUES (1), (2);
+    CREATE TABLE b(id int PRIMARY KEY); INSERT INTO b VALUES (1)";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_snapshot_that_needs_a_lock_is_refused_without_the_right_to_it() {
+    if skipped(Flavor::MySql) {
+        return;
+    }
+    let arguments = ["--gtid-mode=OFF", "--enforce-gtid-consistency=OFF"].map(str::to_owned);
+    let options = Options { tls: true, arguments: arguments.to_vec() };
+    let server = MySql::start(Flavor::MySql, &options).unwrap();
+    let db = Db::on(Arc::new(server), "no_reload", TABLES);
+    db.sql(&format!(
+        r#"CREATE USER 'capture'@'%' IDENTIFIED BY "{PASSWORD}";
+        GRANT SELECT, REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO 'capture'@'%'"#
+    ));
+    let mut settings =
+        Settings { user: "capture".into(), password: secret(PASSWORD), ..db.settings() };
+    // One connection, and several that become one: no point of the log is known to either.
+    for threads in [1, 3] {
+        settings.snapshots.threads = threads;
+        let mut run = Run::open(&settings, 10).await;
+        let fault = run.next().await.unwrap_err();
+        assert_eq!(fault.kind, FaultKind::SourceRefused);
+        let text = fault.chain();
+        assert!(text.contains("GRANT RELOAD ON *.* TO 'capture'@'%'"), "{text}");
+        assert!(text.contains("gtid_mode"), "{text}");
+    }
+    let missing = |findings: Vec<wasmgate_connector::Finding>| -> Vec<String> {
+        findings.into_iter().filter(|f| !f.ok).filter_map(|f| f.fix).collect()
+    };
+    let found = missing(MySqlSource::new(settings.clone()).check().await);
+    assert_eq!(found, ["GRANT RELOAD ON *.* TO 'capture'@'%'"]);
+    // A stream from now on needs no lock.
+    let streaming = Settings { snapshot: Snapshot::Never, ..settings.clone() };
+    assert!(missing(MySqlSource::new(streaming).check().await).is_empty());
+    db.sql("GRANT RELOAD ON *.* TO 'capture'@'%'");
+    assert!(missing(MySqlSource::new(settings.clone()).check().await).is_empty());
+    let mut run = Run::open(&settings, 10).await;
+    run.count(3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_connection_reads_alone_where_many_find_no_point_and_none_may_lock() {
+    for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
+        let db = Db::on(server(flavor), "alone", TABLES);
+        let mut settings =
+            Settings { user: "capture".into(), password: secret(PASSWORD), ..db.settings() };
+        settings.snapshots.threads = 64;
+        // Between the first of so many views and the last one somebody always commits; between
+        // those of one, seldom.
+        let insert = |id: i32| format!("INSERT INTO a VALUES ({id}); DO SLEEP(0.005);");
+        let script: String = (10..1500).map(insert).collect();
+        let all = std::thread::scope(|scope| {
+            let db = &db;
+            let writer = scope.spawn(move || db.sql(&script));
+            let runtime = tokio::runtime::Handle::current();
+            tokio::task::block_in_place(|| {
+                runtime.block_on(async {
+                    until(|| (db.sql("SELECT count(*) FROM a") != "2").then_some(()));
+                    let mut run = Run::open(&settings, 100).await;
+                    let all = run.until(|all| all.iter().any(|e| e.key["id"] == 1499)).await;
+                    writer.join().unwrap();
+                    all
+                })
+            })
+        });
+        let mut rows: Vec<i64> = all
+            .iter()
+            .filter(|e| e.topic.ends_with(".a"))
+            .map(|e| e.key["id"].as_i64().unwrap())
+            .collect();
+        let read = all.iter().filter(|e| e.op == "r").count();
+        assert!(read > 3, "{flavor:?} {read}");
+        // Views of different points would give a row twice, or leave one out.
+        rows.sort_unstable();
+        assert_eq!(rows, (1..3).chain(10..1500).collect::<Vec<_>>(), "{flavor:?}");
     }
 }

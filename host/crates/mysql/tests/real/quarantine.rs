@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use wasmgate_connector::{Planner, Refusal};
 use wasmgate_model::{Checkpoint, DeadLetterCause, Delivery, Fault, Plan, Schema, Verdict};
 use wasmgate_mysql::Settings;
+use wasmgate_services::mysql::Flavor;
 
 use crate::harness::{Db, Event, FLAVORS, Run, events, skipped};
 
@@ -216,4 +217,45 @@ async fn a_table_that_does_not_fit_is_not_read_by_the_first_snapshot() {
         ledger.equals().await;
         assert_eq!(ledger.rows.len(), 2, "{flavor:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_with_compressed_columns_waits_until_they_are_stored_uncompressed() {
+    let flavor = Flavor::MariaDb;
+    if skipped(flavor) {
+        return;
+    }
+    let setup = "CREATE TABLE t(id int PRIMARY KEY, v int, note text COMPRESSED);
+        CREATE TABLE other(id int PRIMARY KEY)";
+    let db = Db::new(flavor, "compressed", setup);
+    let mut ledger = Ledger::open(&db).await;
+    db.sql(
+        "INSERT INTO t VALUES (1, 1, repeat('x', 1000)), (2, 2, 'y'); UPDATE t SET v = 3 WHERE \
+         id = 2; DELETE FROM t WHERE id = 1; INSERT INTO other VALUES (1)",
+    );
+    ledger.until(|l| l.others() == 1).await;
+    let ops = |l: &Ledger<'_>| -> Vec<String> {
+        l.letters.iter().map(|(v, _)| v["op"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(ops(&ledger), ["c", "u", "d"]);
+    assert!(ledger.letters.iter().all(|(value, _)| value["rows"] == "unreadable"));
+    let held = ledger.run.status.quarantined();
+    assert!(held[0].reason.contains("COMPRESSED: note"), "{}", held[0].reason);
+    // What is in the way is in the way after a restart, too.
+    let mut ledger = ledger.restart().await;
+    db.sql("UPDATE t SET v = 4; INSERT INTO other VALUES (2)");
+    ledger.until(|l| l.others() == 2).await;
+    assert_eq!(ops(&ledger), ["c", "u", "d", "u"]);
+    let Err(Refusal::Conflict(why)) = ledger.resume().await else { panic!("resumed") };
+    assert!(why.contains("stays quarantined") && why.contains("COMPRESSED: note"), "{why}");
+    db.sql("ALTER TABLE t MODIFY note text; INSERT INTO t VALUES (3, 3, 'z')");
+    assert_eq!(ledger.resume().await, Ok(()));
+    ledger.until(|l| l.rows.len() == 2).await;
+    let notes: Vec<&Value> = ledger.rows.values().map(|row| &row["note"]).collect();
+    assert_eq!(notes, ["y", "z"]);
+    assert!(ledger.run.status.quarantined().is_empty());
+    db.sql("UPDATE t SET note = 'after' WHERE id = 3");
+    ledger.until(|l| l.rows.values().any(|row| row["note"] == "after")).await;
+    // What stands before the signal is a dead letter still, nothing after it.
+    assert_eq!(ops(&ledger), ["c", "u", "d", "u", "c"]);
 }

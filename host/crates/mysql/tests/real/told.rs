@@ -71,6 +71,45 @@ async fn changes_of_schemas_are_told_with_what_they_did() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn comments_are_told_where_they_are_asked_for() {
+    for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
+        let setup = "CREATE TABLE t(id int PRIMARY KEY COMMENT 'it''s the \"id\"', v int)
+            COMMENT = 'größe'";
+        let db = Db::new(flavor, "comments", setup);
+        // Of a table and its columns.
+        let comments = |event: &Event| {
+            let table = &event.value["tableChanges"][0]["table"];
+            let columns = table["columns"].as_array().unwrap().iter();
+            let columns: Vec<Value> = columns.map(|c| c["comment"].clone()).collect();
+            (table["comment"].clone(), columns)
+        };
+        let null = Value::Null;
+        for asked in [true, false] {
+            let settings = Settings {
+                include_schema_changes: true,
+                include_schema_comments: asked,
+                ..db.settings()
+            };
+            let told = |text: &str| if asked { json!(text) } else { Value::Null };
+            let mut run = Run::open(&settings, 100).await;
+            let made = |e: &Event| e.value["tableChanges"][0]["type"] == "CREATE";
+            let all = run.until(|all| all.iter().any(made)).await;
+            let all: Vec<&Event> = all.iter().filter(|e| made(e)).collect();
+            let id = told("it's the \"id\"");
+            assert_eq!(comments(all[0]), (told("größe"), vec![id.clone(), null.clone()]));
+            db.sql(
+                "ALTER TABLE t COMMENT 'kleiner', ADD n int COMMENT 'of \\'n\\'', \
+                 MODIFY v int COMMENT 'v'; ALTER TABLE t DROP n, MODIFY v int, COMMENT 'größe'",
+            );
+            let all = run.count(2).await;
+            let columns = vec![id.clone(), told("v"), told("of 'n'")];
+            assert_eq!(comments(&all[0]), (told("kleiner"), columns), "{flavor:?}");
+            assert_eq!(comments(&all[1]), (told("größe"), vec![id, null.clone()]), "{flavor:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn heartbeats_carry_the_position_of_an_idle_database_on() {
     for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
         let setup = "CREATE TABLE t(id int PRIMARY KEY); CREATE DATABASE beats;

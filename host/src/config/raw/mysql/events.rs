@@ -13,6 +13,9 @@ pub(crate) struct MySqlEvents {
     /// `<topic_prefix>`, with the tables as they are after it (`include.schema.changes`). A
     /// snapshot begins with the schemas that it finds. Default false.
     pub(crate) include_schema_changes: bool,
+    /// These records have the comments of tables and columns (`include.schema.comments`). Default
+    /// false.
+    pub(crate) include_schema_comments: bool,
     /// How often a record goes to `<heartbeat_topic_prefix>.<topic_prefix>`. Default never, from
     /// `100ms` to `1h`.
     pub(crate) heartbeat: Option<Time>,
@@ -26,6 +29,7 @@ impl Default for MySqlEvents {
     fn default() -> Self {
         Self {
             include_schema_changes: false,
+            include_schema_comments: false,
             heartbeat: None,
             heartbeat_topic_prefix: "__debezium-heartbeat".into(),
             heartbeat_query: None,

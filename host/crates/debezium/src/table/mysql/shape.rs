@@ -64,10 +64,11 @@ pub(super) const ROWS: &[Row] = &[
         Rule::Flag("events.include_schema_changes"),
         "records on the topic that `topic.prefix` names",
     ),
-    prefers(
+    row(
         "include.schema.comments",
-        &["false"],
-        "comments are left out of records of schema changes",
+        "false",
+        Rule::Flag("events.include_schema_comments"),
+        "in records of schema changes",
     ),
     prefers("extended.headers.enabled", &["false"], "headers of the context are not written"),
     only("topic.delimiter", &["."], "parts of topics are parted by dots"),
