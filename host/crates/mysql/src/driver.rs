@@ -144,6 +144,7 @@ impl Driver {
         // Whatever was held back is read now.
         let prefix = &settings.topic_prefix;
         let mut out = Assembler::new(self.context.clone(), at, Vec::new(), prefix);
+        let threads = sessions.len();
         let session = sessions.first_mut().ok_or_else(|| protocol("no connection"))?;
         let history = fresh_history(session, &server, settings, at).await?;
         // Debezium tells whole milliseconds.
@@ -153,14 +154,15 @@ impl Driver {
             let beginning = Beginning { history, state, events, at, time_us };
             tell_tables(&topic, session, &mut out, beginning).await?;
         }
-        let (mut tables, later) = plan(session, &server, naming, &history, status).await?;
+        let (mut tables, later) =
+            plan((session, threads), &server, naming, &history, status).await?;
         let mut held = Vec::new();
         for planned in &tables {
             held.push(out.holds(&planned.table, at)?);
         }
         let mut held = held.into_iter();
         tables.retain(|_| !held.next().unwrap_or_default());
-        sessions.truncate(tables.len().max(1));
+        sessions.truncate(tables.iter().map(|t| t.pieces.len()).sum::<usize>().max(1));
         let (out_, events) = (&mut out, &self.events);
         let state_ = &state;
         Copy { sessions, tables, state: state_, time_us, out: out_, events, status, notifier }

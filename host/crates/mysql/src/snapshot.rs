@@ -1,12 +1,14 @@
 //! The initial snapshot: every table as it was at one point of the log, so that the stream goes on
 //! exactly there. No table is locked where the server's transactions have names.
 //!
-//! `view` opens views of that point on all connections, `plan` says what is read, `copy` reads.
+//! `view` opens views of that point on all connections, `plan` says what is read, `ranges` cuts
+//! large tables for several connections, `copy` reads.
 //! Rows are read in the binary protocol: floats keep all their digits, zero dates stay what they
 //! are, and text arrives as UTF-8.
 
 mod copy;
 mod plan;
+mod ranges;
 mod view;
 
 use mysql_async::Value;

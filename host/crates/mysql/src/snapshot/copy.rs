@@ -1,5 +1,5 @@
-//! Reading the tables: each connection takes the next one until there are no more. Rows are marked
-//! as Debezium does: the first and the last of all, and of each table.
+//! Reading the tables: each connection takes the next one, or the next range of one, until there
+//! are no more. Rows are marked as Debezium does: the first and the last of all, and of each table.
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
@@ -16,18 +16,20 @@ use wasmgate_replication::{Copying, Notifier, TableName};
 use super::{DOING, Events, Planned, Stamp, hand_over, push_row};
 use crate::assemble::Assembler;
 use crate::connect::Session;
+use crate::fault::protocol;
 use crate::state::State;
 
 /// Rows that a connection hands over at a time, and their bytes.
 const ROWS: usize = 256;
 const BYTES: usize = 1 << 20;
 
-/// Tables that wait for a connection: number, statement.
+/// Pieces of tables that wait for a connection: number of the table, statement.
 type Jobs = Arc<Mutex<VecDeque<(usize, String)>>>;
 
 /// What a connection has to say of a table.
 enum Part {
     Rows(usize, Vec<Row>),
+    /// Of one of its pieces.
     End(usize),
 }
 
@@ -83,8 +85,12 @@ impl Copy<'_> {
             .collect();
         let mut told = notifier.copying(names.iter());
         told.started(out)?;
-        let jobs = tables.iter().enumerate().map(|(i, t)| (i, t.sql.clone())).collect();
+        let each = |(i, t): (usize, &Planned)| -> Vec<_> {
+            t.pieces.iter().map(|sql| (i, sql.clone())).collect()
+        };
+        let jobs = tables.iter().enumerate().flat_map(each).collect();
         let jobs: Jobs = Arc::new(Mutex::new(jobs));
+        let mut left: Vec<usize> = tables.iter().map(|t| t.pieces.len()).collect();
         let (sender, mut parts) = mpsc::channel(sessions.len().max(1) * 2);
         // Dropping them ends the connections' tasks.
         let mut readers = JoinSet::new();
@@ -106,7 +112,13 @@ impl Copy<'_> {
                         }
                     }
                 }
-                Part::End(table) => rows.end(table, &mut told)?,
+                Part::End(table) => {
+                    let left = left.get_mut(table).ok_or_else(|| protocol("no such table"))?;
+                    *left = left.saturating_sub(1);
+                    if *left == 0 {
+                        rows.end(table, &mut told)?;
+                    }
+                }
             }
         }
         rows.last()?;
@@ -186,12 +198,12 @@ impl Rows<'_> {
     }
 }
 
-/// Reads tables until there are no more, or nobody listens.
+/// Reads pieces until there are no more, or nobody listens.
 async fn read(mut session: Session, jobs: Jobs, parts: mpsc::Sender<Result<Part, Fault>>) {
     loop {
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
         let Some((table, sql)) = job else { break };
-        if let Err(fault) = read_table(&mut session, table, &sql, &parts).await {
+        if let Err(fault) = read_piece(&mut session, table, &sql, &parts).await {
             drop(parts.send(Err(fault)).await);
             return;
         }
@@ -201,7 +213,7 @@ async fn read(mut session: Session, jobs: Jobs, parts: mpsc::Sender<Result<Part,
     }
 }
 
-async fn read_table(
+async fn read_piece(
     session: &mut Session,
     table: usize,
     sql: &str,

@@ -6,6 +6,7 @@ use wasmgate_connector::{SourceStatus, TableProgress};
 use wasmgate_model::Fault;
 
 use super::DOING;
+use super::ranges::conditions;
 use crate::catalog::{Server, TableName};
 use crate::connect::{Session, literal, quote, text};
 use crate::definition::TableDefinition;
@@ -17,13 +18,15 @@ use crate::table::{Naming, Table};
 /// A table that is read whole.
 pub(crate) struct Planned {
     pub table: Table,
-    pub sql: String,
+    /// Statements that give its rows, each row by one of them.
+    pub pieces: Vec<String>,
     pub progress: Arc<TableProgress>,
 }
 
-/// The tables that are read whole, by name, and those that are read in chunks beside the stream.
+/// The tables that are read whole by so many connections, by name, and those that are read in
+/// chunks beside the stream.
 pub(crate) async fn plan(
-    session: &mut Session,
+    (session, threads): (&mut Session, usize),
     server: &Server,
     naming: &mut Naming,
     history: &History,
@@ -43,26 +46,46 @@ pub(crate) async fn plan(
         naming.prepare(session, definition).await?;
         let table = naming.table(name, definition, None, None);
         let text = format!("{}.{}", name.0, name.1);
-        let sql = select(name, definition, settings.snapshots.select.get(&text));
-        let estimate = match settings.snapshots.select.contains_key(&text) {
-            true => -1,
-            false => rows,
+        let (pieces, estimate) = match settings.snapshots.select.get(&text) {
+            Some(statement) => (vec![chosen(definition, statement)], -1),
+            None => {
+                let asked = (rows, threads);
+                (pieces(session, server.maria, name, definition, asked).await?, rows)
+            }
         };
-        whole.push(Planned { table, sql, progress: status.copying(text, estimate) });
+        whole.push(Planned { table, pieces, progress: status.copying(text, estimate) });
     }
     Ok((whole, later))
 }
 
-fn select(name: &TableName, definition: &TableDefinition, statement: Option<&String>) -> String {
+fn columns(definition: &TableDefinition) -> String {
     let columns: Vec<String> = definition.columns.iter().map(|c| quote(&c.name)).collect();
-    let columns = columns.join(", ");
-    match statement {
-        Some(statement) => {
-            let statement = statement.trim().trim_end_matches(';');
-            format!("SELECT {columns} FROM ({statement}) AS chosen")
+    columns.join(", ")
+}
+
+/// The rows that a statement of somebody's gives.
+fn chosen(definition: &TableDefinition, statement: &str) -> String {
+    let statement = statement.trim().trim_end_matches(';');
+    format!("SELECT {} FROM ({statement}) AS chosen", columns(definition))
+}
+
+/// All rows, in ranges of the key where several connections read.
+async fn pieces(
+    session: &mut Session,
+    maria: bool,
+    name: &TableName,
+    definition: &TableDefinition,
+    (rows, threads): (i64, usize),
+) -> Result<Vec<String>, Fault> {
+    let all = format!("SELECT {} FROM {}", columns(definition), quoted(name));
+    let parts = conditions(session, maria, name, definition, (rows, threads)).await?;
+    Ok(match parts {
+        Some(parts) => {
+            let of = |part| format!("{all} FORCE INDEX (PRIMARY) WHERE {part}");
+            parts.into_iter().map(of).collect()
         }
-        None => format!("SELECT {columns} FROM {}", quoted(name)),
-    }
+        None => vec![all],
+    })
 }
 
 /// Rows and bytes as the server believes; -1: it does not say.

@@ -154,6 +154,77 @@ async fn several_connections_and_the_stream_equal_the_tables_under_writers() {
     }
 }
 
+/// Keys that crowd in two places far from each other, and a second column of the key.
+const CROWDS: &str = "CREATE TABLE t(id bigint, part int, n int, PRIMARY KEY (id, part));
+    CREATE TABLE digits(d int); INSERT INTO digits VALUES (0),(1),(2),(3),(4),(5),(6),(7),(8),(9);
+    INSERT INTO t SELECT IF(i % 2, i, i - 9000000000000000000), i % 3, 0 FROM (SELECT a.d + b.d * 10
+    + c.d * 100 + d.d * 1000 + e.d * 10000 i FROM digits a, digits b, digits c, digits d, digits e)
+    numbers WHERE i < 30000; DROP TABLE digits; ANALYZE TABLE t";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_large_table_is_read_by_several_connections_under_writers() {
+    for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
+        let db = Db::new(flavor, "ranges", CROWDS);
+        let mut settings = db.settings();
+        settings.snapshots.threads = 3;
+        let stop = AtomicBool::new(false);
+        let seen = std::thread::scope(|scope| {
+            let (db, stop) = (&db, &stop);
+            let writer = scope.spawn(move || {
+                let mut i = 0;
+                while !stop.load(Ordering::Relaxed) {
+                    i += 1;
+                    // One transaction changes all ranges, and grows the table at both ends.
+                    db.sql(&format!(
+                        "BEGIN; UPDATE t SET n = n + 1 WHERE id % 997 = {0}; INSERT INTO t VALUES \
+                         ({0} + 100000, 0, 0), (-{0} - 9100000000000000000, 0, 0); COMMIT",
+                        i % 997
+                    ));
+                }
+            });
+            let runtime = tokio::runtime::Handle::current();
+            tokio::task::block_in_place(|| {
+                runtime.block_on(async {
+                    let mut run = Run::open(&settings, 1000).await;
+                    let mut seen = run.until(|all| all.iter().any(|e| e.op == "u")).await;
+                    stop.store(true, Ordering::Relaxed);
+                    writer.join().unwrap();
+                    db.sql("INSERT INTO t VALUES (0, -1, 0)");
+                    let last = |e: &Event| e.key["part"] == -1;
+                    if !seen.iter().any(last) {
+                        seen.extend(run.until(|all| all.iter().any(last)).await);
+                    }
+                    seen
+                })
+            })
+        });
+        let read: Vec<i64> =
+            seen.iter().filter(|e| e.op == "r").map(|e| e.key["id"].as_i64().unwrap()).collect();
+        assert!(read.len() >= 30_000, "{flavor:?} {}", read.len());
+        // One connection reads in the order of the key.
+        let steps = read.windows(2).filter(|w| w[0] > w[1]).count();
+        assert!(steps > 3, "{flavor:?}: {steps} ranges");
+        let mut mirror = Mirror::default();
+        seen.iter().for_each(|event| mirror.apply(event));
+        let mut got: Vec<[i64; 3]> = mirror
+            .rows
+            .values()
+            .map(|row| ["id", "part", "n"].map(|name| row[name].as_i64().unwrap()))
+            .collect();
+        got.sort_unstable();
+        let got: Vec<String> = got.iter().map(|[id, p, n]| format!("{id}\t{p}\t{n}")).collect();
+        let want = db.sql("SELECT id, part, n FROM t ORDER BY id, part");
+        assert!(got.join("\n") == want, "{flavor:?}");
+        assert_eq!(ends(&seen), ["first", "last"], "{flavor:?}");
+    }
+}
+
+/// Marks of the first and the last row that was read.
+fn ends(all: &[Event]) -> [&str; 2] {
+    let read: Vec<&Event> = all.iter().filter(|e| e.op == "r").collect();
+    [read[0], read[read.len() - 1]].map(|e| e.value["source"]["snapshot"].as_str().unwrap())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_statement_of_ones_own_and_a_list_choose_what_is_read() {
     for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
