@@ -109,7 +109,7 @@ impl Driver {
                 }
                 let dump = Box::new(Dump::start(&self.connector, &state).await?);
                 let session = self.connector.connect().await?;
-                let at = Position::new(at.major + 1, 0);
+                let at = out.place();
                 (From { at, state, dump, history, server, session, notifier }, out)
             }
         };
@@ -163,11 +163,21 @@ impl Driver {
         let mut held = held.into_iter();
         tables.retain(|_| !held.next().unwrap_or_default());
         sessions.truncate(tables.iter().map(|t| t.pieces.len()).sum::<usize>().max(1));
-        let (out_, events) = (&mut out, &self.events);
-        let state_ = &state;
-        Copy { sessions, tables, state: state_, time_us, out: out_, events, status, notifier }
-            .run()
-            .await?;
+        let (out_, events, bytes) = (&mut out, &self.events, state.to_bytes());
+        let (state_, place) = (bytes, &state.place);
+        Copy {
+            sessions,
+            tables,
+            state: state_,
+            place,
+            time_us,
+            out: out_,
+            events,
+            status,
+            notifier,
+        }
+        .run()
+        .await?;
         // With the last rows goes the word that there are no more.
         state.snapshot_done = true;
         state.quarantine = out.held().to_vec();
@@ -178,7 +188,7 @@ impl Driver {
             let work = Work { queue: vec![Item::of(&id, later)], ..Work::default() };
             state.work = work.stored();
         }
-        out.reached(Position::new(at.major + 1, 0));
+        out.reached(Position::new(out.place().major + 1, 0));
         hand_over(&mut out, state.to_bytes(), &self.events).await?;
         Ok((state, history, out))
     }

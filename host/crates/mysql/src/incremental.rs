@@ -7,6 +7,7 @@
 //! checkpoint keeps, `tasks` follows signals. Chunks stand between transactions (see `state`), each
 //! in deliveries of its own, so that a row never comes after a later change of it.
 
+mod blocking;
 pub(crate) mod chunk;
 mod deliver;
 mod key;
@@ -24,6 +25,7 @@ use wasmgate_connector::{SourceCommand, SourceStatus, TableProgress};
 use wasmgate_model::Fault;
 use wasmgate_replication::{Answers, Notifier, Places as _, Work};
 
+use self::blocking::Blocking;
 use self::chunk::{Answer, Ask, Chunk, Worker};
 pub(crate) use self::marks::quoted;
 pub(crate) use self::window::Watch;
@@ -87,6 +89,9 @@ pub(crate) struct Beside {
     windows: u64,
     /// Chunks that wait for the stream.
     ready: VecDeque<Box<Chunk>>,
+    /// What the stream waits for.
+    blocking: Option<Box<Blocking>>,
+    connector: Connector,
     /// The state is another than the last one handed over.
     news: bool,
 }
@@ -109,7 +114,8 @@ impl Beside {
         let Parts { settings, server, naming, connector, .. } = parts;
         let (asks, questions) = mpsc::channel(AHEAD + 4);
         let (answer, answers) = mpsc::channel(1);
-        let worker = Worker::new(Arc::clone(&settings), Arc::clone(&server), naming, connector);
+        let (own, other) = (Arc::clone(&settings), connector.clone());
+        let worker = Worker::new(own, Arc::clone(&server), naming, other);
         let mut tasks = JoinSet::new();
         tasks.spawn(worker.run(questions, answer));
         Self {
@@ -131,6 +137,8 @@ impl Beside {
             forgotten: 0,
             windows: 0,
             ready: VecDeque::new(),
+            blocking: None,
+            connector,
             news: false,
         }
     }
@@ -161,6 +169,9 @@ impl Beside {
     }
 
     fn is_reached(&self, stream: &Stream) -> bool {
+        if let Some(blocking) = &self.blocking {
+            return blocking.is_reached(stream);
+        }
         self.waits_for().is_some_and(|high| high <= stream.read_to())
     }
 
@@ -210,10 +221,15 @@ impl Beside {
             }
         }
         while self.is_reached(stream) {
-            self.deliver(stream, out, events).await?;
+            if self.blocking.is_some() {
+                let copied = Box::pin(self.copy_blocking(stream, out, events)).await;
+                self.unless_refused(copied, stream, out)?;
+            } else {
+                self.deliver(stream, out, events).await?;
+            }
         }
         self.release(stream, out).await?;
-        self.go_on(stream, out)?;
+        self.go_on(stream, out).await?;
         self.ask_more(stream)?;
         self.show();
         if self.news && !out.has_rows() {

@@ -1,5 +1,5 @@
-//! The initial snapshot: every table as it was at one point of the log, so that the stream goes on
-//! exactly there. No table is locked where the server's transactions have names.
+//! Snapshots of whole tables, the first one and blocking ones: every table as it was at one point of
+//! the log, so that the stream goes on exactly there. No table is locked where the server's transactions have names.
 //!
 //! `view` opens views of that point on all connections, `plan` says what is read, `ranges` cuts
 //! large tables for several connections, `copy` reads.
@@ -18,7 +18,7 @@ use wasmgate_connector::SourceEvent;
 use wasmgate_model::{Fault, FaultKind, Kind, Logical, Op, Payload, Position};
 
 pub(crate) use self::copy::Copy;
-pub(crate) use self::plan::{Planned, plan, size};
+pub(crate) use self::plan::{Planned, Planner, plan, size};
 pub(crate) use self::view::{begin, view_place};
 use crate::assemble::Assembler;
 use crate::rows::{Origin, end_row};
@@ -28,7 +28,7 @@ use crate::table::Table;
 /// What a reader is sent.
 pub(crate) type Events = mpsc::Sender<Result<SourceEvent, Fault>>;
 
-const DOING: &str = "cannot read the snapshot";
+pub(crate) const DOING: &str = "cannot read the snapshot";
 
 /// What the source block says of rows that were read.
 #[derive(Debug, Clone, Copy)]

@@ -224,11 +224,20 @@ impl Beside {
     }
 
     /// Begins what is next. No transaction is open.
-    pub(super) fn go_on(&mut self, stream: &mut Stream, out: &mut Assembler) -> Result<(), Fault> {
-        if self.work.paused || self.opening || self.reading.is_some() || self.asked > 0 {
+    pub(super) async fn go_on(
+        &mut self,
+        stream: &mut Stream,
+        out: &mut Assembler,
+    ) -> Result<(), Fault> {
+        let busy = self.opening || self.reading.is_some() || self.blocking.is_some();
+        if self.work.paused || busy || self.asked > 0 {
             return Ok(());
         }
         let Some(item) = self.work.queue.first_mut() else { return Ok(()) };
+        if item.blocking {
+            let begun = Box::pin(self.begin_blocking(stream)).await;
+            return self.unless_refused(begun, stream, out);
+        }
         let Some(table) = item.tables.first().cloned() else {
             self.work.queue.remove(0);
             return Ok(());

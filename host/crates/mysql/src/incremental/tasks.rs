@@ -94,13 +94,9 @@ impl Beside {
         execute: &Execute,
         stream: &mut Stream,
     ) -> Result<Result<(), Refusal>, Fault> {
-        if execute.kind == Kind::Blocking {
-            let why = "a blocking snapshot is not there for MySQL and MariaDB; ask for \
-                       `\"type\": \"incremental\"`";
-            return Ok(Err(Refusal::Invalid(why.into())));
-        }
+        let blocking = execute.kind == Kind::Blocking;
         let read_only = self.settings.snapshots.watermarks == Watermarks::ReadOnly;
-        if read_only && !self.server.maria && !self.server.gtids {
+        if !blocking && read_only && !self.server.maria && !self.server.gtids {
             return Ok(Err(Refusal::Conflict(NO_GTIDS.into())));
         }
         let settings = std::sync::Arc::clone(&self.settings);
@@ -126,7 +122,7 @@ impl Beside {
         };
         let tables = found.into_iter().map(with).collect();
         let surrogate = execute.surrogate.clone();
-        self.work.queue.push(Item { surrogate, ..Item::of(id, tables) });
+        self.work.queue.push(Item { blocking, surrogate, ..Item::of(id, tables) });
         self.store(stream);
         Ok(Ok(()))
     }
@@ -165,6 +161,9 @@ impl Beside {
         if reads && current.is_some_and(goes) {
             self.forget(stream);
             self.opening = false;
+        }
+        if tables.is_empty() {
+            self.blocking = None;
         }
         for item in &mut self.work.queue {
             item.tables.retain(|table| !goes(table));

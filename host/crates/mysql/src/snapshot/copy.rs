@@ -10,14 +10,14 @@ use mysql_async::{Row, Value};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use wasmgate_connector::SourceStatus;
-use wasmgate_model::Fault;
+use wasmgate_model::{Fault, Position};
 use wasmgate_replication::{Copying, Notifier, TableName};
 
 use super::{DOING, Events, Planned, Stamp, hand_over, push_row};
 use crate::assemble::Assembler;
 use crate::connect::Session;
 use crate::fault::protocol;
-use crate::state::State;
+use crate::state::Place;
 
 /// Rows that a connection hands over at a time, and their bytes.
 const ROWS: usize = 256;
@@ -38,7 +38,9 @@ pub(crate) struct Copy<'a> {
     /// Each holds a view of the same point.
     pub sessions: Vec<Session>,
     pub tables: Vec<Planned>,
-    pub state: &'a State,
+    /// Goes with what is handed over.
+    pub state: Arc<[u8]>,
+    pub place: &'a Place,
     pub time_us: i64,
     pub out: &'a mut Assembler,
     pub events: &'a Events,
@@ -78,7 +80,7 @@ struct Held {
 impl Copy<'_> {
     /// Reads the tables; everything but the last delivery is handed over.
     pub(crate) async fn run(self) -> Result<(), Fault> {
-        let Self { sessions, tables, state, time_us, out, events, status, notifier } = self;
+        let Self { sessions, tables, state, place, time_us, out, events, status, notifier } = self;
         let names: Vec<TableName> = tables
             .iter()
             .map(|t| TableName { schema: t.table.name.0.clone(), table: t.table.name.1.clone() })
@@ -99,7 +101,7 @@ impl Copy<'_> {
         }
         drop(sender);
         let held = tables.iter().map(|_| None).collect();
-        let stamp = Stamp { snapshot: "true", place: &state.place, time_us };
+        let stamp = Stamp { snapshot: "true", place, time_us };
         let mut rows = Rows { tables: &tables, stamp, held, ended: None, first: true, status, out };
         while let Some(part) = parts.recv().await {
             match part? {
@@ -108,7 +110,7 @@ impl Copy<'_> {
                     for row in several {
                         rows.row(table, row)?;
                         if rows.out.is_full() {
-                            hand_over(rows.out, state.to_bytes(), events).await?;
+                            hand_over(rows.out, Arc::clone(&state), events).await?;
                         }
                     }
                 }
@@ -190,6 +192,11 @@ impl Rows<'_> {
         let Held { table, row, first_of_table } = held;
         let Some(planned) = self.tables.get(table) else { return Ok(()) };
         let first = std::mem::take(&mut self.first);
+        // Numbers beyond belong to a transaction.
+        if !self.out.has_room() {
+            let next = self.out.place().major + 1;
+            self.out.reached(Position::new(next, 0));
+        }
         let snapshot = Marks { first, first_of_table, ..marks }.name();
         push_row(&planned.table, &row.unwrap(), &Stamp { snapshot, ..self.stamp }, self.out)?;
         planned.progress.rows.fetch_add(1, Ordering::Relaxed);

@@ -33,29 +33,71 @@ pub(crate) async fn plan(
     status: &SourceStatus,
 ) -> Result<(Vec<Planned>, Vec<TableName>), Fault> {
     let settings = Arc::clone(&naming.settings);
+    let mut planner = Planner { session, threads, maria: server.maria, naming, status };
     let (mut whole, mut later) = (Vec::new(), Vec::new());
     // A name that is empty is a database's.
     let names = history.names().filter(|(_, table)| !table.is_empty());
     for name in names.filter(|(database, table)| settings.copies_first(database, table)) {
         let Some(definition) = history.get(name) else { continue };
-        let (rows, bytes) = size(session, name).await?;
+        let (rows, bytes) = size(planner.session, name).await?;
         if is_for_chunks(&settings, server, definition, bytes) {
             later.push(name.clone());
             continue;
         }
-        naming.prepare(session, definition).await?;
-        let table = naming.table(name, definition, None, None);
-        let text = format!("{}.{}", name.0, name.1);
-        let (pieces, estimate) = match settings.snapshots.select.get(&text) {
-            Some(statement) => (vec![chosen(definition, statement)], -1),
-            None => {
-                let asked = (rows, threads);
-                (pieces(session, server.maria, name, definition, asked).await?, rows)
-            }
-        };
-        whole.push(Planned { table, pieces, progress: status.copying(text, estimate) });
+        whole.push(planner.table(name, definition, rows, None).await?);
     }
     Ok((whole, later))
+}
+
+/// Says how tables are read.
+pub(crate) struct Planner<'a> {
+    pub session: &'a mut Session,
+    /// Connections that read.
+    pub threads: usize,
+    pub maria: bool,
+    pub naming: &'a mut Naming,
+    pub status: &'a SourceStatus,
+}
+
+impl Planner<'_> {
+    /// How a table of so many rows is read whole. `statement` gives its rows, else that of the
+    /// settings, else itself.
+    pub(crate) async fn table(
+        &mut self,
+        name: &TableName,
+        definition: &TableDefinition,
+        rows: i64,
+        statement: Option<&str>,
+    ) -> Result<Planned, Fault> {
+        self.naming.prepare(self.session, definition).await?;
+        let table = self.naming.table(name, definition, None, None);
+        let text = format!("{}.{}", name.0, name.1);
+        let set = self.naming.settings.snapshots.select.get(&text);
+        let (pieces, estimate) = match statement.or(set.map(String::as_str)) {
+            Some(statement) => (vec![chosen(definition, statement)], -1),
+            None => (self.pieces(name, definition, rows).await?, rows),
+        };
+        Ok(Planned { table, pieces, progress: self.status.copying(text, estimate) })
+    }
+
+    /// All rows, in ranges of the key where several connections read.
+    async fn pieces(
+        &mut self,
+        name: &TableName,
+        definition: &TableDefinition,
+        rows: i64,
+    ) -> Result<Vec<String>, Fault> {
+        let all = format!("SELECT {} FROM {}", columns(definition), quoted(name));
+        let asked = (rows, self.threads);
+        let parts = conditions(self.session, self.maria, name, definition, asked).await?;
+        Ok(match parts {
+            Some(parts) => {
+                let of = |part| format!("{all} FORCE INDEX (PRIMARY) WHERE {part}");
+                parts.into_iter().map(of).collect()
+            }
+            None => vec![all],
+        })
+    }
 }
 
 fn columns(definition: &TableDefinition) -> String {
@@ -67,25 +109,6 @@ fn columns(definition: &TableDefinition) -> String {
 fn chosen(definition: &TableDefinition, statement: &str) -> String {
     let statement = statement.trim().trim_end_matches(';');
     format!("SELECT {} FROM ({statement}) AS chosen", columns(definition))
-}
-
-/// All rows, in ranges of the key where several connections read.
-async fn pieces(
-    session: &mut Session,
-    maria: bool,
-    name: &TableName,
-    definition: &TableDefinition,
-    (rows, threads): (i64, usize),
-) -> Result<Vec<String>, Fault> {
-    let all = format!("SELECT {} FROM {}", columns(definition), quoted(name));
-    let parts = conditions(session, maria, name, definition, (rows, threads)).await?;
-    Ok(match parts {
-        Some(parts) => {
-            let of = |part| format!("{all} FORCE INDEX (PRIMARY) WHERE {part}");
-            parts.into_iter().map(of).collect()
-        }
-        None => vec![all],
-    })
 }
 
 /// Rows and bytes as the server believes; -1: it does not say.

@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod blocking;
 mod capture;
 mod harness;
 mod incremental;

@@ -1,0 +1,172 @@
+//! Blocking snapshots: whole tables as they are, while the stream waits. The stream first comes to
+//! the end of the log; there views of one point are opened, the stream tells what stands before
+//! that point and stops, the tables are read, and it goes on. So every row is as new as what the
+//! stream told of it, and nothing that the stream told is read twice as something older.
+
+use wasmgate_model::{Fault, FaultKind};
+use wasmgate_replication::{About, TableItem};
+
+use super::Beside;
+use crate::assemble::{Assembler, now_us};
+use crate::catalog::{self, TableName};
+use crate::connect::Session;
+use crate::fault::protocol;
+use crate::gtid::GtidSet;
+use crate::prepare::status;
+use crate::snapshot::{self, Copy, DOING, Events, Planned, Planner, hand_over, size};
+use crate::state::Place;
+use crate::stream::Stream;
+
+/// A blocking snapshot that waits for the stream.
+pub(super) struct Blocking {
+    /// `None`: the stream has to come to the end of the log first.
+    views: Option<Views>,
+    /// The stream has told all that there was once it is here.
+    high: Place,
+}
+
+/// Views of one point of the log.
+struct Views {
+    sessions: Vec<Session>,
+    /// What they see; nothing where transactions have no names.
+    sees: GtidSet,
+}
+
+impl Blocking {
+    /// Whether the stream is as far as the views are.
+    pub(super) fn is_reached(&self, stream: &Stream) -> bool {
+        if let Some(Views { sees: sees @ GtidSet::MySql(_), .. }) = &self.views
+            && sees.is_subset(&told(stream))
+        {
+            return true;
+        }
+        self.high <= *stream.read_to()
+    }
+}
+
+/// The transactions that the stream has told. Prepared ones are executed for the server already.
+fn told(stream: &Stream) -> GtidSet {
+    let mut told = stream.executed.clone();
+    stream.waiting.values().for_each(|prepared| told.add(&prepared.gtid));
+    told
+}
+
+impl Views {
+    /// Whether they see everything that the stream has told: it may have told a transaction that
+    /// was in the log and not to be seen yet.
+    fn see_all(&self, high: &Place, stream: &Stream) -> bool {
+        match &self.sees {
+            GtidSet::MySql(_) => told(stream).is_subset(&self.sees),
+            GtidSet::MariaDb(_) | GtidSet::None => stream.place <= *high,
+        }
+    }
+}
+
+impl Beside {
+    /// Lets the stream come to the end of the log, so that no view is held open meanwhile.
+    pub(super) async fn begin_blocking(&mut self, stream: &mut Stream) -> Result<(), Fault> {
+        let high = status(stream.session().await?, self.server.maria).await?;
+        self.blocking = Some(Box::new(Blocking { views: None, high }));
+        Ok(())
+    }
+
+    async fn open_views(&mut self) -> Result<(), Fault> {
+        let mut sessions = Vec::new();
+        while sessions.len() < self.settings.snapshots.threads {
+            let mut session = self.connector.connect().await?;
+            if !self.server.maria {
+                session.run(DOING, "SET SESSION information_schema_stats_expiry = 0").await.ok();
+            }
+            sessions.push(session);
+        }
+        let seen = snapshot::begin(&mut sessions, &self.server).await?;
+        let views = Some(Views { sessions, sees: seen.executed });
+        self.blocking = Some(Box::new(Blocking { views, high: seen.place }));
+        Ok(())
+    }
+
+    /// A blocking snapshot that the server refuses (a condition that is no SQL, no right to a
+    /// lock) is given up: the stream goes on.
+    pub(super) fn unless_refused(
+        &mut self,
+        done: Result<(), Fault>,
+        stream: &mut Stream,
+        out: &mut Assembler,
+    ) -> Result<(), Fault> {
+        let Err(fault) = done else { return Ok(()) };
+        if fault.kind != FaultKind::SourceRefused || self.work.queue.is_empty() {
+            return Err(fault);
+        }
+        let item = self.work.queue.remove(0);
+        self.blocking = None;
+        tracing::warn!(id = item.id, error = fault.chain(), "a blocking snapshot is given up");
+        let what = (About::Initial, Some(item.id.as_str()), "ABORTED");
+        self.notifier.tell(what, &[("data_collections", item.all.as_str())], out)?;
+        self.store(stream);
+        Ok(())
+    }
+
+    /// Opens the views, or reads the tables: the stream has come far enough.
+    pub(super) async fn copy_blocking(
+        &mut self,
+        stream: &mut Stream,
+        out: &mut Assembler,
+        events: &Events,
+    ) -> Result<(), Fault> {
+        let Some(blocking) = self.blocking.take() else { return Ok(()) };
+        let Blocking { views, high } = *blocking;
+        let views = views.filter(|views| views.see_all(&high, stream));
+        let Some(Views { mut sessions, .. }) = views else { return self.open_views().await };
+        let Some(item) = self.work.queue.first() else { return Ok(()) };
+        self.status.phase("snapshot");
+        let asked = item.tables.clone();
+        let tables = self.plan_blocking(&asked, &mut sessions, stream, out).await?;
+        sessions.truncate(tables.iter().map(|t| t.pieces.len()).sum::<usize>().max(1));
+        // Rows of one delivery are in no order but by position: what the stream told goes first.
+        let state = stream.state(out);
+        if out.has_rows() {
+            hand_over(out, state.clone(), events).await?;
+        }
+        let (place, time_us, status) = (&stream.place, now_us() / 1000 * 1000, &*self.status);
+        let notifier = &mut self.notifier;
+        let copy = Copy { sessions, tables, state, place, time_us, out, events, status, notifier };
+        let copied = copy.run().await;
+        stream.next_major = stream.next_major.max(out.place().major);
+        copied?;
+        if !self.work.queue.is_empty() {
+            self.work.queue.remove(0);
+        }
+        self.store(stream);
+        let state = stream.state(out);
+        hand_over(out, state, events).await?;
+        self.news = false;
+        Ok(())
+    }
+
+    /// How the tables are read; those that are held back, or gone, are not.
+    async fn plan_blocking(
+        &mut self,
+        asked: &[TableItem],
+        sessions: &mut [Session],
+        stream: &mut Stream,
+        out: &mut Assembler,
+    ) -> Result<Vec<Planned>, Fault> {
+        let (threads, maria) = (sessions.len(), self.server.maria);
+        let session = sessions.first_mut().ok_or_else(|| protocol("no connection"))?;
+        let (naming, status) = (&mut stream.naming, &*self.status);
+        let mut planner = Planner { session, threads, maria, naming, status };
+        let mut tables = Vec::new();
+        for item in asked {
+            let name: TableName = (item.schema.clone(), item.table.clone());
+            let found = catalog::table(planner.session, maria, &name).await?;
+            let Some(definition) = found.filter(|_| !out.is_held(&name)) else { continue };
+            let (rows, _) = size(planner.session, &name).await?;
+            let statement = item.condition.as_deref();
+            let planned = planner.table(&name, &definition, rows, statement).await?;
+            if !out.holds(&planned.table, out.place())? {
+                tables.push(planned);
+            }
+        }
+        Ok(tables)
+    }
+}
