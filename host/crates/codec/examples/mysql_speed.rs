@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use wasmgate_codec::encode::ValueWriter;
 use wasmgate_codec::mysqlvalue::{
-    Charset, ColumnType, Described, MappedColumn, Modes, RowsEvent, RowsKind, Wire, column_type,
+    Charset, ColumnType, Described, MappedColumn, Modes, RowsEvent, RowsKind, Wires, column_type,
     mysql_type as t, wire,
 };
 use wasmgate_model::{Batch, Column, Field, Kind, Op, Payload, Plan, Position, Schema, SourcePart};
@@ -60,7 +60,7 @@ fn schema(types: &[Option<ColumnType>]) -> Schema {
     }
 }
 
-fn fill(batch: &mut Batch, wires: &[Wire], types: &[Option<ColumnType>], body: &[u8]) {
+fn fill(batch: &mut Batch, wires: &Wires, types: &[Option<ColumnType>], body: &[u8]) {
     batch.clear();
     let Payload::Rows(rows) = &mut batch.payload else { return };
     let Ok(mut event) = RowsEvent::parse(RowsKind::Insert, true, body) else { return };
@@ -116,6 +116,7 @@ fn main() {
         };
         types.push(column_type(&described, &Modes::default()));
     }
+    let wires: Wires = wires.into_iter().collect();
     let body = event();
     let source = vec![Column::new(Kind::Integer), Column::new(Kind::Integer)];
     let mut batch = Batch::rows(Arc::new(schema(&types)), Arc::new(Plan::default()), source);

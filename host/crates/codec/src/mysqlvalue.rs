@@ -10,6 +10,7 @@ mod charset;
 mod column;
 mod cursor;
 mod decimal;
+mod image;
 mod json;
 mod push;
 mod read;
@@ -17,17 +18,20 @@ mod rows;
 mod spatial;
 mod table_map;
 mod temporal;
+mod wires;
 
 use std::fmt;
 
 pub use charset::Charset;
 pub use column::{BigintMode, ColumnType, DecimalMode, Described, Modes, TimeMode, column_type};
+pub use image::{Failed, Image};
 pub use json::{apply_diffs, write_json};
 pub use push::push;
 pub use read::{Wire, wire};
-pub use rows::{Failed, Image, RowsEvent, RowsKind};
+pub use rows::{RowsEvent, RowsKind};
 pub use table_map::{MappedColumn, TableMap, mysql_type};
 pub use temporal::CivilDate;
+pub use wires::Wires;
 
 /// A value on its way into a column.
 #[derive(Debug, Clone, Copy, PartialEq)]

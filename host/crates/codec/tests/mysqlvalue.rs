@@ -1,14 +1,37 @@
 //! MySQL's values: layouts with known bytes, and no panic on any bytes.
-#![expect(clippy::unwrap_used, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use std::sync::Arc;
 
 use proptest::prelude::*;
 use wasmgate_codec::mysqlvalue::{
-    Charset, Datum, Described, MappedColumn, Modes, RowsEvent, RowsKind, TableMap, apply_diffs,
-    column_type, push, wire, write_json,
+    Charset, Datum, Described, MappedColumn, Modes, RowsEvent, RowsKind, TableMap, Wires,
+    apply_diffs, column_type, mysql_type as t, push, wire, write_json,
 };
 use wasmgate_model::Column;
+
+/// Types by name, and their numbers and metadata in the log.
+const KINDS: &[(&str, (u8, u16))] = &[
+    ("tinyint", (t::TINY, 0)),
+    ("int", (t::LONG, 0)),
+    ("bigint", (t::LONGLONG, 0)),
+    ("varchar", (t::VARCHAR, 80)),
+    ("varchar", (t::VARCHAR, 800)),
+    ("text", (t::BLOB, 2)),
+    ("blob", (t::BLOB, 1)),
+    ("double", (t::DOUBLE, 0)),
+    ("float", (t::FLOAT, 0)),
+    ("decimal", (t::NEWDECIMAL, 0x020a)),
+    ("date", (t::DATE, 0)),
+    ("datetime", (t::DATETIME2, 0)),
+    ("datetime", (t::DATETIME2, 2)),
+    ("datetime", (t::DATETIME2, 6)),
+    ("timestamp", (t::TIMESTAMP2, 3)),
+    ("time", (t::TIME2, 6)),
+    // A definition that says something else than the log.
+    ("int", (t::VARCHAR, 80)),
+    ("varchar", (t::LONG, 0)),
+];
 
 const TYPES: &[&str] = &[
     "tinyint",
@@ -53,13 +76,65 @@ fn described<'a>(ty: &'a str, charset: &'a Charset, labels: &'a Arc<[String]>) -
 
 proptest! {
     #[test]
+    fn values_are_the_same_on_the_short_way_and_on_the_long_one(
+        picks in prop::collection::vec((0_usize..KINDS.len(), any::<bool>()), 1..70),
+        bytes in prop::collection::vec(prop_oneof![Just(0_u8), Just(2), 0x30_u8..0x7b, any::<u8>()], 0..600),
+    ) {
+        let mapped = |(ty, meta)| MappedColumn {
+            ty,
+            meta,
+            nullable: true,
+            unsigned: None,
+            name: None,
+            collation: None,
+            labels: Vec::new(),
+            geometry: None,
+        };
+        let labels: Arc<[String]> = Arc::from(["a".to_owned()]);
+        let wires: Wires =
+            picks.iter().filter_map(|(i, unsigned)| wire(&mapped(KINDS[*i].1), *unsigned)).collect();
+        let kind = |(i, kept): &(usize, bool)| {
+            let described = described(KINDS[*i].0, &Charset::Utf8, &labels);
+            // Some columns are left out of the records.
+            column_type(&described, &Modes::default()).filter(|_| *kept || *i % 3 != 0)
+        };
+        let types: Vec<_> = picks.iter().map(kind).collect();
+        let columns = picks.len();
+        let mut body = vec![1, 0, 0, 0, 0, 0, 1, 0, 2, 0, columns as u8];
+        body.extend(std::iter::repeat_n(0xff, columns.div_ceil(8)));
+        body.extend_from_slice(&bytes);
+        let mut event = RowsEvent::parse(RowsKind::Insert, true, &body).unwrap();
+        prop_assert!(event.is_whole());
+        let new = || types.iter().flatten().map(|t| Column::new(t.kind)).collect::<Vec<_>>();
+        while let Ok(Some((image, _))) = event.next(&wires) {
+            let (mut short, mut long, mut wrong) = (new(), new(), None);
+            let failed = image.fill(&wires, &types, &mut short, None);
+            let mut fields = long.iter_mut();
+            for (i, (value, ty)) in image.values(&wires).zip(&types).enumerate() {
+                let Some(ty) = ty else { continue };
+                let column = fields.next().unwrap();
+                match value.map(|value| push(column, ty, value)) {
+                    None => column.push_null(),
+                    Some(Ok(())) => {}
+                    Some(Err(error)) => {
+                        column.push_null();
+                        wrong.get_or_insert((i, error));
+                    }
+                }
+            }
+            prop_assert_eq!(format!("{short:?}"), format!("{long:?}"));
+            prop_assert_eq!(failed, wrong);
+        }
+    }
+
+    #[test]
     fn no_bytes_make_events_panic(bytes in prop::collection::vec(any::<u8>(), 0..300), kind in 0_u8..45) {
         drop(TableMap::parse(&bytes, kind % 2 == 0));
         if let Some((kind, v2)) = RowsKind::of(kind)
             && let Ok(mut event) = RowsEvent::parse(kind, v2, &bytes)
         {
             let columns = event.columns.min(64);
-            let wires: Vec<_> = (0..columns)
+            let wires: Wires = (0..columns)
                 .filter_map(|i| {
                     let mapped = MappedColumn {
                         ty: *bytes.get(i)?,

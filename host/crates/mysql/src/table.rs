@@ -8,7 +8,7 @@ use wasmgate_codec::json::write_string;
 use wasmgate_codec::mask::Mask;
 use wasmgate_codec::mysqlvalue::{
     BigintMode, Charset, ColumnType, Datum, DecimalMode, Described, Modes, TableMap, TimeMode,
-    Wire, column_type, push, wire,
+    Wires, column_type, push, wire,
 };
 use wasmgate_model::{
     Column, ConnectNames, Fault, Field, Kind, Schema, SourcePart, Style, TransactionParts, Values,
@@ -68,7 +68,7 @@ pub(crate) struct Table {
     pub name: TableName,
     pub schema: Arc<Schema>,
     /// How the columns stand in rows events; empty for a table that only a snapshot read.
-    pub wires: Vec<Wire>,
+    pub wires: Wires,
     /// `None`: the column is left out of the records.
     pub types: Vec<Option<ColumnType>>,
     /// Names of all columns and what their values are, whatever of them is in records.
@@ -225,6 +225,7 @@ impl Naming {
             |c: &ColumnDefinition| own_key.is_none() && key.iter().any(|k| **k == *c.name);
         let keys = definition.columns.iter().map(identity).collect();
         let schema = self.schema(name, (fields, key_fields), key, before);
+        let wires = wires.into_iter().collect();
         Table { name: name.clone(), schema, wires, types, all, keys, masks, key_only }
     }
 

@@ -36,6 +36,17 @@ impl<'a> Cursor<'a> {
         Some(big(self.take(n)?))
     }
 
+    /// Bytes with their length in so many bytes before them.
+    #[inline]
+    pub(super) fn sized(&mut self, prefix: u8) -> Option<&'a [u8]> {
+        let length = match prefix {
+            1 => usize::from(self.u8()?),
+            2 => usize::from(u16::from_le_bytes(self.array()?)),
+            other => usize::try_from(self.le(other.into())?).ok()?,
+        };
+        self.take(length)
+    }
+
     /// A length-encoded integer of the client protocol.
     pub(super) fn lenenc(&mut self) -> Option<u64> {
         match self.u8()? {

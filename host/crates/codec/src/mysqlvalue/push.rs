@@ -158,7 +158,8 @@ fn push_decimal(column: &mut Column, ty: &ColumnType, value: Datum<'_>) -> Resul
     Ok(())
 }
 
-fn push_date_time(
+#[inline]
+pub(super) fn push_date_time(
     column: &mut Column,
     ty: &ColumnType,
     date: CivilDate,

@@ -1,7 +1,7 @@
 //! One value of a rows event: how many bytes it takes, and what they are.
 
 use super::cursor::Cursor;
-use super::temporal::{date, date_time, old_date_time, old_time, time, timestamp};
+use super::temporal::{date, date_time, fraction_bytes, old_date_time, old_time, time, timestamp};
 use super::{Datum, MappedColumn, decimal, mysql_type};
 
 /// How a column's values stand in rows events.
@@ -86,7 +86,46 @@ pub fn wire(column: &MappedColumn, unsigned: bool) -> Option<Wire> {
     })
 }
 
+/// The room that a value takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Span {
+    Bytes(usize),
+    /// As many as the number in so many bytes before them says.
+    Sized(u8),
+    /// There is no such value.
+    Never,
+}
+
+impl Span {
+    /// Goes behind it. `None`: the row ends before it.
+    #[inline]
+    pub(super) fn skip(self, cursor: &mut Cursor<'_>) -> Option<()> {
+        match self {
+            Self::Bytes(n) => cursor.take(n).map(drop),
+            Self::Sized(prefix) => cursor.sized(prefix).map(drop),
+            Self::Never => None,
+        }
+    }
+}
+
 impl Wire {
+    /// The room that a value takes.
+    pub(super) fn span(self) -> Span {
+        Span::Bytes(match self {
+            Self::Int { bytes, .. } | Self::Labels { bytes } | Self::Bits { bytes } => bytes.into(),
+            Self::Float | Self::OldTimestamp => 4,
+            Self::Double | Self::OldDateTime => 8,
+            Self::Decimal { precision, scale } => decimal::length(precision, scale),
+            Self::Year => 1,
+            Self::Date | Self::OldTime => 3,
+            Self::Time { digits } => 3 + fraction_bytes(digits),
+            Self::DateTime { digits } => 5 + fraction_bytes(digits),
+            Self::Timestamp { digits } => 4 + fraction_bytes(digits),
+            Self::Sized { prefix } | Self::Json { prefix } => return Span::Sized(prefix),
+            Self::Null => return Span::Never,
+        })
+    }
+
     /// The next value. `None`: the row ends before it.
     #[inline]
     pub(super) fn read<'a>(self, cursor: &mut Cursor<'a>) -> Option<Datum<'a>> {
@@ -103,7 +142,7 @@ impl Wire {
                 let shift = 64 - 8 * u32::from(bytes);
                 Datum::Int((value << shift) as i64 >> shift)
             }
-            Self::Sized { prefix } => Datum::Raw(sized(cursor, prefix)?),
+            Self::Sized { prefix } => Datum::Raw(cursor.sized(prefix)?),
             Self::Float => Datum::Float(f32::from_le_bytes(cursor.array()?)),
             Self::Double => Datum::Double(f64::from_le_bytes(cursor.array()?)),
             Self::Decimal { precision, scale } => {
@@ -126,19 +165,10 @@ impl Wire {
                 Datum::DateTime(date, us)
             }
             Self::OldTimestamp => Datum::Instant(cursor.le(4)? as i64 * 1_000_000),
-            Self::Json { prefix } => Datum::Json(sized(cursor, prefix)?),
+            Self::Json { prefix } => Datum::Json(cursor.sized(prefix)?),
             Self::Labels { bytes } => Datum::Labels(cursor.le(bytes.into())?),
             Self::Bits { bytes } => Datum::Bits(cursor.take(bytes.into())?),
             Self::Null => return None,
         })
     }
-}
-
-#[inline]
-fn sized<'a>(cursor: &mut Cursor<'a>, prefix: u8) -> Option<&'a [u8]> {
-    let length = match prefix {
-        1 => usize::from(cursor.u8()?),
-        other => usize::try_from(cursor.le(other.into())?).ok()?,
-    };
-    cursor.take(length)
 }

@@ -1,10 +1,9 @@
 //! WRITE_ROWS, UPDATE_ROWS and DELETE_ROWS events: which columns they carry, and their rows one
 //! after the other.
 
-use wasmgate_model::Column;
-
 use super::cursor::{Cursor, bit};
-use super::{ColumnType, Datum, Malformed, ValueError, Wire, apply_diffs, push};
+use super::image::{Image, Nulls};
+use super::{Malformed, Wire, Wires};
 
 /// What a rows event does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,17 +45,9 @@ pub struct RowsEvent<'a> {
     present: &'a [u8],
     /// Of the second image of an update.
     present_after: &'a [u8],
+    /// Every column is in every image.
+    whole: bool,
     rows: Cursor<'a>,
-}
-
-/// The image of a row: where it starts in the event. Its values are read by [`Image::fill`].
-#[derive(Debug, Clone, Copy)]
-pub struct Image<'a> {
-    present: &'a [u8],
-    nulls: &'a [u8],
-    values: &'a [u8],
-    /// A bit per JSON column that is given as differences.
-    partial: &'a [u8],
 }
 
 /// What may be missing in an image.
@@ -74,8 +65,7 @@ impl<'a> RowsEvent<'a> {
     /// Whether every column is in every image.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        let whole = |map: &[u8]| (0..self.columns).all(|i| bit(map, i));
-        whole(self.present) && whole(self.present_after)
+        self.whole
     }
 
     /// What follows the head: the rows, or their compressed form.
@@ -99,7 +89,7 @@ impl<'a> RowsEvent<'a> {
     /// The event is cut short.
     pub fn next(
         &mut self,
-        wires: &[Wire],
+        wires: &Wires,
     ) -> Result<Option<(Image<'a>, Option<Image<'a>>)>, Malformed> {
         if self.rows.is_empty() {
             return Ok(None);
@@ -116,7 +106,7 @@ impl<'a> RowsEvent<'a> {
     fn image(
         &mut self,
         present: &'a [u8],
-        wires: &[Wire],
+        wires: &Wires,
         may_differ: bool,
     ) -> Result<Image<'a>, Malformed> {
         let mut partial: &[u8] = &[];
@@ -127,18 +117,23 @@ impl<'a> RowsEvent<'a> {
                 partial = self.rows.take(count.div_ceil(8)).ok_or(WRONG)?;
             }
         }
-        let count = (0..self.columns).filter(|i| bit(present, *i)).count();
-        let nulls = self.rows.take(count.div_ceil(8)).ok_or(WRONG)?;
+        let all = (self.whole && wires.len() == self.columns).then_some(self.columns);
+        let count = all.unwrap_or_else(|| (0..self.columns).filter(|i| bit(present, *i)).count());
+        let nulls = Nulls::new(self.rows.take(count.div_ceil(8)).ok_or(WRONG)?, all);
         let start = self.rows;
-        let mut n = 0;
-        for (i, wire) in wires.iter().enumerate().take(self.columns) {
-            if !bit(present, i) {
-                continue;
+        if nulls.is_free() {
+            wires.skip(&mut self.rows).ok_or(WRONG)?;
+        } else {
+            let mut n = 0;
+            for (i, wire) in wires.iter().enumerate().take(self.columns) {
+                if !bit(present, i) {
+                    continue;
+                }
+                if !nulls.has(n) {
+                    wire.span().skip(&mut self.rows).ok_or(WRONG)?;
+                }
+                n += 1;
             }
-            if !bit(nulls, n) {
-                wire.read(&mut self.rows).ok_or(WRONG)?;
-            }
-            n += 1;
         }
         let length = start.0.len() - self.rows.0.len();
         let values = start.0.get(..length).ok_or(WRONG)?;
@@ -160,6 +155,8 @@ fn head(kind: RowsKind, v2: bool, body: &[u8]) -> Option<RowsEvent<'_>> {
     let present = cursor.take(bytes)?;
     let update = matches!(kind, RowsKind::Update | RowsKind::PartialUpdate);
     let present_after = if update { cursor.take(bytes)? } else { present };
+    let all = |map: &[u8]| (0..columns).all(|i| bit(map, i));
+    let whole = all(present) && all(present_after);
     Some(RowsEvent {
         kind,
         table_id,
@@ -167,113 +164,7 @@ fn head(kind: RowsKind, v2: bool, body: &[u8]) -> Option<RowsEvent<'_>> {
         columns,
         present,
         present_after,
+        whole,
         rows: cursor,
     })
-}
-
-/// What did not convert: number of the column in the table, and why.
-pub type Failed = Option<(usize, ValueError)>;
-
-impl<'a> Image<'a> {
-    /// The values in order of the table's columns; `None`: null or not in the image.
-    pub fn values<'w>(
-        &self,
-        wires: &'w [Wire],
-    ) -> impl Iterator<Item = Option<Datum<'a>>> + use<'a, 'w> {
-        let mut cursor = Cursor(self.values);
-        let mut n = 0;
-        let Self { present, nulls, .. } = *self;
-        wires.iter().enumerate().map(move |(i, wire)| {
-            if !bit(present, i) {
-                return None;
-            }
-            n += 1;
-            if bit(nulls, n - 1) { None } else { wire.read(&mut cursor) }
-        })
-    }
-
-    /// Appends the values to `columns`, the places of those columns that have a type. JSON that is
-    /// given as differences is put together with `before`.
-    pub fn fill(
-        &self,
-        wires: &[Wire],
-        types: &[Option<ColumnType>],
-        columns: &mut [Column],
-        before: Option<&Image<'a>>,
-    ) -> Failed {
-        if !self.partial.is_empty()
-            && let Some(before) = before
-        {
-            return self.fill_partial(wires, types, columns, before);
-        }
-        let mut failed = None;
-        let mut fields = columns.iter_mut();
-        for (i, (value, ty)) in self.values(wires).zip(types).enumerate() {
-            let Some(ty) = ty else { continue };
-            let Some(column) = fields.next() else { break };
-            place(column, ty, value, i, &mut failed);
-        }
-        failed
-    }
-
-    #[cold]
-    fn fill_partial(
-        &self,
-        wires: &[Wire],
-        types: &[Option<ColumnType>],
-        columns: &mut [Column],
-        before: &Image<'a>,
-    ) -> Failed {
-        let mut failed = None;
-        let mut fields = columns.iter_mut();
-        let (mut json, mut whole) = (0, Vec::new());
-        let old = before.values(wires);
-        for (i, ((value, old), (ty, wire))) in
-            self.values(wires).zip(old).zip(types.iter().zip(wires)).enumerate()
-        {
-            let mut value = value;
-            if matches!(wire, Wire::Json { .. }) {
-                let differs = bit(self.partial, json);
-                json += 1;
-                if let (true, Some(Datum::Json(diffs))) = (differs, value) {
-                    let old = if let Some(Datum::Json(old)) = old { old } else { &[] };
-                    whole.clear();
-                    match apply_diffs(old, diffs, &mut whole) {
-                        Ok(()) => value = Some(Datum::Text(&whole)),
-                        Err(error) => {
-                            failed.get_or_insert((i, error));
-                            value = None;
-                        }
-                    }
-                }
-            }
-            let Some(ty) = ty else { continue };
-            let Some(column) = fields.next() else { break };
-            place(column, ty, value, i, &mut failed);
-        }
-        failed
-    }
-}
-
-/// Appends one value, so that columns stay aligned whatever it is.
-#[inline]
-fn place(
-    column: &mut Column,
-    ty: &ColumnType,
-    value: Option<Datum<'_>>,
-    i: usize,
-    failed: &mut Failed,
-) {
-    match value {
-        None => column.push_null(),
-        Some(value) => {
-            let rows = column.len();
-            if let Err(error) = push(column, ty, value) {
-                if column.len() == rows {
-                    column.push_null();
-                }
-                failed.get_or_insert((i, error));
-            }
-        }
-    }
 }

@@ -50,12 +50,14 @@ pub(super) fn fraction_bytes(digits: u8) -> usize {
 
 /// A fraction of so many digits, in microseconds.
 fn fraction(cursor: &mut Cursor<'_>, digits: u8) -> Option<i64> {
-    let bytes = fraction_bytes(digits);
-    let value = cursor.be(bytes)? as i64;
-    Some(match bytes {
-        1 => value * 10_000,
-        2 => value * 100,
-        _ => value,
+    Some(match fraction_bytes(digits) {
+        0 => 0,
+        1 => i64::from(cursor.u8()?) * 10_000,
+        2 => i64::from(u16::from_be_bytes(cursor.array()?)) * 100,
+        _ => {
+            let [a, b, c] = cursor.array()?;
+            u32::from_be_bytes([0, a, b, c]).into()
+        }
     })
 }
 
@@ -93,8 +95,10 @@ pub(super) fn time(cursor: &mut Cursor<'_>, digits: u8) -> Option<i64> {
 }
 
 /// DATETIME: five bytes and the fraction.
+#[inline]
 pub(super) fn date_time(cursor: &mut Cursor<'_>, digits: u8) -> Option<(CivilDate, i64)> {
-    let packed = (cursor.be(5)? as i64).saturating_sub(0x80_0000_0000).max(0) as u64;
+    let [a, b, c, d, e] = cursor.array()?;
+    let packed = u64::from_be_bytes([0, 0, 0, a, b, c, d, e]).saturating_sub(0x80_0000_0000);
     let us = fraction(cursor, digits)?;
     Some((packed_date(packed >> 17), hms(packed & 0x1_ffff) + us))
 }
