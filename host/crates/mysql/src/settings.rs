@@ -115,8 +115,8 @@ pub enum Watermarks {
 /// How existing rows are read.
 #[derive(Debug, Clone)]
 pub struct Snapshots {
-    /// Connections that read at the same time, a table each. At least 1. With 1 the tables come
-    /// one after the other, by name.
+    /// Connections that read at the same time, tables and ranges of one table beside each other. At
+    /// least 1. With 1 the tables come one after the other, by name.
     pub threads: usize,
     /// Names of the tables (`database.table`) whose existing rows are read; anchored at both ends
     /// by whoever makes them. Empty: all.

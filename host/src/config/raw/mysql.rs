@@ -149,8 +149,8 @@ pub(crate) struct MySqlColumns {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct MySqlSnapshots {
-    /// Connections that read at the same time, a table each. With 1 tables come one after the
-    /// other, by name. Default 1, from 1 to 64.
+    /// Connections that read at the same time, tables and ranges of one table beside each other.
+    /// With 1 tables come one after the other, by name. Default 1, from 1 to 64.
     pub(crate) threads: usize,
     /// Tables whose existing rows are read, as regular expressions that match the whole
     /// `database.table`. Default: all.

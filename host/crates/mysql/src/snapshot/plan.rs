@@ -60,55 +60,62 @@ pub(crate) struct Planner<'a> {
 }
 
 impl Planner<'_> {
-    /// How a table of so many rows is read whole. `statement` gives its rows, else that of the
-    /// settings, else itself.
+    /// How a table of so many rows is read. `condition` restricts its rows; one that is a whole
+    /// SELECT gives them.
     pub(crate) async fn table(
         &mut self,
         name: &TableName,
         definition: &TableDefinition,
         rows: i64,
-        statement: Option<&str>,
+        condition: Option<&str>,
     ) -> Result<Planned, Fault> {
         self.naming.prepare(self.session, definition).await?;
         let table = self.naming.table(name, definition, None, None);
         let text = format!("{}.{}", name.0, name.1);
-        let set = self.naming.settings.snapshots.select.get(&text);
-        let (pieces, estimate) = match statement.or(set.map(String::as_str)) {
-            Some(statement) => (vec![chosen(definition, statement)], -1),
-            None => (self.pieces(name, definition, rows).await?, rows),
+        let set = self.naming.settings.snapshots.select.get(&text).cloned();
+        let (whole, condition) = match condition.filter(|text| is_select(text)) {
+            Some(statement) => (Some(statement.to_owned()), None),
+            None => (set, condition),
+        };
+        let estimate = if whole.is_none() && condition.is_none() { rows } else { -1 };
+        let pieces = match whole {
+            Some(statement) => {
+                let statement = statement.trim().trim_end_matches(';');
+                vec![select(definition, &format!("({statement}) AS chosen"), &[condition])]
+            }
+            None => self.pieces(name, definition, rows, condition).await?,
         };
         Ok(Planned { table, pieces, progress: self.status.copying(text, estimate) })
     }
 
-    /// All rows, in ranges of the key where several connections read.
+    /// The table's rows, in ranges of the key where several connections read.
     async fn pieces(
         &mut self,
         name: &TableName,
         definition: &TableDefinition,
         rows: i64,
+        condition: Option<&str>,
     ) -> Result<Vec<String>, Fault> {
-        let all = format!("SELECT {} FROM {}", columns(definition), quoted(name));
-        let asked = (rows, self.threads);
+        let (item, asked) = (quoted(name), (rows, self.threads));
         let parts = conditions(self.session, self.maria, name, definition, asked).await?;
-        Ok(match parts {
-            Some(parts) => {
-                let of = |part| format!("{all} FORCE INDEX (PRIMARY) WHERE {part}");
-                parts.into_iter().map(of).collect()
-            }
-            None => vec![all],
-        })
+        let Some(parts) = parts else { return Ok(vec![select(definition, &item, &[condition])]) };
+        let item = format!("{item} FORCE INDEX (PRIMARY)");
+        let of = |part: String| select(definition, &item, &[Some(&part), condition]);
+        Ok(parts.into_iter().map(of).collect())
     }
 }
 
-fn columns(definition: &TableDefinition) -> String {
-    let columns: Vec<String> = definition.columns.iter().map(|c| quote(&c.name)).collect();
-    columns.join(", ")
+fn is_select(text: &str) -> bool {
+    text.trim_start().get(..6).is_some_and(|start| start.eq_ignore_ascii_case("select"))
 }
 
-/// The rows that a statement of somebody's gives.
-fn chosen(definition: &TableDefinition, statement: &str) -> String {
-    let statement = statement.trim().trim_end_matches(';');
-    format!("SELECT {} FROM ({statement}) AS chosen", columns(definition))
+/// A statement for all columns of a table, or of what gives its rows, under conditions.
+fn select(definition: &TableDefinition, item: &str, conditions: &[Option<&str>]) -> String {
+    let columns: Vec<String> = definition.columns.iter().map(|c| quote(&c.name)).collect();
+    let all: Vec<String> = conditions.iter().flatten().map(|c| format!("({c})")).collect();
+    let filter =
+        if all.is_empty() { String::new() } else { format!(" WHERE {}", all.join(" AND ")) };
+    format!("SELECT {} FROM {item}{filter}", columns.join(", "))
 }
 
 /// Rows and bytes as the server believes; -1: it does not say.
