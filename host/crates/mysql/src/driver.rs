@@ -125,20 +125,13 @@ impl Driver {
         notifier: &mut Notifier,
         at: Position,
     ) -> Result<(State, History, Assembler), Fault> {
-        let Prepared { mut session, server, .. } = prepared;
+        let Prepared { session, server, .. } = prepared;
         let (settings, status) = (&*self.settings, self.status());
         status.phase("snapshot");
         status.snapshot_rows.store(0, Ordering::Relaxed);
-        if !server.maria {
-            // Older servers always tell what they know now.
-            let sql = "SET SESSION information_schema_stats_expiry = 0";
-            session.run("cannot set up the session", sql).await.ok();
-        }
         let mut sessions = vec![session];
-        while sessions.len() < settings.snapshots.threads {
-            sessions.push(self.connector.connect().await?);
-        }
-        let mut state = begin(&mut sessions, &server).await?;
+        let wanted = settings.snapshots.threads;
+        let mut state = begin(&mut sessions, wanted, &self.connector, &server).await?;
         // Stored before the first row: a crash from here on takes the snapshot again.
         self.assign(at, &state).await?;
         // Whatever was held back is read now.
@@ -163,21 +156,9 @@ impl Driver {
         let mut held = held.into_iter();
         tables.retain(|_| !held.next().unwrap_or_default());
         sessions.truncate(tables.iter().map(|t| t.pieces.len()).sum::<usize>().max(1));
-        let (out_, events, bytes) = (&mut out, &self.events, state.to_bytes());
-        let (state_, place) = (bytes, &state.place);
-        Copy {
-            sessions,
-            tables,
-            state: state_,
-            place,
-            time_us,
-            out: out_,
-            events,
-            status,
-            notifier,
-        }
-        .run()
-        .await?;
+        let (stored, place) = (state.to_bytes(), &state.place);
+        let out_ = (&mut out, &self.events, stored);
+        Copy { sessions, tables, place, time_us, out: out_, status, notifier }.run().await?;
         // With the last rows goes the word that there are no more.
         state.snapshot_done = true;
         state.quarantine = out.held().to_vec();

@@ -1,5 +1,6 @@
-//! Snapshots of whole tables, the first one and blocking ones: every table as it was at one point of
-//! the log, so that the stream goes on exactly there. No table is locked where the server's transactions have names.
+//! Snapshots of whole tables, the first one and blocking ones: every table as it was at one point
+//! of the log, so that the stream goes on exactly there. No table is locked where the server's
+//! transactions have names.
 //!
 //! `view` opens views of that point on all connections, `plan` says what is read, `ranges` cuts
 //! large tables for several connections, `copy` reads.
@@ -28,7 +29,7 @@ use crate::table::Table;
 /// What a reader is sent.
 pub(crate) type Events = mpsc::Sender<Result<SourceEvent, Fault>>;
 
-pub(crate) const DOING: &str = "cannot read the snapshot";
+const DOING: &str = "cannot read the snapshot";
 
 /// What the source block says of rows that were read.
 #[derive(Debug, Clone, Copy)]

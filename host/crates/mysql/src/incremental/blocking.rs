@@ -13,7 +13,7 @@ use crate::connect::Session;
 use crate::fault::protocol;
 use crate::gtid::GtidSet;
 use crate::prepare::status;
-use crate::snapshot::{self, Copy, DOING, Events, Planned, Planner, hand_over, size};
+use crate::snapshot::{self, Copy, Events, Planned, Planner, hand_over, size};
 use crate::state::Place;
 use crate::stream::Stream;
 
@@ -71,15 +71,9 @@ impl Beside {
     }
 
     async fn open_views(&mut self) -> Result<(), Fault> {
-        let mut sessions = Vec::new();
-        while sessions.len() < self.settings.snapshots.threads {
-            let mut session = self.connector.connect().await?;
-            if !self.server.maria {
-                session.run(DOING, "SET SESSION information_schema_stats_expiry = 0").await.ok();
-            }
-            sessions.push(session);
-        }
-        let seen = snapshot::begin(&mut sessions, &self.server).await?;
+        let (mut sessions, wanted) = (Vec::new(), self.settings.snapshots.threads);
+        let begun = snapshot::begin(&mut sessions, wanted, &self.connector, &self.server);
+        let seen = begun.await?;
         let views = Some(Views { sessions, sees: seen.executed });
         self.blocking = Some(Box::new(Blocking { views, high: seen.place }));
         Ok(())
@@ -129,7 +123,8 @@ impl Beside {
         }
         let (place, time_us, status) = (&stream.place, now_us() / 1000 * 1000, &*self.status);
         let notifier = &mut self.notifier;
-        let copy = Copy { sessions, tables, state, place, time_us, out, events, status, notifier };
+        let out_ = (&mut *out, events, state);
+        let copy = Copy { sessions, tables, place, time_us, out: out_, status, notifier };
         let copied = copy.run().await;
         stream.next_major = stream.next_major.max(out.place().major);
         copied?;

@@ -38,12 +38,10 @@ pub(crate) struct Copy<'a> {
     /// Each holds a view of the same point.
     pub sessions: Vec<Session>,
     pub tables: Vec<Planned>,
-    /// Goes with what is handed over.
-    pub state: Arc<[u8]>,
     pub place: &'a Place,
     pub time_us: i64,
-    pub out: &'a mut Assembler,
-    pub events: &'a Events,
+    /// Where rows go, and the state that goes with what is handed over.
+    pub out: (&'a mut Assembler, &'a Events, Arc<[u8]>),
     pub status: &'a SourceStatus,
     pub notifier: &'a mut Notifier,
 }
@@ -80,7 +78,8 @@ struct Held {
 impl Copy<'_> {
     /// Reads the tables; everything but the last delivery is handed over.
     pub(crate) async fn run(self) -> Result<(), Fault> {
-        let Self { sessions, tables, state, place, time_us, out, events, status, notifier } = self;
+        let Self { sessions, tables, place, time_us, out, status, notifier } = self;
+        let (out, events, state) = out;
         let names: Vec<TableName> = tables
             .iter()
             .map(|t| TableName { schema: t.table.name.0.clone(), table: t.table.name.1.clone() })

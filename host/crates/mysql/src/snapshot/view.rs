@@ -11,7 +11,7 @@ use wasmgate_model::{Fault, FaultKind};
 
 use super::DOING;
 use crate::catalog::Server;
-use crate::connect::{Session, text};
+use crate::connect::{Connector, Session, text};
 use crate::fault::{Who, refused};
 use crate::gtid::GtidSet;
 use crate::prepare::{maria_position, status};
@@ -30,9 +30,21 @@ fn locking(who: &Who) -> String {
     )
 }
 
-/// Opens views of one point on all of `sessions`, which become fewer where the server does not let
-/// them; answers the state that the stream goes on with.
-pub(crate) async fn begin(sessions: &mut Vec<Session>, server: &Server) -> Result<State, Fault> {
+/// Opens views of one point on `sessions`, which become `wanted`, and fewer where the server does
+/// not let them; answers the state that the stream goes on with.
+pub(crate) async fn begin(
+    sessions: &mut Vec<Session>,
+    wanted: usize,
+    connector: &Connector,
+    server: &Server,
+) -> Result<State, Fault> {
+    while sessions.len() < wanted {
+        sessions.push(connector.connect().await?);
+    }
+    if let Some(first) = sessions.first_mut().filter(|_| !server.maria) {
+        // How large tables are; older servers always tell what they know now.
+        first.run(DOING, "SET SESSION information_schema_stats_expiry = 0").await.ok();
+    }
     let level = "SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ";
     for session in sessions.iter_mut() {
         session.run(DOING, level).await?;
