@@ -3,6 +3,8 @@
 //! that point and stops, the tables are read, and it goes on. So every row is as new as what the
 //! stream told of it, and nothing that the stream told is read twice as something older.
 
+use std::sync::Arc;
+
 use wasmgate_model::{Fault, FaultKind};
 use wasmgate_replication::{About, TableItem};
 
@@ -119,7 +121,7 @@ impl Beside {
         // Rows of one delivery are in no order but by position: what the stream told goes first.
         let state = stream.state(out);
         if out.has_rows() {
-            hand_over(out, state.clone(), events).await?;
+            hand_over(out, Arc::clone(&state), events).await?;
         }
         let (place, time_us, status) = (&stream.place, now_us() / 1000 * 1000, &*self.status);
         let notifier = &mut self.notifier;
