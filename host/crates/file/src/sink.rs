@@ -11,7 +11,7 @@ use wasmgate_connector::{Finding, RefusedRow, Sink, SinkConnector, WriteRequest,
 use wasmgate_model::{Batch, DeadLetterCause, Fault};
 
 use crate::disk::{Appender, check_dir, check_file, file_name, sync};
-use crate::output::write_record;
+use crate::output::LineWriter;
 use crate::settings::{FileSinkSettings, Target};
 use crate::worker::{Output, Touched, WorkerSink};
 
@@ -196,7 +196,7 @@ impl Topics {
         let mut written = Written::default();
         for number in 0..request.delivery.batches.len() {
             let Some(batch) = request.delivery.batches.get(number) else { continue };
-            let records = self.writer.begin(batch);
+            let writer = LineWriter::new(batch, &mut self.writer);
             let mut current = String::new();
             for index in places(request, number, batch) {
                 let topic = batch.topic(index);
@@ -212,7 +212,7 @@ impl Topics {
                 }
                 let Some(lines) = self.lines.get_mut(&current) else { continue };
                 let before = lines.len();
-                let result = write_record(lines, batch, &records, index);
+                let result = writer.write(index, lines);
                 let bytes = lines.len() - before;
                 count(&mut written, (number, index), bytes, result.map_err(|e| unencodable(&e)));
             }
@@ -299,13 +299,11 @@ fn places<'a>(
 fn single(lines: &mut Vec<u8>, writers: &mut [ValueWriter], request: &WriteRequest) -> Written {
     let mut written = Written::default();
     let batches = &request.delivery.batches;
-    let records: Vec<_> = writers.iter_mut().zip(batches).map(|(w, b)| w.begin(b)).collect();
+    let writers: Vec<_> = batches.iter().zip(writers).map(|(b, w)| LineWriter::new(b, w)).collect();
     for (number, index) in request.in_source_order() {
-        let (Some(batch), Some(records)) = (batches.get(number), records.get(number)) else {
-            continue;
-        };
+        let Some(writer) = writers.get(number) else { continue };
         let before = lines.len();
-        let result = write_record(lines, batch, records, index);
+        let result = writer.write(index, lines);
         let bytes = lines.len() - before;
         count(&mut written, (number, index), bytes, result.map_err(|e| unencodable(&e)));
     }
