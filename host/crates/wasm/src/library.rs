@@ -185,6 +185,12 @@ impl Library {
         Ok(changes)
     }
 
+    /// Has the next look read a file again that was refused: a machine that was busy then may not
+    /// be so now.
+    pub fn look_again(&self, name: &str) {
+        lock(&self.folder).look_again(name);
+    }
+
     /// What a file that was found ready changes, if anything.
     fn weigh(&self, folder: &mut Folder, name: String, patience: Patience) -> Option<Change> {
         let bytes: Arc<[u8]> = match folder.read(&name, patience) {

@@ -203,3 +203,25 @@ fn a_file_that_is_written_during_the_start_is_waited_for() {
     let active = |name: &str| (name.to_owned(), ModuleState::Active);
     assert_eq!(found, [active("a"), active("copied")]);
 }
+
+/// A copy that pauses in the middle looks settled.
+#[test]
+fn a_copy_that_pauses_during_the_start_is_waited_for() {
+    let [one, _] = versions();
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("drop")).unwrap();
+    let copied = dir.path().join("drop/copied.wasm");
+    fs::write(&copied, one.get(..one.len() / 2).unwrap()).unwrap();
+    let library = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let since = std::time::Instant::now();
+            while since.elapsed() < std::time::Duration::from_millis(400) {
+                std::thread::yield_now();
+            }
+            fs::write(&copied, &one).unwrap();
+        });
+        crate::open(dir.path())
+    });
+    let found: Vec<_> = library.list().into_iter().map(|s| (s.name, s.state)).collect();
+    assert_eq!(found, [("copied".to_owned(), ModuleState::Active)]);
+}

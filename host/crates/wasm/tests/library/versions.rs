@@ -302,6 +302,11 @@ fn compiled_code_goes_with_its_versions_and_a_dry_run_leaves_none() {
     let refused = library.propose("rule", &numbered(2)).unwrap();
     library.reject(&refused, "no").unwrap();
     assert_eq!(names(cache.path()), before);
+    // It compiles, and fails when it is asked who it is.
+    let broken = guests::guest("hoard");
+    let fault = library.propose("rule", &broken).unwrap_err();
+    assert!(fault.chain().contains("(in describe"), "{}", fault.chain());
+    assert_eq!(names(cache.path()), before);
     // The active one and three before it.
     for number in 3..9 {
         library.put("rule", &numbered(number)).unwrap();
