@@ -283,6 +283,28 @@ pub(super) fn a_module_that_refuses_by_the_clock_waits_for_an_upload(guest: Gues
     started.stops();
 }
 
+/// A version that was uploaded in place of a broken file took its configuration, too.
+#[test]
+fn a_time_bomb_that_was_uploaded_waits_at_the_next_start() {
+    let until = now() + START;
+    let stage = by_the_clock(until, until + Duration::from_secs(3_600), "refuse");
+    let place = Place::new(&stage, &[("guest", b"nope")]);
+    place.feed(0..5);
+    let started = place.start();
+    started.is_paused_because("cannot be loaded");
+    started.put("guest", &component(Guest::by_the_clock));
+    started.delivers(0..5);
+    let place = started.stops();
+    fs::remove_file(place.path("out.jsonl")).unwrap();
+    wait_for("the time", || (now() > until).then_some(()), String::new);
+    let started = place.start();
+    started.waits("module `guest`, which ran before, does not open: ");
+    started.place.feed(5..10);
+    started.put("guest", &stamped(1));
+    started.delivers(5..10);
+    started.stops();
+}
+
 /// As on a machine that is too busy for a while.
 #[test]
 fn a_module_that_is_slow_to_open_for_a_while_runs_when_it_is_resumed() {
