@@ -5,6 +5,7 @@
 mod arena;
 mod beside;
 mod bodies;
+mod letters;
 mod start;
 
 use serde_json::{Value, json};
@@ -82,6 +83,7 @@ guests! {
     log_flood => floods_the_log;
     topic_foreign => emits_where_nobody_listens;
     by_the_clock => start::a_module_that_refuses_by_the_clock_waits_for_an_upload;
+    code_flood => letters::files_of_dead_letters_are_few_at_a_time;
     turns => beside::a_good_pipeline_does_not_notice;
 }
 

@@ -35,8 +35,8 @@ pipelines:
 const START: Duration = Duration::from_secs(15);
 
 /// A folder with a good module beside the one that the pipeline `broken` runs.
-struct Place {
-    dir: tempfile::TempDir,
+pub(super) struct Place {
+    pub(super) dir: tempfile::TempDir,
     config: String,
 }
 
@@ -45,9 +45,10 @@ impl Place {
         Self::with_policy(stage, "", modules)
     }
 
-    fn with_policy(stage: &str, policy: &str, modules: &[(&str, &[u8])]) -> Self {
+    pub(super) fn with_policy(stage: &str, policy: &str, modules: &[(&str, &[u8])]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("modules")).unwrap();
+        fs::write(dir.path().join("in.jsonl"), "").unwrap();
         let put = |name: &str, bytes: &[u8]| {
             fs::write(dir.path().join(format!("modules/{name}.wasm")), bytes).unwrap();
         };
@@ -57,7 +58,7 @@ impl Place {
         Self { dir, config }
     }
 
-    fn start(self) -> Started {
+    pub(super) fn start(self) -> Started {
         let gateway = Gateway::start(self.dir.path(), &self.config);
         Started { gateway, place: self }
     }
@@ -66,7 +67,7 @@ impl Place {
         self.dir.path().join(name)
     }
 
-    fn feed(&self, numbers: std::ops::Range<i64>) {
+    pub(super) fn feed(&self, numbers: std::ops::Range<i64>) {
         let line = |n| format!("{}\n", json!({ "n": n, "name": "ada" }));
         let text: String = numbers.map(line).collect();
         let file = fs::OpenOptions::new().append(true).create(true).open(self.path("in.jsonl"));
@@ -74,9 +75,9 @@ impl Place {
     }
 }
 
-struct Started {
-    gateway: Gateway,
-    place: Place,
+pub(super) struct Started {
+    pub(super) gateway: Gateway,
+    pub(super) place: Place,
 }
 
 impl Started {
@@ -105,7 +106,7 @@ impl Started {
         assert_eq!(planned, (&json!([]), &json!([])), "{status}");
     }
 
-    fn good_goes_on(&self) {
+    pub(super) fn good_goes_on(&self) {
         let out = |status: &Value| status["records_out"].as_i64().unwrap_or(0);
         let before = out(&self.gateway.pipeline("good").unwrap());
         let goes_on = |status: &Value| out(status) > before + 100;
@@ -145,7 +146,7 @@ impl Started {
         self.good_goes_on();
     }
 
-    fn stops(self) -> Place {
+    pub(super) fn stops(self) -> Place {
         let (status, log) = self.gateway.signal_and_wait("TERM");
         assert!(status.success() && !log.contains("panicked"), "{log}");
         self.place

@@ -379,14 +379,15 @@ impl Library {
     /// None at present: a note that cannot be written is logged.
     pub fn reject(&self, change: &Change, reason: &str) -> Result<(), Fault> {
         let name = &change.name;
-        if change.origin == Origin::File && change.module.is_some() {
-            let active = self.version_of(name);
-            lock(&self.folder).note(name, &note::text(name, reason, active.as_deref()));
-        }
         let removal = change.module.is_none();
         let sha256 = if removal { String::new() } else { sha256(&change.bytes) };
         let rejection = Rejection { sha256, reason: reason.to_owned(), removal };
+        // First, as for a file that does not load.
         self.shelf().note_rejection(name, rejection);
+        if change.origin == Origin::File && !removal {
+            let active = self.version_of(name);
+            lock(&self.folder).note(name, &note::text(name, reason, active.as_deref()));
+        }
         self.prune_code();
         Ok(())
     }
