@@ -15,7 +15,7 @@ use wasmgate_telemetry::{ModuleSample, OwnMetric, Telemetry};
 use wasmgate_wasm::{Change, ChangeKind, Library, Loaded, MetricValue, ModuleState};
 
 use crate::held::Obstacle;
-pub(crate) use find::missing;
+pub(crate) use find::{Unattended, missing};
 pub(crate) use user::User;
 
 /// Two looks so far apart tell a file that is being written from one that has settled.

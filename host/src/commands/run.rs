@@ -20,7 +20,7 @@ use wasmgate_store::{DataDir, RedbStore};
 use wasmgate_telemetry::Telemetry;
 use wasmgate_wasm::{Library, Loaded, Runtime};
 
-use crate::assemble::{self, Chain, Shared};
+use crate::assemble::{self, Chain, FindModule, Shared};
 use crate::config::reference::Process as Surroundings;
 use crate::config::{self, Files, Loaded as LoadedConfig, Reported, checked};
 use crate::connectors;
@@ -28,7 +28,7 @@ use crate::exit::Failure;
 use crate::gateway::Process;
 use crate::held::Obstacle;
 use crate::log;
-use crate::modules::{Modules, User};
+use crate::modules::{Modules, Unattended, User};
 use crate::progress;
 use crate::signals::Channel;
 use crate::watch::watch;
@@ -57,17 +57,13 @@ pub(crate) fn run(files: Files<'_>, until_complete: bool) -> Result<(), Failure>
     let library = Library::open(config.modules.dir.clone(), Arc::new(runtime), Some(versions))
         .map_err(|fault| Failure::Config(format!("modules.dir: {}", fault.chain())))?;
     refuse_misfits(&config, &library);
-    let chains = assemble::chains(&config, &document, &library)
+    let find: &dyn FindModule = if until_complete { &Unattended(&library) } else { &library };
+    let chains = assemble::chains(&config, &document, find)
         .map_err(|problems| Failure::Config(document.report(problems)))?;
     let deleted = deleted(&config, &library);
     if let Some(name) = deleted.first().filter(|_| until_complete) {
         let what = "was deleted by force, so the pipelines that use it cannot complete";
         return Err(Failure::Config(format!("module `{name}` {what}; put a file back")));
-    }
-    if let Some((name, obstacle)) =
-        chains.iter().find_map(|c| c.held.iter().next()).filter(|_| until_complete)
-    {
-        return Err(Failure::Config(format!("module `{name}`{obstacle}")));
     }
     for (name, configs) in configs(&config) {
         // What opens for the first time now, or did before.

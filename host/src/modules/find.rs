@@ -39,6 +39,24 @@ impl FindModule for Library {
     }
 }
 
+/// A library for pipelines that nobody would resume: what keeps one waiting is a problem there.
+pub(crate) struct Unattended<'a>(pub(crate) &'a Library);
+
+impl FindModule for Unattended<'_> {
+    fn find(&self, name: &str) -> Result<Found, Problem> {
+        match self.0.find(name)? {
+            Found::Refused { reason, .. } => {
+                Err(Problem::new(format!("module `{name}` cannot be loaded: {reason}")))
+            }
+            found => Ok(found),
+        }
+    }
+
+    fn obstacle(&self, _: &str, _: &str, _: &Fault) -> Option<Obstacle> {
+        None
+    }
+}
+
 /// There is no such module; these there are.
 pub(crate) fn missing(name: &str, known: &[&str], dir: &Path) -> Problem {
     let problem = Problem::new(format!("there is no module `{name}` in `modules.dir`"));
