@@ -19,7 +19,7 @@ use crate::commands::inspect::world;
 use crate::config::problem::Problem;
 use crate::config::{Document, Field, checked};
 use crate::connectors;
-use crate::held::Held;
+use crate::held::{Held, Obstacle};
 use crate::policy::ReplaceablePolicy;
 
 /// Where modules are looked up.
@@ -27,20 +27,30 @@ pub(crate) trait FindModule {
     /// The module of this name.
     ///
     /// # Errors
-    /// There is none, or none that could be loaded.
-    fn find(&self, name: &str) -> Result<Loaded, Problem>;
+    /// There is none.
+    fn find(&self, name: &str) -> Result<Found, Problem>;
 
-    /// Whether this version of a module ran before with this configuration: where it does not open
-    /// now, that is the module's fault.
-    fn took_before(&self, name: &str, config: &str) -> bool;
+    /// Whether a module that does not open is at fault and not the configuration, so that what
+    /// uses it waits. `None`: it is a problem of the configuration.
+    fn obstacle(&self, name: &str, config: &str, fault: &Fault) -> Option<Obstacle>;
+}
+
+/// What there is of a module.
+pub(crate) enum Found {
+    Loaded(Loaded),
+    /// Its file was refused, and no version ran before.
+    Refused {
+        sha256: String,
+        reason: String,
+    },
 }
 
 /// The modules of one pipeline, opened once with their configurations.
 pub(crate) struct Chain {
     pub(crate) stages: Vec<StageSpec>,
     pub(crate) policy: Option<(Arc<ReplaceablePolicy>, String)>,
-    /// Modules that ran before and do not open now, and why; others stand in for them.
-    pub(crate) held: BTreeMap<String, String>,
+    /// Modules that cannot run now, and why; others stand in for them.
+    pub(crate) held: BTreeMap<String, Obstacle>,
 }
 
 /// Limits of modules.
@@ -101,21 +111,25 @@ fn stage(
     field: &Field,
     transform: &checked::Transform,
     modules: &dyn FindModule,
-    held: &mut BTreeMap<String, String>,
+    held: &mut BTreeMap<String, Obstacle>,
 ) -> Result<StageSpec, Misplaced> {
     let name = field.member("module");
     let missing = |problem| Box::new((name.clone(), problem));
-    let module = match modules.find(&transform.module).map_err(missing)? {
-        Loaded::Transform(module) => module,
-        other => return Err(Box::new((name, wrong_world(&other, "transform")))),
-    };
-    let module: Arc<dyn Module> = match module.open(&transform.config) {
-        Ok(_) => module,
-        Err(fault) if modules.took_before(&transform.module, &transform.config) => {
-            held.insert(transform.module.clone(), fault.chain());
-            Arc::new(Held::new(module.identity(), &fault))
+    let module: Arc<dyn Module> = match modules.find(&transform.module).map_err(missing)? {
+        Found::Loaded(Loaded::Transform(module)) => match module.open(&transform.config) {
+            Ok(_) => module,
+            Err(fault) => {
+                let obstacle = modules.obstacle(&transform.module, &transform.config, &fault);
+                let obstacle = obstacle.ok_or_else(|| refused(field, &fault))?;
+                held.insert(transform.module.clone(), obstacle);
+                Arc::new(Held::new(module.identity(), &fault))
+            }
+        },
+        Found::Loaded(other) => return Err(Box::new((name, wrong_world(&other, "transform")))),
+        Found::Refused { sha256, reason } => {
+            held.insert(transform.module.clone(), Obstacle::loads(reason.clone()));
+            Arc::new(Held::refused(&transform.module, sha256, reason))
         }
-        Err(fault) => return Err(refused(field, &fault)),
     };
     let topics = transform.topics.clone().map(Arc::<[Regex]>::from);
     Ok(StageSpec { module, config: transform.config.clone(), topics })
@@ -125,21 +139,27 @@ fn policy(
     field: &Field,
     settings: &checked::Policy,
     modules: &dyn FindModule,
-    held: &mut BTreeMap<String, String>,
+    held: &mut BTreeMap<String, Obstacle>,
 ) -> Result<(Arc<ReplaceablePolicy>, String), Misplaced> {
     let name = field.member("module");
     let missing = |problem| Box::new((name.clone(), problem));
-    let module = match modules.find(&settings.module).map_err(missing)? {
-        Loaded::Policy(module) => module,
-        other => return Err(Box::new((name, wrong_world(&other, "dead-letter-policy")))),
-    };
-    let module: Arc<dyn PolicyModule> = match module.open(&settings.config) {
-        Ok(_) => module,
-        Err(fault) if modules.took_before(&settings.module, &settings.config) => {
-            held.insert(settings.module.clone(), fault.chain());
-            Arc::new(Held::new(module.identity(), &fault))
+    let module: Arc<dyn PolicyModule> = match modules.find(&settings.module).map_err(missing)? {
+        Found::Loaded(Loaded::Policy(module)) => match module.open(&settings.config) {
+            Ok(_) => module,
+            Err(fault) => {
+                let obstacle = modules.obstacle(&settings.module, &settings.config, &fault);
+                let obstacle = obstacle.ok_or_else(|| refused(field, &fault))?;
+                held.insert(settings.module.clone(), obstacle);
+                Arc::new(Held::new(module.identity(), &fault))
+            }
+        },
+        Found::Loaded(other) => {
+            return Err(Box::new((name, wrong_world(&other, "dead-letter-policy"))));
         }
-        Err(fault) => return Err(refused(field, &fault)),
+        Found::Refused { sha256, reason } => {
+            held.insert(settings.module.clone(), Obstacle::loads(reason.clone()));
+            Arc::new(Held::refused(&settings.module, sha256, reason))
+        }
     };
     let policy = ReplaceablePolicy::new(module, settings.config.clone());
     Ok((Arc::new(policy), settings.config.clone()))

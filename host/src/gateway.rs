@@ -119,7 +119,10 @@ impl Gateway for Process {
         if action != Action::Pause && self.modules.waits(pipeline.name()).is_some() {
             let name = pipeline.name().to_owned();
             let opened = self.apart(move |modules| modules.reopen(&name)).await?;
-            opened.map_err(|fault| ApiError::new(409, "module-not-open", fault.chain()))?;
+            opened.map_err(|fault| {
+                let why = self.modules.waits(pipeline.name()).unwrap_or_else(|| fault.chain());
+                ApiError::new(409, "module-not-open", why)
+            })?;
             // It was started paused.
             pipeline.resume();
         }

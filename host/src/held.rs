@@ -1,12 +1,61 @@
-//! Stand-ins for modules that ran before and do not open now: their pipelines start, paused, and
-//! whoever runs the gateway sees why. They answer nothing but that reason.
+//! Stand-ins for modules that cannot run at the start: their pipelines start, paused, and whoever
+//! runs the gateway sees why. They answer nothing but that reason.
 
+use std::fmt;
 use std::sync::Arc;
 
 use wasmgate_connector::{
     Module, ModuleIdentity, Policy, PolicyModule, Projection, Stage, StageInput, StageOutput,
 };
 use wasmgate_model::{Fault, FaultKind, Schema};
+
+/// Why a module of a pipeline cannot run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Obstacle {
+    what: What,
+    reason: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum What {
+    RanBefore,
+    Opens,
+    Loads,
+}
+
+impl Obstacle {
+    /// It was opened with the same configuration before.
+    pub(crate) fn ran_before(fault: &Fault) -> Self {
+        Self { what: What::RanBefore, reason: fault.chain() }
+    }
+
+    /// It does not open.
+    pub(crate) fn opens(fault: &Fault) -> Self {
+        Self { what: What::Opens, reason: fault.chain() }
+    }
+
+    /// It was tried again, and is still so.
+    pub(crate) fn still(&self, fault: &Fault) -> Self {
+        Self { what: self.what, reason: fault.chain() }
+    }
+
+    /// No version of it was ever taken in.
+    pub(crate) fn loads(reason: String) -> Self {
+        Self { what: What::Loads, reason }
+    }
+}
+
+/// To follow the module's name.
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let what = match self.what {
+            What::RanBefore => ", which ran before, does not open",
+            What::Opens => " does not open",
+            What::Loads => " cannot be loaded",
+        };
+        write!(f, "{what}: {}", self.reason)
+    }
+}
 
 /// In place of a module.
 pub(crate) struct Held {
@@ -19,6 +68,15 @@ impl Held {
     /// Stands in for this module, which does not open for that reason.
     pub(crate) fn new(identity: &Arc<ModuleIdentity>, fault: &Fault) -> Self {
         Self { identity: Arc::clone(identity), kind: fault.kind, reason: fault.chain() }
+    }
+
+    /// Stands in for a module of which nothing is known but the digest of its file, which was
+    /// refused for that reason.
+    pub(crate) fn refused(name: &str, sha256: String, reason: String) -> Self {
+        let (version, summary, config_schema) = Default::default();
+        let name = name.to_owned();
+        let identity = ModuleIdentity { name, version, sha256, summary, config_schema };
+        Self { identity: Arc::new(identity), kind: FaultKind::ModuleRefused, reason }
     }
 }
 

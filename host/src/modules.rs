@@ -14,7 +14,8 @@ use wasmgate_model::{Fault, FaultKind};
 use wasmgate_telemetry::{ModuleSample, OwnMetric, Telemetry};
 use wasmgate_wasm::{Change, ChangeKind, Library, Loaded, MetricValue, ModuleState};
 
-pub(crate) use find::missing;
+use crate::held::Obstacle;
+pub(crate) use find::{Unattended, missing};
 pub(crate) use user::User;
 
 /// Two looks so far apart tell a file that is being written from one that has settled.
@@ -39,8 +40,10 @@ pub(crate) struct Modules {
     refused: Mutex<BTreeMap<String, String>>,
     /// Modules that were deleted by force while pipelines used them.
     deleted: Mutex<BTreeSet<String>>,
-    /// Why a pipeline is paused since the start: by its name, the modules that do not open.
-    held: Mutex<BTreeMap<String, BTreeMap<String, String>>>,
+    /// Why a pipeline is paused since the start: by its name, the modules that cannot run.
+    held: Mutex<BTreeMap<String, BTreeMap<String, Obstacle>>>,
+    /// Configurations that pipelines use each module with.
+    configs: BTreeMap<String, Vec<String>>,
     /// Where `NAME.cases` lie; `None`: nothing is held against cases.
     cases: Option<PathBuf>,
 }
@@ -76,8 +79,8 @@ fn own_metrics(metrics: BTreeMap<String, MetricValue>) -> Vec<(String, OwnMetric
 
 impl Modules {
     pub(crate) fn new(library: Arc<Library>, users: Vec<User>, telemetry: Arc<Telemetry>) -> Self {
-        let (turn, refused, deleted, held) = Default::default();
-        Self { library, users, telemetry, turn, refused, deleted, held, cases: None }
+        let (turn, refused, deleted, held, configs) = Default::default();
+        Self { library, users, telemetry, turn, refused, deleted, held, configs, cases: None }
     }
 
     /// Holds every new version against the cases of `dir/NAME.cases`, where there are some.
@@ -94,10 +97,17 @@ impl Modules {
         self
     }
 
-    /// Knows which pipelines did not start, for modules of theirs do not open.
+    /// Knows which pipelines did not start, for modules of theirs cannot run.
     #[must_use]
-    pub(crate) fn with_held(self, held: BTreeMap<String, BTreeMap<String, String>>) -> Self {
+    pub(crate) fn with_held(self, held: BTreeMap<String, BTreeMap<String, Obstacle>>) -> Self {
         *lock(&self.held) = held;
+        self
+    }
+
+    /// Notes of every version that is taken in that it opened with these configurations.
+    #[must_use]
+    pub(crate) fn with_configs(mut self, configs: BTreeMap<String, Vec<String>>) -> Self {
+        self.configs = configs;
         self
     }
 
@@ -136,6 +146,10 @@ impl Modules {
     /// The directory cannot be read.
     pub(crate) fn scan(&self) -> Result<Outcome, Fault> {
         let _turn = lock(&self.turn);
+        self.look()
+    }
+
+    fn look(&self) -> Result<Outcome, Fault> {
         let mut outcome = Outcome::default();
         let before = self.errors();
         for change in self.library.scan()? {
@@ -279,11 +293,43 @@ impl Modules {
             return Ok(());
         };
         for name in names.into_keys() {
-            let Some(module) = self.library.get(&name) else { continue };
-            user.check(&name, &module).and_then(|()| user.swap(&name, &module))?;
+            let Some(module) = self.library.get(&name) else {
+                // Where its file loads now, it is taken in for every pipeline that waits for it.
+                self.load_again(&name)?;
+                continue;
+            };
+            let opened = user.check(&name, &module).and_then(|()| user.swap(&name, &module));
+            if let Err(fault) = opened {
+                self.keep_held(pipeline, &name, |known| known.still(&fault));
+                return Err(fault);
+            }
             self.release(pipeline, &name);
         }
         Ok(())
+    }
+
+    /// Looks once more at a file that was refused.
+    fn load_again(&self, name: &str) -> Result<(), Fault> {
+        self.library.look_again(name);
+        self.look()?;
+        if self.library.get(name).is_some() {
+            return Ok(());
+        }
+        let reason = self.errors().remove(name);
+        let reason = reason.unwrap_or_else(|| "its file is gone; put one back".to_owned());
+        let obstacle = Obstacle::loads(reason);
+        let fault = refusal(&format!("module {name}{obstacle}"));
+        let waiting: Vec<String> = lock(&self.held).keys().cloned().collect();
+        waiting.iter().for_each(|p| self.keep_held(p, name, |_| obstacle.clone()));
+        Err(fault)
+    }
+
+    /// A pipeline goes on waiting for a module, for this reason.
+    fn keep_held(&self, pipeline: &str, module: &str, now: impl FnOnce(&Obstacle) -> Obstacle) {
+        let mut held = lock(&self.held);
+        if let Some(known) = held.get_mut(pipeline).and_then(|held| held.get_mut(module)) {
+            *known = now(known);
+        }
     }
 
     /// A module of a pipeline opened. Says whether the pipeline waited for this one only.
@@ -298,13 +344,13 @@ impl Modules {
         released
     }
 
-    /// Why this pipeline waits for a module to open.
+    /// Why this pipeline waits for a module.
     pub(crate) fn waits(&self, pipeline: &str) -> Option<String> {
         let held = lock(&self.held);
-        let (module, reason) = held.get(pipeline)?.first_key_value()?;
+        let (module, obstacle) = held.get(pipeline)?.first_key_value()?;
         Some(format!(
-            "module `{module}`, which ran before, does not open: {reason}; resume the pipeline to \
-             try again, or upload another version"
+            "module `{module}`{obstacle}; resume the pipeline to try again, or upload another \
+             version"
         ))
     }
 
@@ -357,6 +403,8 @@ impl Modules {
         lock(&self.refused).remove(&name);
         lock(&self.deleted).remove(&name);
         self.users.iter().try_for_each(|user| user.swap(&name, &module))?;
+        let configs = self.configs.get(&name).into_iter().flatten();
+        self.library.note_opened(&name, configs.map(String::as_str));
         for user in &self.users {
             if self.release(user.pipeline.name(), &name) {
                 user.pipeline.resume();

@@ -5,6 +5,8 @@
 mod arena;
 mod beside;
 mod bodies;
+mod letters;
+mod start;
 
 use serde_json::{Value, json};
 use wasmgate_tests::guests::{Guest, component, stamped};
@@ -71,6 +73,8 @@ guests! {
     emission_flood => loses_one("module-output", "found 20000 emissions");
     topic_flood => loses_one("module-output", "found 2000 topics");
     topic_broken => loses_one("module-output", "topic");
+    uuid_misfit => loses_one("module-output", "column \"version\": row 0: found 5 bytes of text that are no uuid");
+    decimal_misfit => loses_one("module-output", "column \"version\": row 0: found 5 bytes of text that are no decimal");
 
     // No record lost.
     good => loses_nothing;
@@ -78,6 +82,8 @@ guests! {
     trap_close => fails_when_it_leaves;
     log_flood => floods_the_log;
     topic_foreign => emits_where_nobody_listens;
+    by_the_clock => start::a_module_that_refuses_by_the_clock_waits_for_an_upload;
+    code_flood => letters::files_of_dead_letters_are_few_at_a_time;
     turns => beside::a_good_pipeline_does_not_notice;
 }
 

@@ -137,6 +137,42 @@ fn a_version_that_fits_the_table_ends_its_quarantine() {
     gateway.wait_pipeline("held", "no quarantine", |s| s["quarantined"] == json!([]));
 }
 
+/// Nothing is known of a module that is not there: its tables fit it as well as ever.
+#[test]
+fn a_module_that_cannot_run_at_the_start_quarantines_no_table() {
+    let Some(server) = postgres() else { return };
+    let database = database(&server, "quarantine_start", TABLES);
+    let sql = |text: &str| server.psql(&database, text).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let modules = dir.path().join("modules");
+    fs::create_dir(&modules).unwrap();
+    let module = fs::read(root().join("transforms/quality-check.wasm")).unwrap();
+    fs::write(modules.join("quality-check.wasm"), &module).unwrap();
+    let out = dir.path().join("out.jsonl");
+    let config = config(&server, &database, "{dir}/modules");
+    let gateway = Gateway::start(dir.path(), &config);
+    wait_lines(&gateway, &out, 3);
+    gateway.wait_pipeline("held", "the stream", |status| status["phase"] == "streaming");
+    assert!(gateway.signal_and_wait("TERM").0.success());
+    fs::write(modules.join("quality-check.wasm"), "nope").unwrap();
+    fs::remove_dir_all(dir.path().join("data/modules/versions")).unwrap();
+    sql("insert into t values (4, 'x'), (5, 'x')");
+
+    let gateway = Gateway::start(dir.path(), &config);
+    let paused = |status: &Value| status["state"] == "paused";
+    let status = gateway.wait_pipeline("held", "the pause", paused);
+    assert_eq!((&status["quarantined"], &status["misfits"]), (&json!([]), &json!([])), "{status}");
+    let put = "/api/v1/modules/quality-check";
+    let (code, why) = request(gateway.address(), "PUT", put, &module).unwrap();
+    assert_eq!(code, 201, "{why}");
+    let records = wait_lines(&gateway, &out, 5);
+    let ids: Vec<_> = records.iter().map(|r| r["value"]["after"]["id"].as_i64()).collect();
+    assert_eq!(ids, [1, 2, 3, 4, 5].map(Some));
+    let status = gateway.pipeline("held").unwrap();
+    assert_eq!((&status["quarantined"], &status["misfits"]), (&json!([]), &json!([])), "{status}");
+    assert_eq!(lines(&dir.path().join("dlq")), Vec::<Value>::new());
+}
+
 /// Changes that are kept outlive the process that kept them, however it ends, and come in their
 /// order when the table goes on.
 #[test]

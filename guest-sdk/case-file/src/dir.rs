@@ -13,14 +13,24 @@ pub const CASE_FILES_MAX: usize = 256;
 pub const CASE_BYTES_MAX: u64 = 1 << 20;
 
 /// Reads every `*.yaml` and `*.yml` of a folder, in the order of their names; of a file, that one.
+/// All of them are in memory then: where they are many, [`case_files`] and [`read_case`] take one
+/// after the other.
 ///
 /// # Errors
 /// One cannot be read or is no case file, or there is none; the message names the file.
 pub fn load(path: &Path) -> Result<Vec<CaseFile>, String> {
+    case_files(path)?.iter().map(|file| read_case(file)).collect()
+}
+
+/// The files that [`load`] reads, in their order.
+///
+/// # Errors
+/// The folder cannot be read, or holds none or too many; the message names it.
+pub fn case_files(path: &Path) -> Result<Vec<PathBuf>, String> {
     let kind = fs::metadata(path)
         .map_err(|error| format!("{}: cannot be read: {error}", path.display()))?;
     if !kind.is_dir() {
-        return Ok(vec![read(path)?]);
+        return Ok(vec![path.to_owned()]);
     }
     let files = files(path)?;
     if files.is_empty() {
@@ -30,7 +40,7 @@ pub fn load(path: &Path) -> Result<Vec<CaseFile>, String> {
         let (count, path) = (files.len(), path.display());
         return Err(format!("{path}: {count} case files, the limit is {CASE_FILES_MAX}"));
     }
-    files.iter().map(|file| read(file)).collect()
+    Ok(files)
 }
 
 fn files(dir: &Path) -> Result<Vec<PathBuf>, String> {
@@ -47,7 +57,11 @@ fn files(dir: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(files)
 }
 
-fn read(path: &Path) -> Result<CaseFile, String> {
+/// Reads one case file.
+///
+/// # Errors
+/// It cannot be read or is no case file; the message names it.
+pub fn read_case(path: &Path) -> Result<CaseFile, String> {
     let shown = path.display();
     let wrong = |error| format!("{shown}: cannot be read: {error}");
     if !fs::metadata(path).map_err(wrong)?.is_file() {

@@ -20,7 +20,7 @@ pub use case::{
     WantedValue,
 };
 pub use compare::{differences, refusal_difference};
-pub use dir::{CASE_BYTES_MAX, CASE_FILES_MAX, load};
+pub use dir::{CASE_BYTES_MAX, CASE_FILES_MAX, case_files, load, read_case};
 pub use read::Problem;
 pub use report::{Failure, Report};
 pub use serde_json::Value;

@@ -7,7 +7,7 @@ use wasmgate_connector::{Module as _, ModuleKind, Read, Write};
 use wasmgate_model::Shape;
 use wasmgate_wasm::{Form, Inspection};
 
-use crate::commands::module::file::{case, read, runtime, transform};
+use crate::commands::module::file::{case, name, read, runtime, transform};
 use crate::exit::{Failure, print};
 
 /// Shows what a module is and whether the gateway takes it; with a case file also what it reads
@@ -16,15 +16,15 @@ use crate::exit::{Failure, print};
 /// # Errors
 /// The file cannot be read, is no module, or would be refused.
 pub(crate) fn inspect(file: &Path, schema: Option<&Path>) -> Result<(), Failure> {
-    let name = file.display();
+    let shown = file.display();
     let bytes = read(file)?;
     let inspection = runtime()?
-        .inspect(&bytes)
-        .map_err(|fault| Failure::Runtime(format!("{name}: {}", fault.chain())))?;
+        .inspect(&name(file), &bytes)
+        .map_err(|fault| Failure::Runtime(format!("{shown}: {}", fault.chain())))?;
     print(&describe(&inspection))?;
     match inspection.refusal {
         None => schema.map_or(Ok(()), |schema| print(&lineage(file, schema)?)),
-        Some(refusal) => Err(Failure::Runtime(format!("{name}: would be refused: {refusal}"))),
+        Some(refusal) => Err(Failure::Runtime(format!("{shown}: would be refused: {refusal}"))),
     }
 }
 

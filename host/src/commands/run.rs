@@ -20,14 +20,15 @@ use wasmgate_store::{DataDir, RedbStore};
 use wasmgate_telemetry::Telemetry;
 use wasmgate_wasm::{Library, Loaded, Runtime};
 
-use crate::assemble::{self, Chain, Shared};
+use crate::assemble::{self, Chain, FindModule, Shared};
 use crate::config::reference::Process as Surroundings;
 use crate::config::{self, Files, Loaded as LoadedConfig, Reported, checked};
 use crate::connectors;
 use crate::exit::Failure;
 use crate::gateway::Process;
+use crate::held::Obstacle;
 use crate::log;
-use crate::modules::{Modules, User};
+use crate::modules::{Modules, Unattended, User};
 use crate::progress;
 use crate::signals::Channel;
 use crate::watch::watch;
@@ -56,21 +57,20 @@ pub(crate) fn run(files: Files<'_>, until_complete: bool) -> Result<(), Failure>
     let library = Library::open(config.modules.dir.clone(), Arc::new(runtime), Some(versions))
         .map_err(|fault| Failure::Config(format!("modules.dir: {}", fault.chain())))?;
     refuse_misfits(&config, &library);
-    let chains = assemble::chains(&config, &document, &library)
+    let find: &dyn FindModule = if until_complete { &Unattended(&library) } else { &library };
+    let chains = assemble::chains(&config, &document, find)
         .map_err(|problems| Failure::Config(document.report(problems)))?;
     let deleted = deleted(&config, &library);
     if let Some(name) = deleted.first().filter(|_| until_complete) {
         let what = "was deleted by force, so the pipelines that use it cannot complete";
         return Err(Failure::Config(format!("module `{name}` {what}; put a file back")));
     }
-    if let Some((name, why)) =
-        chains.iter().find_map(|c| c.held.iter().next()).filter(|_| until_complete)
-    {
-        return Err(Failure::Config(format!(
-            "module `{name}`, which ran before, does not open: {why}"
-        )));
+    for (name, configs) in configs(&config) {
+        // What opens for the first time now, or did before.
+        let held = chains.iter().any(|chain| chain.held.contains_key(&name));
+        let taken = configs.iter().filter(|config| !held || library.took_before(&name, config));
+        library.note_opened(&name, taken.map(String::as_str));
     }
-    note_opened(&config, &library);
     let store: Arc<dyn CheckpointStore> = Arc::new(RedbStore::open(&dir)?);
     let tokio = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -135,24 +135,23 @@ fn modules_of(pipeline: &checked::Pipeline) -> impl Iterator<Item = &str> {
     stages.chain(pipeline.policy.iter().map(|policy| policy.module.as_str()))
 }
 
-/// Notes what modules are used with: all of it opened now or earlier.
-fn note_opened(config: &checked::Config, library: &Library) {
-    let mut used: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+/// What modules are used with.
+fn configs(config: &checked::Config) -> BTreeMap<String, Vec<String>> {
+    let mut used: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for pipeline in &config.pipelines {
-        let stages = pipeline.transforms.iter().map(|s| (s.module.as_str(), s.config.as_str()));
-        let policy = pipeline.policy.iter().map(|p| (p.module.as_str(), p.config.as_str()));
-        stages.chain(policy).for_each(|(name, config)| used.entry(name).or_default().push(config));
+        let stages = pipeline.transforms.iter().map(|stage| (&stage.module, &stage.config));
+        let policy = pipeline.policy.iter().map(|policy| (&policy.module, &policy.config));
+        for (name, config) in stages.chain(policy) {
+            used.entry(name.clone()).or_default().push(config.clone());
+        }
     }
-    for (name, configs) in used {
-        library.note_opened(name, configs.into_iter());
-    }
+    used
 }
 
-/// Modules in use that are not there any more: without a version in the store their chains would
-/// not have been made.
+/// Modules in use that were deleted by force.
 fn deleted(config: &checked::Config, library: &Library) -> BTreeSet<String> {
     let used = config.pipelines.iter().flat_map(modules_of);
-    used.filter(|name| library.get(name).is_none()).map(str::to_owned).collect()
+    used.filter(|name| library.is_buried(name)).map(str::to_owned).collect()
 }
 
 fn other_world() -> Fault {
@@ -189,7 +188,8 @@ async fn serve(parts: Parts, until_complete: bool) -> Result<(), Failure> {
     let modules = Modules::new(Arc::clone(&parts.library), users, Arc::clone(&telemetry))
         .with_cases(parts.config.modules.dir.clone())
         .with_deleted(parts.deleted.clone())
-        .with_held(held(&parts));
+        .with_held(held(&parts))
+        .with_configs(configs(&parts.config));
     let modules = Arc::new(modules);
     let process =
         Process { pipelines: pipelines.clone(), modules: Arc::clone(&modules), telemetry };
@@ -218,8 +218,8 @@ async fn serve(parts: Parts, until_complete: bool) -> Result<(), Failure> {
     outcome
 }
 
-/// Modules that ran before and do not open now, by the pipelines that use them.
-fn held(parts: &Parts) -> BTreeMap<String, BTreeMap<String, String>> {
+/// Modules that cannot run now, by the pipelines that use them.
+fn held(parts: &Parts) -> BTreeMap<String, BTreeMap<String, Obstacle>> {
     let chains = parts.config.pipelines.iter().zip(&parts.chains);
     let held = chains.filter(|(_, chain)| !chain.held.is_empty());
     held.map(|(settings, chain)| (settings.name.clone(), chain.held.clone())).collect()
@@ -235,7 +235,8 @@ fn start(parts: &Parts, telemetry: &Telemetry) -> Result<Vec<Arc<Pipeline>>, Fai
         let closed = chain.held.iter().next();
         let started = spec.and_then(match (held, closed) {
             (None, None) => Pipeline::start,
-            _ => Pipeline::start_paused,
+            (Some(_), None) => Pipeline::start_paused,
+            (_, Some(_)) => Pipeline::start_waiting,
         });
         pipelines.push(started.map_err(|fault| {
             Failure::Config(format!("pipelines.{}: {}", settings.name, fault.chain()))
@@ -246,11 +247,11 @@ fn start(parts: &Parts, telemetry: &Telemetry) -> Result<Vec<Arc<Pipeline>>, Fai
                 module,
                 "paused: its module was deleted by force; upload one, then resume the pipeline"
             ),
-            (None, Some((module, reason))) => tracing::warn!(
+            (None, Some((module, obstacle))) => tracing::warn!(
                 pipeline = settings.name,
-                module,
-                reason,
-                "paused: its module ran before and does not open; resume the pipeline to try again"
+                reason = format!("module `{module}`{obstacle}"),
+                "paused: its module cannot run; put another version in its place, or resume the \
+                 pipeline to try again"
             ),
             (None, None) => tracing::info!(pipeline = settings.name, "pipeline started"),
         }

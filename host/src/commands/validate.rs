@@ -6,14 +6,16 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use wasmgate_debezium::Finding;
+use wasmgate_model::Fault;
 use wasmgate_wasm::{Loaded, Runtime};
 
-use crate::assemble::{self, FindModule};
+use crate::assemble::{self, FindModule, Found};
 use crate::commands::online;
 use crate::config::problem::Problem;
 use crate::config::reference::Process;
 use crate::config::{self, Files, Reported};
 use crate::exit::{Failure, print};
+use crate::held::Obstacle;
 use crate::modules;
 
 /// Whether the servers are looked at, and how that is told.
@@ -84,9 +86,9 @@ struct Folder {
 }
 
 impl FindModule for Folder {
-    fn find(&self, name: &str) -> Result<Loaded, Problem> {
+    fn find(&self, name: &str) -> Result<Found, Problem> {
         if let Some(module) = self.loaded.borrow().get(name) {
-            return Ok(module.clone());
+            return Ok(Found::Loaded(module.clone()));
         }
         let path = self.dir.join(format!("{name}.wasm"));
         let bytes = match wasmgate_wasm::read_module(&path) {
@@ -106,12 +108,12 @@ impl FindModule for Folder {
             Problem::new(format!("module `{name}` cannot be loaded: {}", fault.chain()))
         })?;
         self.loaded.borrow_mut().insert(name.to_owned(), module.clone());
-        Ok(module)
+        Ok(Found::Loaded(module))
     }
 
     /// Whoever asks whether all is well is told what is not.
-    fn took_before(&self, _: &str, _: &str) -> bool {
-        false
+    fn obstacle(&self, _: &str, _: &str, _: &Fault) -> Option<Obstacle> {
+        None
     }
 }
 

@@ -112,7 +112,12 @@ pub fn version() -> i64 {
 
 /// `{"spin":N}`: turns per record, to cost as much as a real rule.
 fn spin_of(config: &str) -> u32 {
-    let digits = config.split("\"spin\":").nth(1).unwrap_or("");
+    setting(config, "spin") as u32
+}
+
+/// `"NAME":N` of a configuration; 0 where there is none.
+pub fn setting(config: &str, name: &str) -> i64 {
+    let digits = config.split(&format!("\"{name}\":")).nth(1).unwrap_or("");
     let end = digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len());
     digits[..end].parse().unwrap_or(0)
 }

@@ -15,6 +15,6 @@ mod sample;
 pub use bound::Bound;
 pub use bundled::{CASES_BYTES_MAX, check_bundled};
 pub use made_up::made_up;
-pub use run::{CASES_TIME_MAX, run, run_cases};
+pub use run::{CASES_TIME_MAX, run, run_cases, run_files};
 pub use sample::Sample;
-pub use wasmgate_case_file::{CaseFile, Failure, Report, load};
+pub use wasmgate_case_file::{CaseFile, Failure, Report, case_files, load};

@@ -1,11 +1,12 @@
 //! Case files on a module: open, bind, the records of each topic as one batch, compare.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use wasmgate_case_file::{
-    CaseFile, Failure, Found, Input, Report, RowCase, differences, load, refusal_difference,
+    CaseFile, Failure, Found, Input, Report, RowCase, case_files, differences, read_case,
+    refusal_difference,
 };
 use wasmgate_connector::{Module, Stage, StageInput};
 use wasmgate_model::{Blame, Column, Fault, FaultKind};
@@ -23,10 +24,26 @@ pub const CASES_TIME_MAX: Duration = Duration::from_secs(30);
 /// `ModuleRefused`: a file cannot be read or is no case file. `ModuleDeadline`: the cases take
 /// longer than [`CASES_TIME_MAX`]. Faults of the host. What a module does wrong is in the report.
 pub fn run(module: &dyn Module, dir: &Path) -> Result<Report, Fault> {
-    let cases = load(dir).map_err(|problem| {
-        Fault::new(FaultKind::ModuleRefused, "its cases cannot be run").because(problem)
-    })?;
-    run_cases(module, &cases)
+    run_files(module, &case_files(dir).map_err(cannot_run)?)
+}
+
+/// Runs case files, of which one at a time is in memory.
+///
+/// # Errors
+/// As for [`run`].
+pub fn run_files(module: &dyn Module, files: &[PathBuf]) -> Result<Report, Fault> {
+    let mut report = Report { cases: files.len(), ..Report::default() };
+    let until = Instant::now() + CASES_TIME_MAX;
+    for file in files {
+        let case = read_case(file).map_err(cannot_run)?;
+        report.rows += case.rows.len();
+        report.failures.extend(run_case(module, &case, until)?);
+    }
+    Ok(report)
+}
+
+fn cannot_run(problem: String) -> Fault {
+    Fault::new(FaultKind::ModuleRefused, "its cases cannot be run").because(problem)
 }
 
 /// Runs case files that were read already.

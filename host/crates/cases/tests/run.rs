@@ -172,6 +172,25 @@ fn a_folder_that_holds_no_cases_is_a_fault() {
     );
 }
 
+/// 256 files of a MiB take gigabytes when all are parsed at once.
+#[test]
+fn a_case_file_is_read_when_the_one_before_it_has_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let text = "rows: [{ value: { n: 1 }, expect: keep }]";
+    for name in ["a.yaml", "b.yaml"] {
+        std::fs::write(dir.path().join(name), text).unwrap();
+    }
+    let second = dir.path().join("b.yaml");
+    let read = Read { name: "n".to_owned(), kind: Kind::Float, optional: false };
+    let projection = Projection { reads: vec![read], ..Projection::default() };
+    let breaks_the_next = fn_module("module", projection, move |_| {
+        std::fs::write(&second, "rows: 7").unwrap();
+        Ok(StageOutput::default())
+    });
+    let fault = run(&breaks_the_next, dir.path()).unwrap_err();
+    assert!(fault.chain().contains("b.yaml:1: rows: found 7"), "{}", fault.chain());
+}
+
 #[test]
 fn cases_beside_a_module_decide_about_it() {
     let dir = tempfile::tempdir().unwrap();

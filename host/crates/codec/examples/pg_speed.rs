@@ -46,24 +46,62 @@ fn insert(row: usize) -> Vec<u8> {
     message
 }
 
+/// As the Postgres source has it.
+fn source_block() -> Vec<SourcePart> {
+    let literal = |text: &str| SourcePart::Literal(text.into());
+    vec![
+        literal("{\"version\":\"0.1.0\",\"connector\":\"postgresql\",\"name\":\"p\",\"ts_ms\":"),
+        SourcePart::Millis(0),
+        literal(",\"snapshot\":"),
+        SourcePart::Text(1),
+        literal(",\"db\":\"d\",\"sequence\":"),
+        SourcePart::Text(2),
+        literal(",\"ts_us\":"),
+        SourcePart::Int(0),
+        literal(",\"ts_ns\":"),
+        SourcePart::Nanos(0),
+        literal(",\"schema\":\"public\",\"table\":\"t\",\"txId\":"),
+        SourcePart::Int(3),
+        literal(",\"lsn\":"),
+        SourcePart::Int(4),
+        literal(",\"xmin\":null,\"origin\":"),
+        SourcePart::Text(5),
+        literal(",\"origin_lsn\":"),
+        SourcePart::Int(6),
+        literal("}"),
+    ]
+}
+
+fn source_columns() -> Vec<Column> {
+    use Kind::{Integer, Text};
+    [Integer, Text, Text, Integer, Integer, Text, Integer].map(Column::new).into()
+}
+
+/// What the source block says of a row: a transaction has sixty-four.
+fn push_source(row: usize, columns: &mut [Column]) {
+    let (transaction, lsn) = (row as i64 / 64, 22_055_016 + row as i64 * 200);
+    let sequence = format!("[\"{}\",\"{lsn}\"]", 22_055_000 + transaction * 12_800);
+    for (n, column) in columns.iter_mut().enumerate() {
+        match n {
+            0 => column.push_int(1_700_000_000_000_000 + transaction),
+            1 => column.push_bytes(b"false"),
+            2 => column.push_bytes(sequence.as_bytes()),
+            3 => column.push_int(700 + transaction),
+            4 => column.push_int(lsn),
+            _ => column.push_null(),
+        }
+    }
+}
+
 fn schema(types: &[ColumnType]) -> Arc<Schema> {
     let field = |((name, ..), ty): (&(&str, u32, i32, &str), &ColumnType)| {
         Field::new(*name, ty.kind, ty.logical.clone(), true)
     };
-    let constant = "{\"version\":\"1\",\"connector\":\"postgresql\",\"name\":\"p\",\"ts_ms\":";
     Arc::new(Schema {
         fields: COLUMNS.iter().zip(types).map(field).collect(),
         key: vec!["id".into()],
         open: false,
-        source: vec![
-            SourcePart::Literal(constant.into()),
-            SourcePart::Millis(0),
-            SourcePart::Literal(",\"snapshot\":\"false\",\"db\":\"d\",\"ts_us\":".into()),
-            SourcePart::Int(0),
-            SourcePart::Literal(",\"schema\":\"public\",\"table\":\"t\",\"lsn\":".into()),
-            SourcePart::Int(1),
-            SourcePart::Literal(",\"xmin\":null}".into()),
-        ],
+        source: source_block(),
         ..Schema::open(1, "p.public.t".into(), true)
     })
 }
@@ -83,7 +121,7 @@ fn fill(batch: &mut Batch, types: &[ColumnType], messages: &[Vec<u8>]) -> Result
                 _ => column.push_null(),
             }
         }
-        rows.source.iter_mut().for_each(|c| c.push_int(1_700_000_000_000_000));
+        push_source(n, &mut rows.source);
         batch.ops.push(Op::Create);
         batch.times_us.push(0);
         batch.positions.push(Position::new(1, n as u64));
@@ -121,8 +159,7 @@ fn main() -> Result<(), String> {
         .collect();
     let types = types.ok_or("a type is unknown")?;
     let messages: Vec<_> = (0..ROWS).map(insert).collect();
-    let source = vec![Column::new(Kind::Integer), Column::new(Kind::Integer)];
-    let mut batch = Batch::rows(schema(&types), Arc::new(Plan::default()), source);
+    let mut batch = Batch::rows(schema(&types), Arc::new(Plan::default()), source_columns());
     let (mut writer, mut out) = (ValueWriter::new(), Vec::new());
     let decoding = median(|| fill(&mut batch, &types, &messages))?;
     println!("pgoutput -> columns: {decoding:.0} ns/record");

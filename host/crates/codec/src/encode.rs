@@ -12,6 +12,7 @@ mod options;
 mod placeholder;
 mod row;
 mod schema;
+mod source;
 mod wrap;
 
 use std::collections::HashMap;

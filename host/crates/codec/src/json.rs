@@ -72,24 +72,35 @@ fn escape(byte: u8) -> u8 {
 
 #[cold]
 fn write_escaped(text: &[u8], out: &mut Vec<u8>) {
-    let mut rest = text;
-    while let Some(at) = rest.iter().position(|b| escape(*b) != 0) {
-        let (plain, after) = rest.split_at(at);
-        out.extend_from_slice(plain);
-        let Some((&byte, after)) = after.split_first() else { break };
-        match escape(byte) {
-            b'u' => {
-                const HEX: &[u8; 16] = b"0123456789abcdef";
-                out.extend_from_slice(b"\\u00");
-                for nibble in [byte >> 4, byte & 15] {
-                    out.push(HEX.get(usize::from(nibble)).copied().unwrap_or(b'0'));
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    // Six bytes at most of each, gathered: most pieces between two escapes are short.
+    const PIECE: usize = 32;
+    for piece in text.chunks(PIECE) {
+        let mut gathered = [0; 6 * PIECE];
+        let mut end = 0;
+        let mut push = |byte| {
+            if let Some(slot) = gathered.get_mut(end) {
+                *slot = byte;
+            }
+            end += 1;
+        };
+        for &byte in piece {
+            match escape(byte) {
+                0 => push(byte),
+                b'u' => {
+                    let nibble = |n: u8| HEX.get(usize::from(n)).copied().unwrap_or(b'0');
+                    b"\\u00".iter().for_each(|b| push(*b));
+                    push(nibble(byte >> 4));
+                    push(nibble(byte & 15));
+                }
+                letter => {
+                    push(b'\\');
+                    push(letter);
                 }
             }
-            letter => out.extend_from_slice(&[b'\\', letter]),
         }
-        rest = after;
+        out.extend_from_slice(gathered.get(..end).unwrap_or(&[]));
     }
-    out.extend_from_slice(rest);
 }
 
 /// The text of a string that [`write_string`] wrote. `None`: something else.

@@ -65,20 +65,23 @@ impl WriteRequest {
     /// batches: for sinks that keep order over topics.
     #[must_use]
     pub fn in_source_order(&self) -> Vec<(usize, usize)> {
-        let mut rows = Vec::with_capacity(self.len());
-        let mut sorted = true;
-        let mut last = None;
-        self.for_each(|n, batch, i| {
+        let position = |batch: &Batch, i: usize| {
             let row = batch.sel.get(i).copied().unwrap_or(0) as usize;
-            let at = batch.positions.get(row).copied();
+            batch.positions.get(row).copied()
+        };
+        let mut rows = Vec::with_capacity(self.len());
+        let (mut sorted, mut last) = (true, None);
+        self.for_each(|n, batch, i| {
+            let at = position(batch, i);
             sorted &= last <= at;
             last = at;
-            rows.push((at, n, i));
+            rows.push((n, i));
         });
         if !sorted {
-            rows.sort_by_key(|(at, _, _)| *at);
+            let batches = &self.delivery.batches;
+            rows.sort_by_cached_key(|(n, i)| batches.get(*n).and_then(|b| position(b, *i)));
         }
-        rows.into_iter().map(|(_, n, i)| (n, i)).collect()
+        rows
     }
 }
 

@@ -11,6 +11,8 @@ use rustix::fs::{Access, access};
 use wasmgate_connector::Finding;
 use wasmgate_model::{Fault, FaultKind};
 
+use crate::ahead::give_back;
+
 /// How every line starts: an incomplete last line is only cut off if it is one of ours.
 pub(crate) const LINE_START: &[u8] = b"{\"topic\":";
 
@@ -32,6 +34,7 @@ impl Appender {
         let file = OpenOptions::new().read(true).append(true).create(true).open(path);
         let file = file.map_err(fault)?;
         cut_torn_line(&file, path)?;
+        give_back(&file).map_err(fault)?;
         // A new file is only there after a crash if its directory says so.
         File::open(parent).and_then(|dir| dir.sync_all()).map_err(fault)?;
         Ok(Self { file: Arc::new(file), path: path.to_owned() })

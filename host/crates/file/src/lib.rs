@@ -5,6 +5,7 @@
 //! [`SampleSource`] makes the reference systems' records, [`ConsoleSink`] shows records,
 //! [`BlackholeSink`] counts them.
 
+mod ahead;
 mod assemble;
 mod blackhole;
 mod console;

@@ -7,54 +7,93 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use wasmgate_codec::encode::{BatchWriter, EncodeError};
+use wasmgate_codec::encode::{BatchWriter, EncodeError, ValueWriter};
 use wasmgate_codec::json::{write_int, write_string};
-use wasmgate_model::{Batch, Payload};
+use wasmgate_model::{Batch, Kind, Payload};
 
 use crate::strict::is_json;
 
 /// The start of bytes that are no JSON.
 pub(crate) const BYTES: &[u8] = b"{\"$bytes\":";
 
-/// Appends the line of the record at place `i` in the batch's `sel`.
-///
-/// # Errors
-/// The value cannot be written; nothing was appended.
-pub(crate) fn write_record(
-    out: &mut Vec<u8>,
-    batch: &Batch,
-    writer: &BatchWriter<'_>,
-    i: usize,
-) -> Result<(), EncodeError> {
-    let line = out.len();
-    begin(out, batch.topic(i));
-    out.extend_from_slice(b",\"key\":");
-    let start = out.len();
-    let own_key = batch.keys.is_none() && batch.edits.key.is_none();
-    let present = writer.key(i, out);
-    end_value(out, start, present, own_key);
-    out.extend_from_slice(b",\"value\":");
-    let start = out.len();
-    match writer.value(i, out) {
-        Ok(present) => end_value(out, start, present, checked(batch)),
-        Err(error) => {
-            out.truncate(line);
-            return Err(error);
+/// What the lines of one batch have in common.
+pub(crate) struct LineWriter<'a> {
+    batch: &'a Batch,
+    records: BatchWriter<'a>,
+    /// Everything up to the key, where no stage gave records another topic.
+    opening: Option<Vec<u8>>,
+    /// Whether keys are made here, of columns.
+    own_key: bool,
+    value: Trust,
+}
+
+/// What is known of values before they are looked at.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Trust {
+    /// May be anything.
+    Foreign,
+    /// JSON, perhaps on several lines.
+    Json,
+    /// JSON that was written here whole: it has no line ends.
+    Line,
+}
+
+impl<'a> LineWriter<'a> {
+    pub(crate) fn new(batch: &'a Batch, writer: &'a mut ValueWriter) -> Self {
+        let opening = batch.edits.topic.is_none().then(|| {
+            let mut opening = Vec::new();
+            begin(&mut opening, &batch.schema.topic);
+            opening.extend_from_slice(b",\"key\":");
+            opening
+        });
+        Self {
+            batch,
+            records: writer.begin(batch),
+            opening,
+            own_key: batch.keys.is_none() && batch.edits.key.is_none(),
+            value: trust(batch),
         }
     }
-    out.extend_from_slice(b",\"headers\":[");
-    let mut first = true;
-    writer.headers(i, &mut |name, value| {
-        write_header(out, std::mem::take(&mut first), name, value);
-    });
-    out.push(b']');
-    write_time(out, writer.time_us(i));
-    if let Some(partition) = writer.partition(i) {
-        out.extend_from_slice(b",\"partition\":");
-        write_int(i64::from(partition), out);
+
+    /// Appends the line of the record at place `i` in the batch's `sel`.
+    ///
+    /// # Errors
+    /// The value cannot be written; nothing was appended.
+    pub(crate) fn write(&self, i: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        let line = out.len();
+        match &self.opening {
+            Some(opening) => out.extend_from_slice(opening),
+            None => {
+                begin(out, self.batch.topic(i));
+                out.extend_from_slice(b",\"key\":");
+            }
+        }
+        let start = out.len();
+        let present = self.records.key(i, out);
+        end_value(out, start, present, if self.own_key { Trust::Json } else { Trust::Foreign });
+        out.extend_from_slice(b",\"value\":");
+        let start = out.len();
+        match self.records.value(i, out) {
+            Ok(present) => end_value(out, start, present, self.value),
+            Err(error) => {
+                out.truncate(line);
+                return Err(error);
+            }
+        }
+        out.extend_from_slice(b",\"headers\":[");
+        let mut first = true;
+        self.records.headers(i, &mut |name, value| {
+            write_header(out, std::mem::take(&mut first), name, value);
+        });
+        out.push(b']');
+        write_time(out, self.records.time_us(i));
+        if let Some(partition) = self.records.partition(i) {
+            out.extend_from_slice(b",\"partition\":");
+            write_int(i64::from(partition), out);
+        }
+        out.extend_from_slice(b"}\n");
+        Ok(())
     }
-    out.extend_from_slice(b"}\n");
-    Ok(())
 }
 
 /// Appends the open line of a payload row as it came, for dead letters: everything up to the
@@ -88,25 +127,31 @@ fn write_time(out: &mut Vec<u8>, time_us: i64) {
     write_int(time_us.div_euclid(1000), out);
 }
 
-/// Whether the values that come out are known to be JSON: written from rows, or walked.
-fn checked(batch: &Batch) -> bool {
+/// What is known of the values that come out.
+fn trust(batch: &Batch) -> Trust {
     match &batch.payload {
-        Payload::Rows(_) => true,
+        Payload::Rows(_) => {
+            // Their JSON is somebody else's, with the white space that it has.
+            let has_json = batch.schema.fields.iter().any(|field| field.kind == Kind::Json)
+                || batch.edits.written.iter().any(|written| written.kind == Kind::Json);
+            if has_json { Trust::Json } else { Trust::Line }
+        }
         Payload::Documents(documents) => {
-            !documents.images.is_empty() && documents.images.len() == batch.len()
+            let walked = !documents.images.is_empty() && documents.images.len() == batch.len();
+            if walked { Trust::Json } else { Trust::Foreign }
         }
     }
 }
 
 /// Turns the bytes appended since `start` into a JSON value on one line.
-fn end_value(out: &mut Vec<u8>, start: usize, present: bool, checked: bool) {
+fn end_value(out: &mut Vec<u8>, start: usize, present: bool, trust: Trust) {
     let bytes = out.get(start..).unwrap_or(&[]);
     if !present {
         out.truncate(start);
         out.extend_from_slice(b"null");
-    } else if ambiguous(bytes) || !(checked || is_json(bytes)) {
+    } else if ambiguous(bytes) || (trust == Trust::Foreign && !is_json(bytes)) {
         to_bytes(out, start);
-    } else if memchr::memchr2(b'\n', b'\r', bytes).is_some() {
+    } else if trust != Trust::Line && memchr::memchr2(b'\n', b'\r', bytes).is_some() {
         // Inside strings JSON has no raw line ends: these are white space.
         for byte in out.get_mut(start..).unwrap_or(&mut []) {
             if matches!(byte, b'\n' | b'\r') {
@@ -122,7 +167,7 @@ fn end_exact(out: &mut Vec<u8>, start: usize, present: bool) {
     if present && (bytes != bytes.trim_ascii() || memchr::memchr2(b'\n', b'\r', bytes).is_some()) {
         to_bytes(out, start);
     } else {
-        end_value(out, start, present, false);
+        end_value(out, start, present, Trust::Foreign);
     }
 }
 
@@ -209,7 +254,7 @@ mod tests {
         for (value, want) in cases {
             let mut out = b"before".to_vec();
             out.extend_from_slice(value.unwrap_or(&[]));
-            end_value(&mut out, 6, value.is_some(), false);
+            end_value(&mut out, 6, value.is_some(), Trust::Foreign);
             assert_eq!(String::from_utf8_lossy(&out), format!("before{want}"), "{value:?}");
         }
     }

@@ -10,8 +10,9 @@ use wasmgate_codec::encode::{EncodeError, JsonOptions, ValueWriter};
 use wasmgate_connector::{Finding, RefusedRow, Sink, SinkConnector, WriteRequest, Written};
 use wasmgate_model::{Batch, DeadLetterCause, Fault};
 
-use crate::disk::{Appender, check_dir, check_file, file_name, sync};
-use crate::output::write_record;
+use crate::ahead::Ahead;
+use crate::disk::{Appender, check_dir, check_file, file_name, refusal, sync};
+use crate::output::LineWriter;
 use crate::settings::{FileSinkSettings, Target};
 use crate::worker::{Output, Touched, WorkerSink};
 
@@ -63,17 +64,21 @@ impl SinkConnector for FileSink {
 /// An open file.
 struct OpenFile {
     appender: Appender,
+    ahead: Ahead,
     touched: bool,
 }
 
 impl OpenFile {
     fn open(path: &Path) -> Result<Self, Fault> {
-        Ok(Self { appender: Appender::open(path)?, touched: false })
+        let appender = Appender::open(path)?;
+        let ahead = Ahead::of(&appender.file).map_err(|cause| refusal("be read", path, cause))?;
+        Ok(Self { appender, ahead, touched: false })
     }
 
     fn append(&mut self, lines: &[u8]) -> Result<(), Fault> {
         if !lines.is_empty() {
             self.touched = true;
+            self.ahead.make(&self.appender.file, lines.len());
             self.appender.append(lines)?;
         }
         Ok(())
@@ -83,6 +88,12 @@ impl OpenFile {
     fn touched(&mut self) -> Option<Touched> {
         let Appender { file, path } = &self.appender;
         std::mem::take(&mut self.touched).then(|| (Arc::clone(file), path.clone()))
+    }
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        self.ahead.close(&self.appender.file);
     }
 }
 
@@ -113,7 +124,7 @@ impl Files {
         Ok(match target {
             Target::Dir(dir) => {
                 std::fs::create_dir_all(&dir)
-                    .map_err(|cause| crate::disk::refusal("be created", &dir, cause))?;
+                    .map_err(|cause| refusal("be created", &dir, cause))?;
                 Self::PerTopic(Box::new(Topics {
                     dir,
                     open: HashMap::new(),
@@ -196,7 +207,7 @@ impl Topics {
         let mut written = Written::default();
         for number in 0..request.delivery.batches.len() {
             let Some(batch) = request.delivery.batches.get(number) else { continue };
-            let records = self.writer.begin(batch);
+            let writer = LineWriter::new(batch, &mut self.writer);
             let mut current = String::new();
             for index in places(request, number, batch) {
                 let topic = batch.topic(index);
@@ -212,7 +223,7 @@ impl Topics {
                 }
                 let Some(lines) = self.lines.get_mut(&current) else { continue };
                 let before = lines.len();
-                let result = write_record(lines, batch, &records, index);
+                let result = writer.write(index, lines);
                 let bytes = lines.len() - before;
                 count(&mut written, (number, index), bytes, result.map_err(|e| unencodable(&e)));
             }
@@ -299,13 +310,11 @@ fn places<'a>(
 fn single(lines: &mut Vec<u8>, writers: &mut [ValueWriter], request: &WriteRequest) -> Written {
     let mut written = Written::default();
     let batches = &request.delivery.batches;
-    let records: Vec<_> = writers.iter_mut().zip(batches).map(|(w, b)| w.begin(b)).collect();
+    let writers: Vec<_> = batches.iter().zip(writers).map(|(b, w)| LineWriter::new(b, w)).collect();
     for (number, index) in request.in_source_order() {
-        let (Some(batch), Some(records)) = (batches.get(number), records.get(number)) else {
-            continue;
-        };
+        let Some(writer) = writers.get(number) else { continue };
         let before = lines.len();
-        let result = write_record(lines, batch, records, index);
+        let result = writer.write(index, lines);
         let bytes = lines.len() - before;
         count(&mut written, (number, index), bytes, result.map_err(|e| unencodable(&e)));
     }

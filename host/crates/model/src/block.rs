@@ -54,6 +54,12 @@ impl Block {
         self.offsets.push(u32::try_from(self.data.len()).unwrap_or(u32::MAX));
     }
 
+    /// Appends empty values until there are `values`.
+    pub fn seal_until(&mut self, values: usize) {
+        let end = self.offsets.last().copied().unwrap_or(0);
+        self.offsets.resize((values + 1).max(self.offsets.len()), end);
+    }
+
     /// The contract's `ends`: where each value stops.
     #[must_use]
     pub fn ends(&self) -> &[u32] {

@@ -105,6 +105,21 @@ impl Column {
         self.values.push_empty();
     }
 
+    /// Appends nulls until there are `rows` rows.
+    pub fn fill_nulls(&mut self, rows: usize) {
+        let from = self.len();
+        if from >= rows {
+            return;
+        }
+        self.nulls.extend(from as u32..rows as u32);
+        match &mut self.values {
+            Values::Booleans(v) => v.resize(rows, false),
+            Values::Ints(v) => v.resize(rows, 0),
+            Values::Floats(v) => v.resize(rows, 0.0),
+            Values::Texts(b) | Values::Blobs(b) => b.seal_until(rows),
+        }
+    }
+
     /// Appends an absent value (also a null).
     pub fn push_absent(&mut self) {
         self.absent.push(self.len() as u32);
@@ -316,6 +331,26 @@ fn gather_marks(marks: &[u32], rows: &[u32], kept: &mut Vec<u32>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nulls_fill_up_what_is_missing() {
+        for kind in [Kind::Boolean, Kind::Integer, Kind::Float, Kind::Text, Kind::Bytes] {
+            let (mut filled, mut pushed) = (Column::new(kind), Column::new(kind));
+            filled.fill_nulls(2);
+            (0..2).for_each(|_| pushed.push_null());
+            for column in [&mut filled, &mut pushed] {
+                column.push_bytes(b"text");
+                column.push_int(7);
+                column.push_float(0.5);
+                column.push_bool(true);
+            }
+            filled.fill_nulls(1);
+            filled.fill_nulls(5);
+            (0..2).for_each(|_| pushed.push_null());
+            assert_eq!(filled, pushed, "{kind:?}");
+            assert_eq!(filled.nulls, [0, 1, 3, 4]);
+        }
+    }
 
     #[test]
     fn compaction_keeps_values_and_marks_together() {

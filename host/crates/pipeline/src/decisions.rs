@@ -121,7 +121,52 @@ impl Again {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tracing::span::{Attributes, Id, Record};
+    use tracing::{Event, Metadata, Subscriber};
+
     use super::*;
+
+    /// Counts lines.
+    struct Lines(Arc<AtomicUsize>);
+
+    impl Subscriber for Lines {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+        fn event(&self, _: &Event<'_>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+
+        fn enter(&self, _: &Id) {}
+
+        fn exit(&self, _: &Id) {}
+    }
+
+    #[test]
+    fn a_thousand_tries_are_shown_and_logged_once() {
+        let (again, lines) = (Again::default(), Arc::<AtomicUsize>::default());
+        tracing::subscriber::with_default(Lines(Arc::clone(&lines)), || {
+            (1..SHOWN_FROM).for_each(|attempt| again.tell(attempt, &cause()));
+            assert_eq!((again.reason(), lines.load(Ordering::SeqCst)), (None, 0));
+            (SHOWN_FROM..=ATTEMPTS_MAX).for_each(|attempt| again.tell(attempt, &cause()));
+        });
+        assert_eq!(lines.load(Ordering::SeqCst), 1);
+        assert!(again.reason().is_some_and(|reason| reason.contains("1000 tries so far")));
+        again.done();
+        assert_eq!(again.reason(), None);
+    }
 
     fn cause() -> DeadLetterCause {
         let (stage, code) = ("s".into(), "c".into());

@@ -82,3 +82,24 @@ impl Emissions {
         }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_topic_per_record_leaves_no_schema_per_record_behind() {
+        let parent = Batch::new(
+            Arc::new(Schema::open(1, "t".into(), false)),
+            Arc::default(),
+            Payload::Rows(Rows::new(Vec::new(), Vec::new(), Vec::new())),
+        );
+        let mut emissions = Emissions::default();
+        for number in 0..3 * SCHEMAS_MAX {
+            let (topic, fields) = (format!("t{number}"), Vec::new());
+            let emission = Emission { topic, parents: vec![0], fields, columns: Vec::new() };
+            assert_eq!(emissions.batch(emission, &[0], &parent).len(), 1);
+            assert!(emissions.schemas.len() <= SCHEMAS_MAX, "{}", emissions.schemas.len());
+        }
+    }
+}

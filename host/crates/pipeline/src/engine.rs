@@ -2,6 +2,7 @@
 //! somebody says resume or restart.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{Notify, watch};
 use wasmgate_connector::Planner as _;
@@ -26,6 +27,8 @@ pub(crate) struct Engine {
     pub(crate) shared: Arc<Shared>,
     pub(crate) command: watch::Receiver<Command>,
     pub(crate) restart: Arc<Notify>,
+    /// The first session begins when somebody says so.
+    pub(crate) waits: Arc<AtomicBool>,
 }
 
 /// What to do after a session.
@@ -38,6 +41,13 @@ impl Engine {
     /// Runs until the source is completed or a stop is asked for.
     pub(crate) async fn run(mut self) {
         let mut backoff = Backoff::default();
+        if self.waits.load(Ordering::SeqCst) {
+            let begin = self.told_to_begin().await;
+            self.waits.store(false, Ordering::SeqCst);
+            if !begin {
+                return self.shared.set(State::Stopped, None);
+            }
+        }
         loop {
             let started = std::time::Instant::now();
             let ended = self.session().await;
@@ -60,6 +70,24 @@ impl Engine {
             match next {
                 Next::Again => {}
                 Next::End => return,
+            }
+        }
+    }
+
+    /// Waits for the first resume or restart. False: a stop came instead.
+    async fn told_to_begin(&mut self) -> bool {
+        loop {
+            let command = *self.command.borrow_and_update();
+            match command {
+                Command::Run => return true,
+                Command::Stop => return false,
+                Command::Pause => {}
+            }
+            tokio::select! {
+                () = self.restart.notified() => return true,
+                changed = self.command.changed() => if changed.is_err() {
+                    return false;
+                },
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The handle of a running pipeline.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError};
 
 use tokio::sync::{Notify, watch};
@@ -32,6 +33,8 @@ pub struct Pipeline {
     shared: Arc<Shared>,
     command: watch::Sender<Command>,
     restart: Arc<Notify>,
+    /// No session was begun yet, as nobody said so.
+    waits: Arc<AtomicBool>,
 }
 
 impl Pipeline {
@@ -40,7 +43,7 @@ impl Pipeline {
     /// # Errors
     /// A module refuses its configuration.
     pub fn start(spec: PipelineSpec) -> Result<Arc<Self>, Fault> {
-        Self::start_with(spec, Command::Run)
+        Self::start_with(spec, Command::Run, false)
     }
 
     /// As [`Pipeline::start`], paused: nothing is read before somebody resumes it.
@@ -48,10 +51,19 @@ impl Pipeline {
     /// # Errors
     /// A module refuses its configuration.
     pub fn start_paused(spec: PipelineSpec) -> Result<Arc<Self>, Fault> {
-        Self::start_with(spec, Command::Pause)
+        Self::start_with(spec, Command::Pause, false)
     }
 
-    fn start_with(spec: PipelineSpec, command: Command) -> Result<Arc<Self>, Fault> {
+    /// As [`Pipeline::start_paused`], and nothing is opened or bound before: for a chain with a
+    /// stand-in, with which no schema can be planned.
+    ///
+    /// # Errors
+    /// A module refuses its configuration.
+    pub fn start_waiting(spec: PipelineSpec) -> Result<Arc<Self>, Fault> {
+        Self::start_with(spec, Command::Pause, true)
+    }
+
+    fn start_with(spec: PipelineSpec, command: Command, waits: bool) -> Result<Arc<Self>, Fault> {
         let chain = Arc::new(Chain::guarded(spec.stages.clone(), &spec.guards)?);
         for stage in chain.stages() {
             spec.metrics.version(&stage.name, &stage.version);
@@ -60,6 +72,7 @@ impl Pipeline {
             drop(policy.module.open(&policy.config)?);
         }
         let shared = Arc::new(Shared::new(Arc::clone(&spec.metrics)));
+        let waits = Arc::new(AtomicBool::new(waits));
         let (command, commands) = watch::channel(command);
         let restart = Arc::new(Notify::new());
         let pipeline = Arc::new(Self {
@@ -70,8 +83,9 @@ impl Pipeline {
             shared: Arc::clone(&shared),
             command,
             restart: Arc::clone(&restart),
+            waits: Arc::clone(&waits),
         });
-        let engine = Engine { spec, chain, shared, command: commands, restart };
+        let engine = Engine { spec, chain, shared, command: commands, restart, waits };
         tokio::spawn(Box::pin(engine.run()));
         Ok(pipeline)
     }
@@ -91,7 +105,8 @@ impl Pipeline {
     #[must_use]
     pub fn status(&self) -> PipelineStatus {
         let (mut state, reason) = self.shared.shown();
-        if state == State::Running && *self.command.borrow() == Command::Pause {
+        let goes_on = state == State::Running || self.waits.load(Ordering::SeqCst);
+        if goes_on && *self.command.borrow() == Command::Pause {
             state = State::Paused;
         }
         let m = &self.shared.metrics;

@@ -25,6 +25,7 @@ use wasmgate_replication::Places;
 use crate::catalog::TableName;
 use crate::quarantine::kept::Keeper;
 use crate::quarantine::streak::Streak;
+use crate::rows::end_rows;
 use crate::source_block::source_columns;
 use crate::state::State;
 use crate::table::Table;
@@ -58,6 +59,8 @@ pub(crate) struct Assembler {
     open: Vec<Batch>,
     /// Place in `open` by schema id.
     places: HashMap<u64, usize>,
+    /// Id and place of the batch that was filled last: mostly the next one, too.
+    last: Option<(u64, usize)>,
     /// Plans by schema id, of chain version `chain`.
     plans: HashMap<u64, Arc<Plan>>,
     /// Schemas of the dead letters of tables that are held back.
@@ -92,6 +95,7 @@ impl Assembler {
             free: to.minor == 0 || between == Some(to),
             open: Vec::new(),
             places: HashMap::new(),
+            last: None,
             plans: HashMap::new(),
             letters: Vec::new(),
             keeper,
@@ -156,11 +160,15 @@ impl Assembler {
         at: Position,
     ) -> Result<Option<&mut Batch>, Fault> {
         let id = table.schema.id;
-        let place = match self.places.get(&id).copied() {
-            Some(place) => place,
-            None if self.refuses(table, at)? => return Ok(None),
-            None => self.open_batch(&table.schema)?,
+        let place = match self.last {
+            Some((last, place)) if last == id => place,
+            _ => match self.places.get(&id).copied() {
+                Some(place) => place,
+                None if self.refuses(table, at)? => return Ok(None),
+                None => self.open_batch(&table.schema)?,
+            },
         };
+        self.last = Some((id, place));
         self.opened(place).map(Some)
     }
 
@@ -267,9 +275,11 @@ impl Assembler {
         let mut batches = std::mem::take(&mut self.open);
         for batch in &mut batches {
             batch.received_us = received_us;
+            end_rows(batch);
             project(batch);
         }
         self.places.clear();
+        self.last = None;
         (self.rows, self.bytes, self.since) = (0, 0, None);
         let from = std::mem::replace(&mut self.from, self.to);
         if std::mem::take(&mut self.news) {

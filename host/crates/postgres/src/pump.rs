@@ -95,6 +95,12 @@ impl Pump {
 
     async fn take(&mut self, run: Bytes) -> Result<(), Fault> {
         for body in bodies(&run) {
+            if self.stream.row(body, &mut self.out)? {
+                if self.out.is_full() {
+                    self.hand_over_full().await?;
+                }
+                continue;
+            }
             if let Some(decided) = self.stream.message(body, &mut self.out).await? {
                 self.replay(*decided).await?;
             }

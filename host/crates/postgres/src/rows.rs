@@ -365,35 +365,47 @@ fn end_row(batch: &mut Batch, op: Op, at: Position, origin: &Origin<'_>, failed:
             BLOCK_ID, BLOCK_ORDER, BLOCK_TABLE_ORDER, LSN, ORIGIN, ORIGIN_LSN, SEQUENCE, SNAPSHOT,
             TIME_US, TRANSACTION,
         };
-        let mut column = |i: usize, push: &dyn Fn(&mut Column)| {
-            if let Some(column) = rows.source.get_mut(i) {
-                push(column);
-            }
-        };
-        column(TIME_US, &|c| c.push_int(origin.time_us));
-        column(SNAPSHOT, &|c| c.push_bytes(origin.snapshot.as_bytes()));
-        column(SEQUENCE, &|c| c.push_bytes(origin.sequence));
-        column(TRANSACTION, &|c| c.push_int(origin.transaction));
-        column(LSN, &|c| c.push_int(origin.lsn as i64));
-        match origin.block {
-            None => {
-                [BLOCK_ID, BLOCK_ORDER, BLOCK_TABLE_ORDER].map(|i| column(i, &Column::push_null))
-            }
-            Some(block) => [
-                column(BLOCK_ID, &|c| c.push_bytes(block.id)),
-                column(BLOCK_ORDER, &|c| c.push_int(block.total_order)),
-                column(BLOCK_TABLE_ORDER, &|c| c.push_int(block.data_collection_order)),
-            ],
-        };
-        match origin.replicated {
-            None => [ORIGIN, ORIGIN_LSN].map(|i| column(i, &Column::push_null)),
-            Some((name, lsn)) => [
-                column(ORIGIN, &|c| c.push_bytes(name.as_bytes())),
-                column(ORIGIN_LSN, &|c| c.push_int(lsn as i64)),
-            ],
-        };
+        put(rows, TIME_US, |c| c.push_int(origin.time_us));
+        put(rows, SNAPSHOT, |c| c.push_bytes(origin.snapshot.as_bytes()));
+        put(rows, SEQUENCE, |c| c.push_bytes(origin.sequence));
+        put(rows, TRANSACTION, |c| c.push_int(origin.transaction));
+        put(rows, LSN, |c| c.push_int(origin.lsn as i64));
+        // What most rows have not is filled in when the batch is whole.
+        let before = row as usize;
+        if let Some(block) = origin.block {
+            put_rare(rows, (BLOCK_ID, before), |c| c.push_bytes(block.id));
+            put_rare(rows, (BLOCK_ORDER, before), |c| c.push_int(block.total_order));
+            let order = block.data_collection_order;
+            put_rare(rows, (BLOCK_TABLE_ORDER, before), |c| c.push_int(order));
+        }
+        if let Some((name, lsn)) = origin.replicated {
+            put_rare(rows, (ORIGIN, before), |c| c.push_bytes(name.as_bytes()));
+            put_rare(rows, (ORIGIN_LSN, before), |c| c.push_int(lsn as i64));
+        }
     }
     reject(batch, row, failed);
+}
+
+fn put(rows: &mut Rows, number: usize, push: impl FnOnce(&mut Column)) {
+    if let Some(column) = rows.source.get_mut(number) {
+        push(column);
+    }
+}
+
+/// The same in a column that earlier rows may have left out.
+fn put_rare(rows: &mut Rows, (number, before): (usize, usize), push: impl FnOnce(&mut Column)) {
+    put(rows, number, |column| {
+        column.fill_nulls(before);
+        push(column);
+    });
+}
+
+/// Fills in what the source blocks of a whole batch do not say.
+pub(crate) fn end_rows(batch: &mut Batch) {
+    let count = batch.len();
+    if let Payload::Rows(rows) = &mut batch.payload {
+        rows.source.iter_mut().for_each(|column| column.fill_nulls(count));
+    }
 }
 
 /// A row with a value that does not convert becomes a dead letter.

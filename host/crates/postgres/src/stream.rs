@@ -145,6 +145,20 @@ impl Stream {
         self.transaction.is_some()
     }
 
+    /// Takes the body of one CopyData message, if it is a change of a row that is delivered at
+    /// once: nearly all are, and nothing has to be waited for. False: [`Stream::message`] takes it.
+    pub(crate) fn row(&mut self, body: &[u8], out: &mut Assembler) -> Result<bool, Fault> {
+        let change = matches!(body.get(XLOG_HEADER), Some(b'I' | b'U' | b'D'));
+        if !change || body.first() != Some(&b'w') || self.transactions.is_receiving() {
+            return Ok(false);
+        }
+        let message = decode(body.get(XLOG_HEADER..).unwrap_or(&[])).map_err(unreadable)?;
+        let Some((relation, change)) = Change::of(message) else { return Ok(false) };
+        self.received += 1;
+        self.change(relation, &change, number(body, 1), body.len(), out)?;
+        Ok(true)
+    }
+
     /// Takes the body of one CopyData message. `Some`: it decided a transaction that was sent
     /// before; [`Stream::begin_decided`] comes next.
     pub(crate) async fn message(
@@ -234,14 +248,11 @@ impl Stream {
                 self.hold_changes(&relation, out)?;
                 self.relation(&relation, number).await?;
             }
-            Message::Insert { relation, new } => {
-                self.change(relation, &Change::Insert(new), lsn, bytes, out)?;
-            }
-            Message::Update { relation, old, new } => {
-                self.change(relation, &Change::Update(old, new), lsn, bytes, out)?;
-            }
-            Message::Delete { relation, kind, old } => {
-                self.change(relation, &Change::Delete(kind, old), lsn, bytes, out)?;
+            message
+            @ (Message::Insert { .. } | Message::Update { .. } | Message::Delete { .. }) => {
+                if let Some((relation, change)) = Change::of(message) {
+                    self.change(relation, &change, lsn, bytes, out)?;
+                }
             }
             Message::Truncate { relations, .. } => {
                 for relation in relations {

@@ -106,11 +106,7 @@ impl Guests {
     /// Whose doing a failed call was. Errors without a trap come from wasmtime's own check of the
     /// answer: text that is not UTF-8, lists outside of memory.
     fn fault(&self, what: &str, error: &wasmtime::Error, fuel: usize) -> Fault {
-        let name = match self.identity.name.as_str() {
-            // Only its file has a name yet, and who has that says it.
-            "" => "under inspection",
-            name => name,
-        };
+        let name = &self.identity.name;
         let at = backtrace::text(error);
         let root = error.root_cause().to_string();
         if let Some(limit) = limit(error, &root, fuel) {

@@ -185,6 +185,12 @@ impl Library {
         Ok(changes)
     }
 
+    /// Has the next look read a file again that was refused: a machine that was busy then may not
+    /// be so now.
+    pub fn look_again(&self, name: &str) {
+        lock(&self.folder).look_again(name);
+    }
+
     /// What a file that was found ready changes, if anything.
     fn weigh(&self, folder: &mut Folder, name: String, patience: Patience) -> Option<Change> {
         let bytes: Arc<[u8]> = match folder.read(&name, patience) {
@@ -373,14 +379,15 @@ impl Library {
     /// None at present: a note that cannot be written is logged.
     pub fn reject(&self, change: &Change, reason: &str) -> Result<(), Fault> {
         let name = &change.name;
-        if change.origin == Origin::File && change.module.is_some() {
-            let active = self.version_of(name);
-            lock(&self.folder).note(name, &note::text(name, reason, active.as_deref()));
-        }
         let removal = change.module.is_none();
         let sha256 = if removal { String::new() } else { sha256(&change.bytes) };
         let rejection = Rejection { sha256, reason: reason.to_owned(), removal };
+        // First, as for a file that does not load.
         self.shelf().note_rejection(name, rejection);
+        if change.origin == Origin::File && !removal {
+            let active = self.version_of(name);
+            lock(&self.folder).note(name, &note::text(name, reason, active.as_deref()));
+        }
         self.prune_code();
         Ok(())
     }

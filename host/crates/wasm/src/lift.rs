@@ -2,6 +2,8 @@
 //! lengths, kinds, ends on character boundaries, rows in range and in order. What passes here can
 //! be indexed without looking.
 
+mod form;
+
 use std::collections::HashSet;
 
 use wasmgate_connector::{Emission, Projection, StageOutput, StageReject, StageVerdict, Write};
@@ -31,8 +33,9 @@ pub(crate) fn output(
     projection: &Projection,
     rows: u32,
 ) -> Result<StageOutput, String> {
-    let columns = columns(from.columns, &projection.writes, rows as usize)?;
     ascending(from.rejects.iter().map(|r| r.row), rows, "rejects")?;
+    let rejects: Vec<StageReject> = from.rejects.into_iter().map(reject).collect();
+    let columns = columns(from.columns, &projection.writes, (rows as usize, &rejects))?;
     ascending(from.removals.iter().map(|r| r.row), rows, "removals")?;
     for name in from.removals.iter().flat_map(|r| &r.fields) {
         check_removed(name).map_err(|wrong| format!("removals: {wrong}"))?;
@@ -40,7 +43,7 @@ pub(crate) fn output(
     few_emissions(&from.extra)?;
     Ok(StageOutput {
         columns,
-        rejects: from.rejects.into_iter().map(reject).collect(),
+        rejects,
         removals: from.removals.into_iter().map(|r| (r.row, r.fields)).collect(),
         extra: from.extra.into_iter().map(|e| emission(e, rows)).collect::<Result<_, _>>()?,
     })
@@ -49,7 +52,7 @@ pub(crate) fn output(
 fn columns(
     from: Vec<types::ColumnResult>,
     writes: &[Write],
-    rows: usize,
+    (rows, rejects): (usize, &[StageReject]),
 ) -> Result<Vec<Column>, String> {
     if from.len() != writes.len() {
         return Err(format!("columns: found {}, expected {}", from.len(), writes.len()));
@@ -58,6 +61,7 @@ fn columns(
         .zip(writes)
         .map(|(found, write)| {
             column(found, write.kind, rows)
+                .and_then(|column| form::check(&column, write.kind, rejects).map(|()| column))
                 .map_err(|wrong| format!("column {:?}: {wrong}", write.name))
         })
         .collect()
@@ -225,6 +229,6 @@ fn emission(from: types::Emission, rows: u32) -> Result<Emission, String> {
         return Err(wrong(text));
     }
     let fields = lift_writes(from.fields).map_err(wrong)?;
-    let columns = columns(from.columns, &fields, from.parents.len()).map_err(wrong)?;
+    let columns = columns(from.columns, &fields, (from.parents.len(), &[])).map_err(wrong)?;
     Ok(Emission { parents: from.parents, fields, columns, topic })
 }

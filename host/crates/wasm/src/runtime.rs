@@ -32,6 +32,16 @@ use crate::transform::TransformComponent;
 /// Bytes of a whole description, as the host would copy them.
 const DESCRIPTION_BYTES_MAX: usize = 1 << 20;
 
+/// The name under which a module is loaded.
+#[derive(Debug, Clone, Copy)]
+enum Named<'a> {
+    /// The one that pipelines use.
+    As(&'a str),
+    /// Of its file, which is only looked at: what goes wrong is told of this name, and the
+    /// description has the module's own.
+    Shown(&'a str),
+}
+
 /// Runs modules: one engine with its clock, its limits and its store of compiled code.
 pub struct Runtime {
     engine: Engine,
@@ -96,11 +106,10 @@ impl Runtime {
     /// # Errors
     /// `ModuleRefused` with what is wrong; a trap or a limit in `describe`; `Disk` for the cache.
     pub fn load(&self, name: &str, bytes: &[u8]) -> Result<Loaded, Fault> {
-        self.load_as(Some(name), bytes)
+        self.load_as(Named::As(name), bytes)
     }
 
-    /// Loads a module under a name, or under the one that it gives itself.
-    fn load_as(&self, name: Option<&str>, bytes: &[u8]) -> Result<Loaded, Fault> {
+    fn load_as(&self, name: Named<'_>, bytes: &[u8]) -> Result<Loaded, Fault> {
         let (component, form) = structure::component(bytes)?;
         let kind = Structure::read(&component, form)?.kind()?;
         if kind == ModuleKind::RawTransform {
@@ -137,13 +146,13 @@ impl Runtime {
 
     fn load_transform(
         &self,
-        name: Option<&str>,
+        name: Named<'_>,
         sha256: String,
         code: Arc<Component>,
     ) -> Result<Loaded, Fault> {
         let pre = self.transforms.instantiate_pre(&code).and_then(TransformPre::new);
         let pre = pre.map_err(|e| mismatch(&e))?;
-        let mut guests = self.guests(name.unwrap_or_default(), sha256, code);
+        let mut guests = self.guests(name, sha256, code);
         let mut store = guests.store();
         let guest = guests.call(&mut store, INSTANTIATE, |s| pre.instantiate(s))?;
         let stage = guest.wasmgate_transform_stage();
@@ -156,13 +165,13 @@ impl Runtime {
 
     fn load_policy(
         &self,
-        name: Option<&str>,
+        name: Named<'_>,
         sha256: String,
         code: Arc<Component>,
     ) -> Result<Loaded, Fault> {
         let pre = self.policies.instantiate_pre(&code).and_then(DeadLetterPolicyPre::new);
         let pre = pre.map_err(|e| mismatch(&e))?;
-        let mut guests = self.guests(name.unwrap_or_default(), sha256, code);
+        let mut guests = self.guests(name, sha256, code);
         let mut store = guests.store();
         let guest = guests.call(&mut store, INSTANTIATE, |s| pre.instantiate(s))?;
         let policy = guest.wasmgate_transform_policy();
@@ -173,15 +182,16 @@ impl Runtime {
         Ok(Loaded::Policy(Arc::new(PolicyComponent::new(guests, pre))))
     }
 
-    /// What a module is, and whether it would load. Compiles and runs it where it may.
+    /// What a module is, and whether it would load under this name. Compiles and runs it where it
+    /// may.
     ///
     /// # Errors
     /// The bytes are no module at all.
-    pub fn inspect(&self, bytes: &[u8]) -> Result<Inspection, Fault> {
+    pub fn inspect(&self, name: &str, bytes: &[u8]) -> Result<Inspection, Fault> {
         let (component, form) = structure::component(bytes)?;
         let structure = Structure::read(&component, form)?;
         let kind = structure.kind();
-        let loaded = self.load_as(None, bytes);
+        let loaded = self.load_as(Named::Shown(name), bytes);
         let refusal = loaded.as_ref().err().map(Fault::chain);
         let description = loaded.ok().map(|module| (**module.identity()).clone());
         let Structure { form, imports, exports } = structure;
@@ -215,12 +225,12 @@ impl Runtime {
         self.limits
     }
 
-    fn guests(&self, name: &str, sha256: String, code: Arc<Component>) -> Guests {
-        let metrics = match name {
-            "" => Arc::default(),
-            name => {
+    fn guests(&self, name: Named<'_>, sha256: String, code: Arc<Component>) -> Guests {
+        let (name, metrics) = match name {
+            Named::Shown(name) => (name, Arc::default()),
+            Named::As(name) => {
                 let mut all = self.metrics.lock().unwrap_or_else(PoisonError::into_inner);
-                Arc::clone(all.entry(name.to_owned()).or_default())
+                (name, Arc::clone(all.entry(name.to_owned()).or_default()))
             }
         };
         let identity = ModuleIdentity {

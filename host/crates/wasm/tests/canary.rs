@@ -51,6 +51,13 @@ fn the_module_of_these_tests_loads_when_nothing_is_wrong() {
 }
 
 #[test]
+fn a_file_that_is_only_looked_at_is_named_when_it_fails() {
+    let found = runtime().inspect("from-a-file", &module(1, "unreachable", DESCRIBED)).unwrap();
+    let refusal = found.refusal.unwrap();
+    assert!(refusal.starts_with("module from-a-file trapped"), "{refusal}");
+}
+
+#[test]
 fn each_way_to_fail_is_refused_with_what_happened() {
     // 50 MiB for a name; the memory has room for it.
     let long = r#"(data (i32.const 16) "\00\00\10\00" "\00\00\20\03")"#;

@@ -91,16 +91,19 @@ fn components_and_core_modules_load_alike() {
 #[test]
 fn inspection_shows_what_a_module_wants() {
     let runtime = runtime(None);
-    let probe = runtime.inspect(&guests::guest("probe")).unwrap();
+    let probe = runtime.inspect("looked-at", &guests::guest("probe")).unwrap();
     assert_eq!((probe.form, probe.kind), (Form::CoreModule, Some(ModuleKind::Transform)));
     assert!(probe.imports.contains(&"wasmgate:transform/clock@0.1.0".to_owned()));
     assert!(probe.exports.contains(&"wasmgate:transform/stage@0.1.0".to_owned()));
     assert_eq!(probe.description.unwrap().name, "probe");
-    let greedy = runtime.inspect(&guests::component("greedy")).unwrap();
+    let greedy = runtime.inspect("looked-at", &guests::component("greedy")).unwrap();
     assert_eq!((greedy.form, greedy.kind), (Form::Component, None));
     assert!(greedy.imports.contains(&"acme:net/sockets@1.0.0".to_owned()));
     assert!(greedy.refusal.unwrap().contains("acme:net/sockets"));
-    assert_eq!(runtime.inspect(b"nothing").unwrap_err().kind, FaultKind::ModuleRefused);
+    assert_eq!(
+        runtime.inspect("looked-at", b"nothing").unwrap_err().kind,
+        FaultKind::ModuleRefused
+    );
     assert!(runtime.metrics().is_empty(), "inspection leaves no traces");
 }
 

@@ -37,7 +37,8 @@ fn found(mode: &str) -> Result<Option<i64>, Fault> {
 #[test]
 fn a_plain_build_loads_and_runs() {
     let bytes = guests::plain_build("plain");
-    let inspection = Runtime::new(Limits::default(), None).unwrap().inspect(&bytes).unwrap();
+    let inspection =
+        Runtime::new(Limits::default(), None).unwrap().inspect("looked-at", &bytes).unwrap();
     assert_eq!((inspection.form, inspection.refusal), (Form::Component, None));
     // The test is of something only if the build imports what it is to be spared.
     for import in ["wasi:cli/environment@0.2.", "wasi:cli/exit@0.2.", "wasi:io/streams@0.2."] {

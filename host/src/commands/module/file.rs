@@ -1,6 +1,7 @@
 //! A module's file, read within bounds: what is given on a command line may be a pipe that never
 //! ends, or a device.
 
+use std::borrow::Cow;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::Arc;
@@ -29,6 +30,11 @@ pub(crate) fn read(file: &Path) -> Result<Vec<u8>, Failure> {
     Ok(bytes)
 }
 
+/// The name that the module would have in a gateway.
+pub(crate) fn name(file: &Path) -> Cow<'_, str> {
+    file.file_stem().unwrap_or_default().to_string_lossy()
+}
+
 /// A runtime with the limits that are the configuration's defaults.
 ///
 /// # Errors
@@ -43,8 +49,7 @@ pub(crate) fn runtime() -> Result<Runtime, Failure> {
 /// It cannot be read, would be refused, or is of another world.
 pub(crate) fn transform(file: &Path) -> Result<Arc<TransformComponent>, Failure> {
     let bytes = read(file)?;
-    let name = file.file_stem().unwrap_or_default().to_string_lossy();
-    let loaded = runtime()?.load(&name, &bytes).map_err(|fault| {
+    let loaded = runtime()?.load(&name(file), &bytes).map_err(|fault| {
         Failure::Runtime(format!("{}: would be refused: {}", file.display(), fault.chain()))
     })?;
     match loaded {

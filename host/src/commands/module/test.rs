@@ -14,9 +14,9 @@ use crate::exit::{Failure, print};
 pub(crate) fn test(file: &Path, cases: Option<&Path>) -> Result<ExitCode, Failure> {
     let beside = file.with_extension("cases");
     look_like_a_module(file)?;
-    let cases = wasmgate_cases::load(cases.unwrap_or(&beside)).map_err(Failure::Runtime)?;
+    let cases = wasmgate_cases::case_files(cases.unwrap_or(&beside)).map_err(Failure::Runtime)?;
     let module = transform(file)?;
-    let report = wasmgate_cases::run_cases(&*module, &cases)
+    let report = wasmgate_cases::run_files(&*module, &cases)
         .map_err(|fault| Failure::Runtime(format!("{}: {}", file.display(), fault.chain())))?;
     print(&report.to_string())?;
     Ok(if report.passed() { ExitCode::SUCCESS } else { ExitCode::from(1) })

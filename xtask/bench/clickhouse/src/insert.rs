@@ -46,21 +46,41 @@ fn settings(url: String, rows: usize) -> SinkSettings {
 
 pub(crate) async fn run(count: usize) -> Result<(), Problem> {
     let engine = ClickHouse::start()?;
+    // Makes the table.
     let schema = rows::schema(2, "bench.public.sunk");
+    let mut sink = ClickHouseSink::new(settings(engine.url(), count), None)?.open().await?;
+    pour(&mut sink, &schema, 0, 1024).await?;
+    drop(sink);
+    engine.query("CREATE TABLE taken AS sunk ENGINE = Null")?;
+    println!("  into the table that the sink makes");
+    compare(&engine, (2, "sunk"), count).await?;
+    println!(
+        "  into a table that keeps nothing: what taking the rows in costs, without writing parts"
+    );
+    compare(&engine, (4, "taken"), count).await?;
+    several(&engine, count as u64 / 5).await?;
+    memory(&engine).await
+}
+
+/// One insert of `count` rows: of a prepared block, of prepared lines, and of the sink.
+async fn compare(
+    engine: &ClickHouse,
+    (id, table): (u64, &str),
+    count: usize,
+) -> Result<(), Problem> {
+    let schema = rows::schema(id, &format!("bench.public.{table}"));
     let connector = ClickHouseSink::new(settings(engine.url(), count), None)?;
     let mut sink = connector.open().await?;
-    // Makes the table.
     pour(&mut sink, &schema, 0, 1024).await?;
-    let like = "CREATE TABLE native AS sunk; CREATE TABLE json AS sunk";
-    for statement in like.split("; ") {
-        engine.query(statement)?;
+    for copy in ["native", "json"] {
+        engine.query(&format!("CREATE TABLE {table}_{copy} AS {table}"))?;
     }
     let block = encode::block(&rows::batch(&schema, 0, count as u64));
     let lines = rows::json_lines(0, count as u64);
     let names: Vec<&str> = rows::types().iter().map(|(name, _)| *name).collect();
     let native =
-        format!("/?query=INSERT%20INTO%20native%20({})%20FORMAT%20Native", names.join(","));
-    let json = "/?query=INSERT%20INTO%20json%20FORMAT%20JSONEachRow";
+        format!("/?query=INSERT%20INTO%20{table}_native%20({})%20FORMAT%20Native", names.join(","));
+    let json = format!("/?query=INSERT%20INTO%20{table}_json%20FORMAT%20JSONEachRow");
     let mut best = [f64::INFINITY; 3];
     let mut from = 1024;
     for _ in 0..ROUNDS {
@@ -68,7 +88,7 @@ pub(crate) async fn run(count: usize) -> Result<(), Problem> {
         engine.post(&native, &block)?;
         let first = started.elapsed();
         let started = Instant::now();
-        engine.post(json, lines.as_bytes())?;
+        engine.post(&json, lines.as_bytes())?;
         let second = started.elapsed();
         let third = pour(&mut sink, &schema, from, from + count as u64).await?;
         from += count as u64;
@@ -84,9 +104,7 @@ pub(crate) async fn run(count: usize) -> Result<(), Problem> {
         sink_s / native,
         sink_s / json
     );
-    drop(sink);
-    several(&engine, count as u64 / 5).await?;
-    memory(&engine).await
+    Ok(())
 }
 
 /// Writes rows in deliveries, and waits for all; the time from the first write to the last answer.

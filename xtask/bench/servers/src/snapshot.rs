@@ -36,7 +36,7 @@ fn fill(rows: u64) -> String {
     format!("insert into calls select {ROW} from generate_series(0, {}) n", rows - 1)
 }
 
-fn pipeline(port: u16, name: &str, source: &str, file: &Path) -> String {
+fn pipeline(port: u16, name: &str, source: &str, sink: &str) -> String {
     format!(
         "  {name}:
     source:
@@ -44,10 +44,13 @@ fn pipeline(port: u16, name: &str, source: &str, file: &Path) -> String {
         {{ host: 127.0.0.1, port: {port}, database: postgres, user: postgres, topic_prefix: bench,
           slot: {name}, publication: bench, {source} }}
     sinks:
-      - {{ topics: '.*', file: {{ path: {} }} }}
-",
-        file.display()
+      - {{ topics: '.*', {sink} }}
+"
     )
+}
+
+fn to_file(file: &Path) -> String {
+    format!("file: {{ path: {} }}", file.display())
 }
 
 fn copy(server: &Postgres, dir: &Path) -> Result<Usage, Problem> {
@@ -64,38 +67,53 @@ fn copy(server: &Postgres, dir: &Path) -> Result<Usage, Problem> {
     Ok(usage)
 }
 
-fn ours(server: &Postgres, dir: &Path, threads: usize, rows: u64) -> Result<Usage, Problem> {
-    let (name, file) = ("snap", dir.join("snap.jsonl"));
+/// A snapshot by so many connections; without a file its rows are decoded and thrown away.
+fn ours(
+    server: &Postgres,
+    dir: &Path,
+    (threads, file): (usize, Option<&Path>),
+    rows: u64,
+) -> Result<Usage, Problem> {
+    let name = "snap";
     let source = format!("snapshots: {{ threads: {threads} }}");
-    let text = pipeline(server.port(), name, &source, &file);
+    let sink = file.map_or("blackhole: {}".to_owned(), to_file);
+    let text = pipeline(server.port(), name, &source, &sink);
     drop(fs::remove_dir_all(dir.join("data")));
     let mut gateway = Gateway::start(dir, &text)?;
     let usage = gateway.finish(name, rows)?;
     gateway.stop()?;
-    fs::remove_file(file)?;
+    if let Some(file) = file {
+        fs::remove_file(file)?;
+    }
     server.psql("postgres", "select pg_drop_replication_slot('snap')")?;
     Ok(usage)
 }
 
-/// `rows` rows by `COPY`, by one connection and by two, in turns.
+/// `rows` rows by `COPY`, by one connection and by two, in turns: to a file, and read alone.
 pub(crate) fn run(rows: u64) -> Result<(), Problem> {
     let server = server()?;
     let dir = tempfile::tempdir()?;
+    let file = dir.path().join("snap.jsonl");
     server.psql("postgres", &fill(rows))?;
     server.psql("postgres", "vacuum analyze calls; checkpoint")?;
     println!("snapshot: {rows} rows of ten columns");
-    let (mut copies, mut ones, mut twos) = (Vec::new(), Vec::new(), Vec::new());
+    let ways = [(1, None), (2, None), (1, Some(&*file)), (2, Some(&*file))];
+    let mut copies = Vec::new();
+    let mut runs = ways.map(|_| Vec::new());
     for _ in 0..ROUNDS {
         copies.push(copy(&server, dir.path())?);
-        ones.push(ours(&server, dir.path(), 1, rows)?);
-        twos.push(ours(&server, dir.path(), 2, rows)?);
+        for (way, runs) in ways.iter().zip(&mut runs) {
+            runs.push(ours(&server, dir.path(), *way, rows)?);
+        }
     }
     best(&copies).print("COPY to stdout, to a file", rows);
-    best(&ones).print("wasmgate, one connection", rows);
-    best(&twos).print("wasmgate, two connections", rows);
     let fastest = |runs: &[Usage]| runs.iter().map(|r| r.wall_s).fold(f64::INFINITY, f64::min);
-    let (copy, one, two) = (fastest(&copies), fastest(&ones), fastest(&twos));
-    println!("  speed {:.2}x of COPY; two connections {:.2}x of one", copy / one, one / two);
+    let copied = fastest(&copies);
+    for ((threads, file), runs) in ways.iter().zip(&runs) {
+        let to = if file.is_some() { "envelopes to a file" } else { "rows read" };
+        best(runs).print(&format!("wasmgate, {to}, {threads} connection(s)"), rows);
+        println!("    {:.2}x of COPY's speed", copied / fastest(runs));
+    }
     Ok(())
 }
 
@@ -103,7 +121,7 @@ pub(crate) fn run(rows: u64) -> Result<(), Problem> {
 pub(crate) fn large(rows: u64) -> Result<(), Problem> {
     let (server, dir, rows) = (server()?, tempfile::tempdir()?, 10 * rows);
     let (name, file) = ("large", dir.path().join("large.jsonl"));
-    let text = pipeline(server.port(), name, "snapshot: never", &file);
+    let text = pipeline(server.port(), name, "snapshot: never", &to_file(&file));
     let mut gateway = Gateway::start(dir.path(), &text)?;
     gateway.ready()?;
     let active = "select active from pg_replication_slots where slot_name = 'large'";

@@ -4,8 +4,7 @@ use crate::pgvalue::instant::{
     TIMESTAMP_INFINITY, TIMESTAMP_MINUS_INFINITY, civil_from_days, true_us,
 };
 
-const SECOND_US: i128 = 1_000_000;
-const DAY_US: i128 = 86_400 * SECOND_US;
+const DAY_US: i64 = 86_400_000_000;
 
 /// Appends a stored timestamp as `2020-01-01T00:00:00.000Z` with this many fraction digits.
 pub(crate) fn write_instant(stored: i64, digits: u8, out: &mut Vec<u8>) {
@@ -14,13 +13,26 @@ pub(crate) fn write_instant(stored: i64, digits: u8, out: &mut Vec<u8>) {
         TIMESTAMP_MINUS_INFINITY => return out.extend_from_slice(b"-infinity"),
         _ => {}
     }
-    let us = true_us(stored);
-    calendar(us.div_euclid(DAY_US) as i64, out);
+    let (days, time) = split(stored);
+    calendar(days, out);
     out.push(b'T');
-    let time = us.rem_euclid(DAY_US) as u64;
+    let time = time as u64;
     seconds(time / 1_000_000, out);
     fraction(time % 1_000_000, digits, out);
     out.push(b'Z');
+}
+
+/// Days since 1970 and microseconds of the day of a stored timestamp.
+fn split(stored: i64) -> (i64, i64) {
+    let us = true_us(stored);
+    // 128 bits are divided by a function of many steps.
+    match i64::try_from(us) {
+        Ok(us) => (us.div_euclid(DAY_US), us.rem_euclid(DAY_US)),
+        Err(_) => {
+            let day = i128::from(DAY_US);
+            (us.div_euclid(day) as i64, us.rem_euclid(day) as i64)
+        }
+    }
 }
 
 /// Appends days since 1970 as `2024-02-29Z`.
@@ -32,41 +44,36 @@ pub(crate) fn write_date(days: i64, out: &mut Vec<u8>) {
 /// Appends a stored timestamp as `2020-01-01T00:00:00.5Z`; infinities are the instants that stand
 /// for them.
 pub(crate) fn write_stamp(stored: i64, out: &mut Vec<u8>) {
-    let us = match stored {
-        TIMESTAMP_INFINITY | TIMESTAMP_MINUS_INFINITY => i128::from(stored),
-        _ => true_us(stored),
-    };
-    calendar(us.div_euclid(DAY_US) as i64, out);
+    let (days, time) = split(stored);
+    calendar(days, out);
     out.push(b'T');
-    write_time(us.rem_euclid(DAY_US) as i64, out);
+    write_time(time, out);
     out.push(b'Z');
 }
 
 /// Appends microseconds since midnight as `13:14:15.12Z`; the end of a day is its start.
 pub(crate) fn write_time_of_day(us: i64, out: &mut Vec<u8>) {
-    write_time(us.rem_euclid(DAY_US as i64), out);
+    write_time(us.rem_euclid(DAY_US), out);
     out.push(b'Z');
 }
 
 /// `2024-02-29`, with a sign where the year has not four digits.
 fn calendar(days: i64, out: &mut Vec<u8>) {
     let (year, month, day) = civil_from_days(days);
-    match year {
-        0..=9999 => {}
-        10_000.. => out.push(b'+'),
-        _ => out.push(b'-'),
+    let ([m1, m2], [d1, d2]) = (two(month as u64), two(day as u64));
+    if (0..10_000).contains(&year) {
+        let ([y1, y2], [y3, y4]) = (two(year as u64 / 100), two(year as u64 % 100));
+        return out.extend_from_slice(&[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2]);
     }
+    out.push(if year < 0 { b'-' } else { b'+' });
     let year = year.unsigned_abs();
     if year < 10_000 {
-        two(year / 100, out);
-        two(year % 100, out);
+        out.extend_from_slice(&two(year / 100));
+        out.extend_from_slice(&two(year % 100));
     } else {
         out.extend_from_slice(itoa::Buffer::new().format(year).as_bytes());
     }
-    for (mark, value) in [(b'-', month), (b'-', day)] {
-        out.push(mark);
-        two(value as u64, out);
-    }
+    out.extend_from_slice(&[b'-', m1, m2, b'-', d1, d2]);
 }
 
 /// Appends microseconds since midnight as `13:14:15.12`, without zeros at the end.
@@ -83,25 +90,22 @@ pub(crate) fn write_time(us: i64, out: &mut Vec<u8>) {
 }
 
 fn seconds(of_day: u64, out: &mut Vec<u8>) {
-    two(of_day / 3600, out);
-    out.push(b':');
-    two(of_day / 60 % 60, out);
-    out.push(b':');
-    two(of_day % 60, out);
+    let [h1, h2] = two(of_day / 3600);
+    let [m1, m2] = two(of_day / 60 % 60);
+    let [s1, s2] = two(of_day % 60);
+    out.extend_from_slice(&[h1, h2, b':', m1, m2, b':', s1, s2]);
 }
 
 /// `.123456` cut to `digits`; nothing for 0.
 fn fraction(us: u64, digits: u8, out: &mut Vec<u8>) {
     if digits > 0 {
-        out.push(b'.');
-        let end = out.len() + usize::from(digits.min(6));
-        for pair in [us / 10_000, us / 100 % 100, us % 100] {
-            two(pair, out);
-        }
+        let end = out.len() + 1 + usize::from(digits.min(6));
+        let ([a, b], [c, d], [e, f]) = (two(us / 10_000), two(us / 100 % 100), two(us % 100));
+        out.extend_from_slice(&[b'.', a, b, c, d, e, f]);
         out.truncate(end);
     }
 }
 
-fn two(value: u64, out: &mut Vec<u8>) {
-    out.extend_from_slice(&[b'0' + (value / 10 % 10) as u8, b'0' + (value % 10) as u8]);
+fn two(value: u64) -> [u8; 2] {
+    [b'0' + (value / 10 % 10) as u8, b'0' + (value % 10) as u8]
 }

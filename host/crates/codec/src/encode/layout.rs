@@ -13,9 +13,9 @@ use crate::json;
 #[derive(Debug, Clone)]
 pub(crate) struct Layout {
     /// `,"name":` per field of the schema.
-    pub(super) names: Vec<Box<[u8]>>,
+    pub(super) names: Vec<Member>,
     /// Column number, name and `,"name":` per key field.
-    pub(super) key: Vec<(usize, Arc<str>, Box<[u8]>)>,
+    pub(super) key: Vec<(usize, Arc<str>, Member)>,
     /// `{"schema":…,"payload":` of keys.
     key_opening: Option<Arc<[u8]>>,
     /// The same of values, with what of the edits it was made for.
@@ -52,10 +52,11 @@ pub(crate) struct Openings {
 
 impl Layout {
     pub(crate) fn new(schema: &Schema) -> Self {
-        let names = schema.fields.iter().map(|f| member(&f.name)).collect();
+        let names = schema.fields.iter().map(|f| Member::new(&f.name)).collect();
         let key = schema.key.iter();
-        let field =
-            |name: &Arc<str>| Some((schema.key_field(name)?.0, Arc::clone(name), member(name)));
+        let field = |name: &Arc<str>| {
+            Some((schema.key_field(name)?.0, Arc::clone(name), Member::new(name)))
+        };
         let key = key.filter_map(field).collect();
         Self { names, key, key_opening: None, value_opening: None }
     }
@@ -87,12 +88,38 @@ impl Layout {
     }
 }
 
+/// Longest member name, with its comma, quotes and colon, that is copied as a whole field.
+const SHORT: usize = 32;
+
 /// `,"name":`; the object that it stands in turns its first comma into its brace.
-pub(super) fn member(name: &str) -> Box<[u8]> {
-    let mut text = vec![b','];
-    json::write_string(name, &mut text);
-    text.push(b':');
-    text.into()
+#[derive(Debug, Clone)]
+pub(super) struct Member {
+    text: Box<[u8]>,
+    /// The text filled up, where it is short: copying a number of bytes that the compiler knows
+    /// and taking back what was too much is cheaper than copying few.
+    short: Option<[u8; SHORT]>,
+}
+
+impl Member {
+    pub(super) fn new(name: &str) -> Self {
+        let mut text = vec![b','];
+        json::write_string(name, &mut text);
+        text.push(b':');
+        let mut filled = [0; SHORT];
+        let short = filled.get_mut(..text.len()).map(|start| start.copy_from_slice(&text));
+        Self { short: short.map(|()| filled), text: text.into() }
+    }
+
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        match &self.short {
+            Some(filled) => {
+                let end = out.len() + self.text.len();
+                out.extend_from_slice(filled);
+                out.truncate(end);
+            }
+            None => out.extend_from_slice(&self.text),
+        }
+    }
 }
 
 /// Ends an object whose members begin at `start` of `out`, each with a comma before it.

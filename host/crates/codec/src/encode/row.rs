@@ -3,14 +3,14 @@
 use std::borrow::Cow;
 
 use wasmgate_model::{
-    Batch, Column, Edits, Field, Logical, Op, Rows, Schema, Shape, SourcePart, Style, Values,
-    WrittenColumn,
+    Batch, Column, Edits, Field, Logical, Op, Rows, Schema, Shape, Style, WrittenColumn,
 };
 
-use super::cell::{Cell, Lane, Manner};
-use super::layout::{Layout, Openings, close_object, member};
+use super::cell::{Lane, Manner};
+use super::layout::{Layout, Member, Openings, close_object};
 use super::options::JsonOptions;
 use super::schema::{SchemaWriter, key_schema, value_schema};
+use super::source::SourceBlock;
 use super::{EncodeError, removed_from_row};
 use crate::json;
 
@@ -19,8 +19,8 @@ use crate::json;
 struct Slot<'a> {
     /// Its name in the payload, or the one a stage gave it where the payload has it not.
     name: &'a str,
-    /// `,"name":` as it is written.
-    prefix: Cow<'a, [u8]>,
+    /// The name as it is written.
+    member: Cow<'a, Member>,
     /// The record's own value, by payload row.
     own: Option<Lane<'a>>,
     /// What a stage wrote, by place in `sel`; absent leaves the record's own.
@@ -28,13 +28,6 @@ struct Slot<'a> {
     /// A NOT NULL `timestamptz`: the zero that stands for it in a delete that carries the key
     /// alone has no fraction digits, whatever the column has.
     zero_filled: bool,
-}
-
-/// A piece of the source block.
-#[derive(Debug)]
-enum Piece<'a> {
-    Literal(&'a [u8]),
-    Lane(Lane<'a>),
 }
 
 /// Writes the rows of one batch.
@@ -50,7 +43,7 @@ pub(crate) struct RowWriter<'a> {
     /// The old image, by entry.
     old: Vec<Lane<'a>>,
     key: Vec<Lane<'a>>,
-    source: Vec<Piece<'a>>,
+    source: SourceBlock<'a>,
     /// Id, order in the transaction, order of the table in it.
     transaction: Option<[Lane<'a>; 3]>,
     /// The end of every envelope, from `ts_ms` on.
@@ -78,6 +71,12 @@ impl<'a> RowWriter<'a> {
             .filter_map(|(_, name, _)| schema.key_field(name))
             .filter_map(|(n, field)| Some(lane((field, rows.current.get(n)?))));
         let old = if flat { &[][..] } else { &rows.old };
+        let source = match edits {
+            _ if flat => SourceBlock::of_some(&[], rows),
+            // As they came: asked for row by row.
+            None => SourceBlock::of_some(&schema.source, rows),
+            Some(_) => SourceBlock::of_all(&schema.source, rows),
+        };
         Self {
             layout,
             batch,
@@ -86,7 +85,7 @@ impl<'a> RowWriter<'a> {
             slots: slots(layout, batch, rows, edits, manner),
             old: schema.fields.iter().zip(old).map(lane).collect(),
             key: key.collect(),
-            source: pieces(&schema.source, rows),
+            source,
             transaction: transaction(schema, rows),
             tail: tail(batch.received_us),
             flat,
@@ -108,11 +107,11 @@ impl<'a> RowWriter<'a> {
         let whole = out.len();
         self.open_key(removed, out);
         let start = out.len();
-        for ((_, name, prefix), lane) in self.layout.key.iter().zip(&self.key) {
+        for ((_, name, member), lane) in self.layout.key.iter().zip(&self.key) {
             if removed.contains(&&**name) {
                 continue;
             }
-            out.extend_from_slice(prefix);
+            member.write(out);
             if lane.write(row, out).is_err() {
                 out.truncate(whole);
                 return false;
@@ -192,7 +191,7 @@ impl<'a> RowWriter<'a> {
             _ => self.image(row, i, out)?,
         }
         out.extend_from_slice(b",\"source\":");
-        self.source(row, out);
+        self.source.write(row, out);
         out.extend_from_slice(b",\"transaction\":");
         self.transaction(row, out);
         out.extend_from_slice(b",\"op\":\"");
@@ -216,7 +215,7 @@ impl<'a> RowWriter<'a> {
                 (None, Some(lane)) => (lane, row),
                 (None, None) => continue,
             };
-            out.extend_from_slice(&slot.prefix);
+            slot.member.write(out);
             if deleted && slot.zero_filled && lane.is_zero(at) {
                 out.extend_from_slice(b"\"1970-01-01T00:00:00Z\"");
                 continue;
@@ -245,8 +244,8 @@ impl<'a> RowWriter<'a> {
         };
         let start = out.len();
         let fields = &self.batch.schema.fields;
-        for ((prefix, lane), field) in self.layout.names.iter().zip(&self.old).zip(fields) {
-            out.extend_from_slice(prefix);
+        for ((member, lane), field) in self.layout.names.iter().zip(&self.old).zip(fields) {
+            member.write(out);
             lane.write(entry, out).map_err(|error| EncodeError::field(&field.name, error))?;
         }
         close_object(start, out);
@@ -267,21 +266,6 @@ impl<'a> RowWriter<'a> {
             _ => out.extend_from_slice(b"null"),
         }
     }
-
-    fn source(&self, row: usize, out: &mut Vec<u8>) {
-        if self.source.is_empty() {
-            out.extend_from_slice(b"null");
-        }
-        for piece in &self.source {
-            match piece {
-                Piece::Literal(text) => out.extend_from_slice(text),
-                Piece::Lane(lane) => {
-                    let written = lane.write(row, out);
-                    debug_assert!(written.is_ok(), "integers and text always have a form");
-                }
-            }
-        }
-    }
 }
 
 /// The lanes of the transaction block, where the source has one.
@@ -300,11 +284,10 @@ fn slots<'a>(
     edits: Option<&'a Edits>,
     manner: Manner<'_>,
 ) -> Vec<Slot<'a>> {
-    let names = layout.names.iter().map(|name| &**name);
-    let fields = batch.schema.fields.iter().zip(&rows.current).zip(names);
-    let own = |((field, column), prefix): ((&'a Field, &'a Column), &'a [u8])| Slot {
+    let fields = batch.schema.fields.iter().zip(&rows.current).zip(&layout.names);
+    let own = |((field, column), member): ((&'a Field, &'a Column), &'a Member)| Slot {
         name: &field.name,
-        prefix: Cow::Borrowed(prefix),
+        member: Cow::Borrowed(member),
         own: Some(Lane::of(column, field, manner)),
         written: None,
         zero_filled: !field.nullable && matches!(field.logical, Logical::TimestampTz { .. }),
@@ -316,7 +299,7 @@ fn slots<'a>(
             slot.own = None;
         }
         if let Some((_, new)) = edits.renamed.iter().find(|(old, _)| **old == *slot.name) {
-            slot.prefix = Cow::Owned(member(new).into());
+            slot.member = Cow::Owned(Member::new(new));
         }
     }
     for written in &edits.written {
@@ -350,7 +333,7 @@ fn add_written<'a>(
         Some(slot) => slot.written = lane,
         None => slots.push(Slot {
             name,
-            prefix: Cow::Owned(member(new.unwrap_or(name)).into()),
+            member: Cow::Owned(Member::new(new.unwrap_or(name))),
             own: None,
             written: lane,
             zero_filled: false,
@@ -366,28 +349,6 @@ pub(super) fn payload_name<'n>(edits: &'n Edits, name: &'n str) -> (&'n str, Opt
     match pair.or_else(|| renamed.find(|(_, new)| **new == *name)) {
         Some((old, new)) => (old, Some(new)),
         None => (name, None),
-    }
-}
-
-/// The source block in pieces: literals and values that together make the whole object.
-fn pieces<'a>(parts: &'a [SourcePart], rows: &'a Rows) -> Vec<Piece<'a>> {
-    let piece = |part: &'a SourcePart| {
-        let column = |n: &usize| rows.source.get(*n);
-        let made = match part {
-            SourcePart::Literal(text) => return Piece::Literal(text.as_bytes()),
-            SourcePart::Int(n) | SourcePart::Text(n) => column(n).map(Lane::plain),
-            SourcePart::Millis(n) => column(n).and_then(|c| as_ints(c, Cell::Millis)),
-            SourcePart::Nanos(n) => column(n).and_then(|c| as_ints(c, Cell::Nanos)),
-        };
-        made.map_or(Piece::Literal(b"null"), Piece::Lane)
-    };
-    parts.iter().map(piece).collect()
-}
-
-fn as_ints<'a>(column: &'a Column, cell: fn(&'a [i64]) -> Cell<'a>) -> Option<Lane<'a>> {
-    match &column.values {
-        Values::Ints(values) => Some(Lane::with(column, cell(values))),
-        _ => None,
     }
 }
 

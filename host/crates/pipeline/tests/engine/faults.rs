@@ -3,7 +3,7 @@
 use wasmgate_connector::fakes::{FakeSink, Step, fn_module};
 use wasmgate_connector::{Decision, Projection, Refusal, StageOutput, StageReject, StageVerdict};
 use wasmgate_model::{FaultKind, Kind, Partition, Position};
-use wasmgate_pipeline::State;
+use wasmgate_pipeline::{Pipeline, State};
 
 use super::rig::{Rig, rows, script};
 use super::stages::reads;
@@ -158,6 +158,25 @@ async fn stop_settles_what_is_in_flight() {
     assert_eq!(rig.durable_rows(), all(25));
     assert_eq!(rig.store.look(|log| log.at("p", "one")), Some(Position::new(25, 0)));
     assert_eq!(pipeline.status().state, State::Stopped);
+}
+
+/// A stand-in cannot be bound: a source that asks for a plan would take that for a misfit.
+#[tokio::test]
+async fn a_pipeline_that_waits_opens_nothing_before_it_is_resumed() {
+    let rig = Rig::new(script(2, 5));
+    let waiting = Pipeline::start_waiting(rig.spec()).unwrap();
+    assert_eq!(waiting.status().state, State::Paused);
+    let paused = Pipeline::start_paused(rig.spec()).unwrap();
+    // The other one opens its source; this one had as much time.
+    rig.source.wait_until(|log| log.opens > 0).await;
+    assert_eq!((rig.source.look(|log| log.opens), waiting.status().state), (1, State::Paused));
+    paused.stop().await;
+    waiting.resume();
+    waiting.finished().await.unwrap();
+    assert_eq!(rig.durable_rows(), all(10));
+    let stopped = Pipeline::start_waiting(rig.spec()).unwrap();
+    stopped.stop().await;
+    assert_eq!(stopped.status().state, State::Stopped);
 }
 
 #[tokio::test]

@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use wasmgate_connector::fakes::{FakePolicy, FnModule, fn_module};
+use wasmgate_connector::fakes::{
+    FakePolicy, FakeSink, FnModule, Step, delivery, fn_module, number_schema, numbers,
+};
 use wasmgate_connector::{
     Decision, Emission, Projection, Read, RecordEncoder, StageOutput, StageReject, StageVerdict,
     Write,
@@ -80,7 +82,9 @@ impl RecordEncoder for Places {
 #[tokio::test]
 async fn a_record_that_is_tried_again_takes_no_memory_per_try() {
     let places = Arc::<Places>::default();
-    let mut rig = Rig::new(script(1, 5)).stage(refuses_all());
+    let mut steps = script(1, 5);
+    steps.insert(1, Step::Gate);
+    let mut rig = Rig::new(steps).stage(refuses_all());
     rig.encoder = Arc::clone(&places) as Arc<dyn RecordEncoder>;
     rig.policy = Some(FakePolicy::new(|failure| match failure.attempt {
         1..15 => Decision::Retry(0),
@@ -89,12 +93,13 @@ async fn a_record_that_is_tried_again_takes_no_memory_per_try() {
     let pipeline = rig.start();
     let told = || pipeline.status().reason.is_some_and(|r| r.contains("tries records again"));
     until("the status never says that records are tried again", told).await;
+    until("the status says so for ever", || pipeline.status().reason.is_none()).await;
+    rig.source.release();
     pipeline.finished().await.unwrap();
     let letters = rig.letters.look(|l| l.letters.clone());
     assert_eq!(letters.iter().map(|l| l.attempts).collect::<Vec<_>>(), [15; 5]);
     assert_eq!(places.0.lock().unwrap().len(), 1, "the batch was copied");
     assert_eq!(rig.telemetry.pipeline("p").policy_retries.get(), 14 * 5);
-    assert_eq!(pipeline.status().reason, None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -112,6 +117,24 @@ async fn a_lane_that_tries_again_for_ever_ends_with_its_session() {
     until("the policy is not asked", || asked(10)).await;
     pipeline.restart();
     until("the lane of the session before goes on", || ended.load(Ordering::SeqCst)).await;
+}
+
+/// A policy may ask for a pause of weeks.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lane_that_waits_for_the_next_try_ends_with_its_session() {
+    let ended = Arc::<AtomicBool>::default();
+    let mut rig = Rig::new(script(1, 5)).stage(refuses_all());
+    let mark = Arc::clone(&ended);
+    let first = AtomicBool::new(false);
+    rig.policy = Some(FakePolicy::new(move |_| {
+        mark_first(&first, &mark);
+        Decision::Retry(u32::MAX)
+    }));
+    let pipeline = rig.start();
+    let asked = || rig.policy.as_ref().unwrap().look(|f| !f.is_empty());
+    until("the policy is not asked", asked).await;
+    pipeline.restart();
+    until("the lane of the session before waits on", || ended.load(Ordering::SeqCst)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -167,10 +190,13 @@ async fn what_modules_make_is_bounded_while_a_sink_does_not_read() {
     let pipeline = rig.start();
     // Three have room; the next was made and waits for its own.
     until("too few calls", || calls.load(Ordering::SeqCst) == 4).await;
-    for _ in 0..1000 {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(calls.load(Ordering::SeqCst), 4);
+    let more = async {
+        while calls.load(Ordering::SeqCst) == 4 {
+            tokio::task::yield_now().await;
+        }
+    };
+    let more = tokio::time::timeout(Duration::from_millis(500), more).await;
+    assert!(more.is_err(), "{} calls", calls.load(Ordering::SeqCst));
     rig.sink.release();
     pipeline.finished().await.unwrap();
     assert_eq!(rig.durable_rows().len(), 60);
@@ -185,6 +211,56 @@ async fn what_modules_make_of_one_delivery_is_bounded() {
     assert_eq!(letters.len(), 1);
     assert_eq!((letters[0].position.major, &*letters[0].cause.code), (2, "module-limit"));
     assert_eq!(rig.durable_rows(), [1, 1]);
+}
+
+/// Of every try some records pass and the others are tried again, which takes a copy of the batch.
+#[tokio::test]
+async fn a_batch_that_is_tried_again_is_copied_within_bounds() {
+    let schema = number_schema(1, "t");
+    let mut batch = numbers(&schema, 1..17);
+    let Payload::Rows(payload) = &mut batch.payload else { panic!("numbers are rows") };
+    let mut wide = Block::default();
+    (0..16).for_each(|_| wide.push(&vec![b'x'; 1 << 20]));
+    // Beside the columns that the plan reads: a large value that nobody looks at.
+    let wide = Column { values: Values::Texts(wide), nulls: vec![], absent: vec![] };
+    payload.current.push(wide);
+    let delivery = delivery("one", 1, vec![batch]);
+    let passes_one = fn_module("one", reads(), |input| {
+        let dead = || StageVerdict::DeadLetter { code: "bad".into(), message: "no".into() };
+        let rejects = (1..input.rows).map(|row| StageReject { row, verdict: dead() });
+        Ok(StageOutput { rejects: rejects.collect(), ..StageOutput::default() })
+    });
+    let mut rig = Rig::new(vec![Step::Deliver(delivery), Step::Completed]).stage(passes_one);
+    rig.policy = Some(FakePolicy::new(|_| Decision::Retry(0)));
+    rig.run().await;
+    let letters = rig.letters.look(|l| l.letters.clone());
+    let passed = rig.durable_rows().len();
+    assert!((3..6).contains(&passed) && passed + letters.len() == 16, "{passed} passed");
+    for letter in letters {
+        let message = &letter.cause.message;
+        assert!(message.contains("no room for another copy"), "{message}");
+    }
+}
+
+/// A policy is held to the same bounds where a sink refuses a row.
+#[tokio::test]
+async fn a_refused_row_that_is_tried_again_shows_and_ends_where_it_may() {
+    let mut rig = Rig::new(script(1, 2));
+    rig.sink = FakeSink::new().refusing(|row| row.position.major == 2);
+    rig.policy = Some(FakePolicy::new(|failure| match failure.attempt {
+        1..12 => Decision::Retry(0),
+        _ => Decision::DeadLetter(Some("t".repeat(300))),
+    }));
+    let pipeline = rig.start();
+    let told = || pipeline.status().reason.is_some_and(|r| r.contains("tries records again"));
+    until("the status never says that records are tried again", told).await;
+    pipeline.finished().await.unwrap();
+    let letters = rig.letters.look(|l| l.letters.clone());
+    assert_eq!(letters.len(), 1);
+    assert_eq!((letters[0].position.major, letters[0].attempts), (2, 12));
+    let message = &letters[0].cause.message;
+    assert!(letters[0].chosen.is_none() && message.contains("has 300 bytes"), "{message}");
+    assert_eq!(pipeline.status().reason, None);
 }
 
 #[tokio::test]

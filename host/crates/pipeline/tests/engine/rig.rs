@@ -64,9 +64,13 @@ impl Rig {
     }
 
     pub(crate) fn start(&self) -> Arc<Pipeline> {
+        Pipeline::start(self.spec()).unwrap()
+    }
+
+    pub(crate) fn spec(&self) -> PipelineSpec {
         let policy =
             self.policy.clone().map(|p| PolicySpec { module: Arc::new(p), config: "{}".into() });
-        Pipeline::start(PipelineSpec {
+        PipelineSpec {
             name: "p".into(),
             source: Arc::new(self.source.clone()),
             stages: self.stages.clone(),
@@ -82,8 +86,7 @@ impl Rig {
             encoder: Arc::clone(&self.encoder),
             store: Arc::new(self.store.clone()),
             metrics: self.telemetry.pipeline("p"),
-        })
-        .unwrap()
+        }
     }
 
     /// Runs until everything is settled.

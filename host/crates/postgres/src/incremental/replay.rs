@@ -41,7 +41,7 @@ impl Filling {
         message: &[u8],
         out: &Assembler,
     ) -> Result<(), Fault> {
-        let change = decode(message).ok().and_then(Change::of).ok_or_else(damaged)?;
+        let change = decode(message).ok().and_then(Change::kept).ok_or_else(damaged)?;
         let letter = Letter::of(table, &change, &stamp.origin());
         let record = letter.record(Position::default());
         append_letter(&mut self.batch, &record, out.cause_of(&table.name));
@@ -161,7 +161,7 @@ impl Beside {
         stamp: &Stamp,
         message: &[u8],
     ) -> Result<(), Fault> {
-        let change = decode(message).ok().and_then(Change::of).ok_or_else(damaged)?;
+        let change = decode(message).ok().and_then(Change::kept).ok_or_else(damaged)?;
         let tombstones = self.settings.tombstones_on_delete;
         change.push((table, batch), Position::default(), &stamp.origin(), tombstones);
         Ok(())

@@ -102,7 +102,7 @@ fn fill(column: &mut Column, number: usize, stamp: &Stamp, rows: usize) {
         match (text, int) {
             (Some(text), _) => column.push_bytes(text),
             (None, Some(int)) => column.push_int(int),
-            (None, None) => column.push_null(),
+            (None, None) => return column.fill_nulls(rows),
         }
     }
 }

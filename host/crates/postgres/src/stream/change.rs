@@ -27,18 +27,25 @@ pub(crate) enum Change<'a> {
 }
 
 impl<'a> Change<'a> {
-    /// The change that a message tells; a truncate of one table.
-    pub(crate) fn of(message: Message<'a>) -> Option<Self> {
+    /// The change of one row that a message tells, and its relation.
+    pub(crate) fn of(message: Message<'a>) -> Option<(u32, Self)> {
         match message {
-            Message::Insert { new, .. } => Some(Self::Insert(new)),
-            Message::Update { old, new, .. } => Some(Self::Update(old, new)),
-            Message::Delete { kind, old, .. } => Some(Self::Delete(kind, old)),
-            Message::Truncate { .. } => Some(Self::Truncate),
+            Message::Insert { relation, new } => Some((relation, Self::Insert(new))),
+            Message::Update { relation, old, new } => Some((relation, Self::Update(old, new))),
+            Message::Delete { relation, kind, old } => Some((relation, Self::Delete(kind, old))),
             _ => None,
         }
     }
 
-    /// The message that [`Change::of`] reads it from.
+    /// The change that a message tells; a truncate of one table.
+    pub(crate) fn kept(message: Message<'a>) -> Option<Self> {
+        match message {
+            Message::Truncate { .. } => Some(Self::Truncate),
+            row => Self::of(row).map(|(_, change)| change),
+        }
+    }
+
+    /// The message that [`Change::kept`] reads it from.
     pub(super) fn message(&self) -> Vec<u8> {
         const RELATION: [u8; 4] = [0; 4];
         let old = |kind: OldKind| match kind {

@@ -31,13 +31,17 @@ impl Library {
         Ok(())
     }
 
+    /// Whether a module was deleted so, and none of its name was taken in since.
+    #[must_use]
+    pub fn is_buried(&self, name: &str) -> bool {
+        let versions = self.versions.as_ref().filter(|_| check_name(name).is_ok());
+        versions.is_some_and(|versions| versions.is_buried(name)) && self.get(name).is_none()
+    }
+
     /// The version that ran last of a module that was deleted so. It is in no list.
     #[must_use]
     pub fn buried(&self, name: &str) -> Option<Loaded> {
-        let versions = self.versions.as_ref().filter(|_| check_name(name).is_ok())?;
-        if !versions.is_buried(name) || self.get(name).is_some() {
-            return None;
-        }
+        let versions = self.versions.as_ref().filter(|_| self.is_buried(name))?;
         let records = versions.recall(name);
         let last = records.iter().find(|record| record.standing == Standing::Active)?;
         let loaded = versions.read(name, &last.sha256).and_then(|bytes| self.load(name, &bytes));

@@ -200,6 +200,13 @@ impl Folder {
         Ok(Entries { states, odd, notes })
     }
 
+    /// Has the next look find a file that was read already.
+    pub(super) fn look_again(&mut self, name: &str) {
+        if let Some(seen) = self.seen.get_mut(name) {
+            seen.read = false;
+        }
+    }
+
     /// Reads a file that a look found ready.
     pub(super) fn read(&mut self, name: &str, patience: Patience) -> Reading {
         let path = self.path(name, SUFFIX);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use wasmgate_connector::ModuleIdentity;
 use wasmgate_model::Fault;
 
-use super::refused;
+use super::{Named, refused};
 use crate::bindings::types::Description;
 use crate::call::Guests;
 use crate::config_schema::ConfigSchema;
@@ -17,16 +17,19 @@ const VERSION_BYTES_MAX: usize = 64;
 const SUMMARY_BYTES_MAX: usize = 4096;
 const CONFIG_SCHEMA_BYTES_MAX: usize = 256 << 10;
 
-/// Completes a module's identity with what it says of itself. `name` goes before its own.
+/// Completes a module's identity with what it says of itself.
 pub(super) fn complete(
     guests: &mut Guests,
-    name: Option<&str>,
+    name: Named<'_>,
     description: Description,
 ) -> Result<(), Fault> {
     guests.config_schema = check(&description)?;
     let Description { version, summary, config_schema, name: own_name } = description;
     guests.identity = Arc::new(ModuleIdentity {
-        name: name.map_or(own_name, str::to_owned),
+        name: match name {
+            Named::As(name) => name.to_owned(),
+            Named::Shown(_) => own_name,
+        },
         version,
         sha256: guests.identity.sha256.clone(),
         summary: one_line(&summary),

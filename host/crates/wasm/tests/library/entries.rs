@@ -174,6 +174,37 @@ fn what_has_the_name_of_a_note_is_replaced_unopened() {
     assert_eq!(fs::read_to_string(&victim).unwrap(), "as it was");
 }
 
+/// A note is what people wait for, before they ask why.
+#[test]
+fn whoever_finds_a_note_finds_the_reason_in_the_status() {
+    let [one, two] = versions();
+    let place = Place::new(&[("good.wasm", &one)]);
+    let told = |name: &str| {
+        until("the note", || place.noted(name).is_some());
+        let found = place.library.list().into_iter().find(|status| status.name == name);
+        found.and_then(|status| status.error)
+    };
+    for _ in 0..5 {
+        std::thread::scope(|scope| {
+            let seen = scope.spawn(|| told("bad"));
+            place.drop_in("bad.wasm", b"junk");
+            assert!(place.scan().is_empty());
+            assert!(seen.join().unwrap().is_some(), "a file that does not load");
+        });
+        std::thread::scope(|scope| {
+            let seen = scope.spawn(|| told("good"));
+            place.drop_in("good.wasm", &two);
+            let changes = place.scan();
+            place.library.reject(&changes[0], "no").unwrap();
+            assert!(seen.join().unwrap().is_some(), "a version that does not fit");
+        });
+        fs::remove_file(place.path("bad.wasm")).unwrap();
+        place.drop_in("good.wasm", &one);
+        assert!(place.scan().is_empty());
+        assert!(place.noted("bad").is_none() && place.noted("good").is_none());
+    }
+}
+
 /// Somebody copies a module into place while the gateway starts.
 #[test]
 fn a_file_that_is_written_during_the_start_is_waited_for() {
@@ -202,4 +233,26 @@ fn a_file_that_is_written_during_the_start_is_waited_for() {
     let found: Vec<_> = library.list().into_iter().map(|s| (s.name, s.state)).collect();
     let active = |name: &str| (name.to_owned(), ModuleState::Active);
     assert_eq!(found, [active("a"), active("copied")]);
+}
+
+/// A copy that pauses in the middle looks settled.
+#[test]
+fn a_copy_that_pauses_during_the_start_is_waited_for() {
+    let [one, _] = versions();
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("drop")).unwrap();
+    let copied = dir.path().join("drop/copied.wasm");
+    fs::write(&copied, one.get(..one.len() / 2).unwrap()).unwrap();
+    let library = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let since = std::time::Instant::now();
+            while since.elapsed() < std::time::Duration::from_millis(400) {
+                std::thread::yield_now();
+            }
+            fs::write(&copied, &one).unwrap();
+        });
+        crate::open(dir.path())
+    });
+    let found: Vec<_> = library.list().into_iter().map(|s| (s.name, s.state)).collect();
+    assert_eq!(found, [("copied".to_owned(), ModuleState::Active)]);
 }

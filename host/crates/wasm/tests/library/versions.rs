@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -302,11 +302,34 @@ fn compiled_code_goes_with_its_versions_and_a_dry_run_leaves_none() {
     let refused = library.propose("rule", &numbered(2)).unwrap();
     library.reject(&refused, "no").unwrap();
     assert_eq!(names(cache.path()), before);
+    // It compiles, and fails when it is asked who it is.
+    let broken = guests::guest("hoard");
+    let fault = library.propose("rule", &broken).unwrap_err();
+    assert!(fault.chain().contains("(in describe"), "{}", fault.chain());
+    assert_eq!(names(cache.path()), before);
     // The active one and three before it.
     for number in 3..9 {
         library.put("rule", &numbered(number)).unwrap();
     }
     assert_eq!(names(cache.path()).len(), 4);
+}
+
+/// What kept a file from loading may pass without the file changing: a full disk, a busy machine.
+#[test]
+fn a_refused_file_is_read_again_when_somebody_asks() {
+    let dir = tempfile::tempdir().unwrap();
+    let (cache, drop) = (dir.path().join("code"), dir.path().join("drop"));
+    let runtime = Runtime::new(Limits::default(), Some(cache.clone())).unwrap();
+    fs::create_dir(&drop).unwrap();
+    fs::write(drop.join("rule.wasm"), numbered(0)).unwrap();
+    fs::remove_dir(&cache).unwrap();
+    let library = Library::open(drop, Arc::new(runtime), None).unwrap();
+    assert!(library.get("rule").is_none());
+    fs::DirBuilder::new().mode(0o700).create(&cache).unwrap();
+    assert!(library.scan().unwrap().is_empty(), "the file did not change");
+    library.look_again("rule");
+    let changes = library.scan().unwrap();
+    assert_eq!(changes.iter().map(|change| change.name.as_str()).collect::<Vec<_>>(), ["rule"]);
 }
 
 #[test]
