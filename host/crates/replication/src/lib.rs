@@ -4,10 +4,12 @@
 
 mod name;
 mod notify;
+mod options;
 mod signal;
 mod work;
 
 pub use name::TableName;
 pub use notify::{About, Copying, Data, Notifications, Notifier, Places, no_numbers};
+pub use options::Snapshots;
 pub use signal::{Answers, Execute, Kind, Signal, Signals, means};
 pub use work::{Item, TableItem, Work};
