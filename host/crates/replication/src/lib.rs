@@ -5,11 +5,13 @@
 mod name;
 mod notify;
 mod options;
+mod quarantine;
 mod signal;
 mod work;
 
-pub use name::TableName;
+pub use name::{Named, TableName};
 pub use notify::{About, Copying, Data, Notifications, Notifier, Places, no_numbers};
 pub use options::Snapshots;
+pub use quarantine::{Held, Keeps, KeepsNone, KeyValue, RowKey, cause};
 pub use signal::{Answers, Execute, Kind, Signal, Signals, means};
 pub use work::{Item, TableItem, Work};

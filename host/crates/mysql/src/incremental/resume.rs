@@ -34,7 +34,7 @@ impl Beside {
         let place = status(stream.session().await?, self.server.maria).await?;
         out.quarantine(|all| {
             let held = all.iter_mut().filter(|held| held.name == table);
-            held.for_each(|held| held.resume(Some(place.clone())));
+            held.for_each(|held| held.resume_at = Some(place.clone()));
         });
         self.news = true;
         tracing::info!(id, table = %name, "the table goes on, and is read anew");
@@ -47,10 +47,7 @@ impl Beside {
         stream: &mut Stream,
         out: &mut Assembler,
     ) -> Result<(), Fault> {
-        let due = out
-            .held()
-            .iter()
-            .filter(|held| held.resume_at().is_some_and(|at| at <= *stream.read_to()));
+        let due = out.held().iter().filter(|held| held.is_due(stream.read_to()));
         let due: Vec<TableName> = due.map(|held| held.name.clone()).collect();
         for name in due {
             match self.fit(&name, stream, out).await? {
@@ -69,7 +66,7 @@ impl Beside {
                     tracing::warn!(table, why, "the table stays quarantined");
                     out.quarantine(|all| {
                         for held in all.iter_mut().filter(|held| held.name == name) {
-                            held.resume(None);
+                            held.resume_at = None;
                             held.reason.clone_from(&why);
                         }
                     });

@@ -55,7 +55,7 @@ impl Beside {
         events: &Events,
     ) -> Result<(), Fault> {
         let here = out.place().major;
-        let due = out.held().iter().filter(|held| held.resume_at.is_some_and(|at| at <= here));
+        let due = out.held().iter().filter(|held| held.is_due(&here));
         let due: Vec<_> = due.map(|held| (held.table(), held.discard)).collect();
         for (name, discard) in due {
             match self.fit((&name, discard), stream, out).await? {
