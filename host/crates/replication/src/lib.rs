@@ -1,7 +1,9 @@
-//! F2: what captures of databases share, whatever the server: signals and the answers to commands,
-//! the list of what is to be read beside the stream as the checkpoint keeps it, notifications.
-//! How rows are read and set against the stream is each server's own.
+//! F2: what captures of databases share, whatever the server: how existing rows are to be read,
+//! snapshots beside the stream with their signals and what the checkpoint keeps of them, what it
+//! says of tables that are held back, notifications. How rows are read and set against the stream
+//! is each server's own.
 
+pub mod incremental;
 mod name;
 mod notify;
 mod options;
