@@ -172,7 +172,8 @@ impl Beside {
         while self.is_reached(out) {
             if self.own.blocking.is_some() {
                 let copied = Box::pin(self.copy_blocking(stream, out, events)).await;
-                self.unless_refused(copied, out)?;
+                let side = &mut Side { own: &mut self.own, stream, out, events };
+                self.chunks.unless_refused(copied, side)?;
             } else {
                 let side = &mut Side { own: &mut self.own, stream, out, events };
                 self.chunks.deliver(side).await?;
@@ -215,18 +216,14 @@ impl Beside {
         out: &mut Assembler,
         events: &Events,
     ) -> Result<(), Fault> {
-        if self.own.blocking.is_some() || !self.chunks.is_idle() {
+        if self.own.blocking.is_some() {
             return Ok(());
         }
-        if self.chunks.work.queue.first().is_some_and(|item| item.blocking) {
+        if self.chunks.is_blocking_next() {
             let begun = Box::pin(self.begin_blocking(stream)).await;
-            return self.unless_refused(begun, out);
+            let side = &mut Side { own: &mut self.own, stream, out, events };
+            return self.chunks.unless_refused(begun, side);
         }
         self.chunks.go_on(&mut Side { own: &mut self.own, stream, out, events })
-    }
-
-    /// Puts what the checkpoint has to keep into the state.
-    fn store(&self, out: &mut Assembler) {
-        out.state().work = self.chunks.work.stored();
     }
 }

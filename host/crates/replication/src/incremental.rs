@@ -119,8 +119,7 @@ pub trait StreamSide {
         discard: bool,
     ) -> impl Future<Output = Result<Result<(), Refusal>, Fault>> + Send;
 
-    /// Gives up what else is read, as the signal to stop everything says; answers whether there
-    /// was anything.
+    /// Gives up the snapshot that the stream waits for; answers whether there was one.
     fn give_up(&mut self) -> bool {
         false
     }

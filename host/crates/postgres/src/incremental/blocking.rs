@@ -5,7 +5,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use wasmgate_model::{Fault, FaultKind};
+use wasmgate_model::Fault;
 
 use super::marks::Marker;
 use super::visible::Visible;
@@ -19,7 +19,6 @@ use crate::session::{Session, text};
 use crate::snapshot::copied::Stamp;
 use crate::snapshot::{self, Copy, DOING, Events, Planner, hand_over};
 use crate::stream::Stream;
-use wasmgate_replication::About;
 use wasmgate_replication::incremental::Key;
 
 /// A blocking snapshot that waits for the stream.
@@ -74,26 +73,6 @@ impl Beside {
         Ok(())
     }
 
-    /// A blocking snapshot that the server refuses (a condition that is no SQL) is given up: the
-    /// stream goes on.
-    pub(super) fn unless_refused(
-        &mut self,
-        done: Result<(), Fault>,
-        out: &mut Assembler,
-    ) -> Result<(), Fault> {
-        let Err(fault) = done else { return Ok(()) };
-        if fault.kind != FaultKind::SourceRefused || self.chunks.work.queue.is_empty() {
-            return Err(fault);
-        }
-        let item = self.chunks.work.queue.remove(0);
-        self.own.blocking = None;
-        tracing::warn!(id = item.id, error = fault.chain(), "a blocking snapshot is given up");
-        let what = (About::Initial, Some(item.id.as_str()), "ABORTED");
-        self.chunks.notifier.tell(what, &[("data_collections", item.all.as_str())], out)?;
-        self.store(out);
-        Ok(())
-    }
-
     /// Copies the tables; the stream has told what the snapshot sees.
     pub(super) async fn copy_blocking(
         &mut self,
@@ -142,7 +121,7 @@ impl Beside {
         let tables = planned;
         Copy { sessions, tables, stamp, out: &mut *out, events, notifier }.run().await?;
         self.chunks.work.queue.remove(0);
-        self.store(out);
+        out.state().work = self.chunks.work.stored();
         hand_over(out, events).await?;
         self.status.phase("streaming");
         Ok(())

@@ -224,6 +224,37 @@ impl<R: Send + 'static> Incremental<R> {
         Ok(())
     }
 
+    /// Whether a snapshot that the stream waits for is next, and may begin.
+    #[must_use]
+    pub fn is_blocking_next(&self) -> bool {
+        self.is_idle() && self.work.queue.first().is_some_and(|item| item.blocking)
+    }
+
+    /// A snapshot that the stream waits for and that the server refuses (a condition that is no
+    /// SQL) is given up: the stream goes on.
+    ///
+    /// # Errors
+    /// It failed otherwise, or a notification cannot be put.
+    pub fn unless_refused(
+        &mut self,
+        done: Result<(), Fault>,
+        side: &mut impl StreamSide<Rows = R>,
+    ) -> Result<(), Fault> {
+        let Err(fault) = done else { return Ok(()) };
+        if fault.kind != FaultKind::SourceRefused || self.work.queue.is_empty() {
+            return Err(fault);
+        }
+        let item = self.work.queue.remove(0);
+        // Nothing else is under way: a window that was opened for it is of no use.
+        side.give_up();
+        self.forget(side);
+        tracing::warn!(id = item.id, error = fault.chain(), "a blocking snapshot is given up");
+        let what = (About::Initial, Some(item.id.as_str()), "ABORTED");
+        self.notifier.tell(what, &[("data_collections", item.all.as_str())], side.out())?;
+        side.store(&self.work);
+        Ok(())
+    }
+
     /// Begins what is next, where it may begin.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::{mpsc, oneshot};
 use wasmgate_connector::{SourceCommand, SourceStatus};
-use wasmgate_model::Schema;
+use wasmgate_model::{FaultKind, Schema};
 
 use super::*;
 use crate::notify::Notifications;
@@ -355,4 +355,20 @@ async fn commands_are_answered_once_they_are_stored_and_refused_at_once() {
         let refused = bench.command(kind, data).await.try_recv().unwrap().unwrap_err();
         assert!(refused.to_string().contains(part), "{kind}: {refused}");
     }
+}
+
+#[tokio::test]
+async fn a_snapshot_that_blocks_and_is_refused_is_given_up() {
+    let item = Item { blocking: true, ..Item::of("id", vec![TableItem::of(&name())]) };
+    let work = Work { queue: vec![item.clone()], ..Work::default() };
+    let mut bench = Bench::new(&[1], work);
+    assert!(bench.beside.is_blocking_next());
+    bench.beside.unless_refused(Ok(()), &mut bench.side).unwrap();
+    let down = Err(Fault::new(FaultKind::SourceUnavailable, "the server is gone"));
+    bench.beside.unless_refused(down, &mut bench.side).unwrap_err();
+    assert_eq!(bench.beside.work.queue, [item]);
+    let refused = Err(Fault::new(FaultKind::SourceRefused, "no SQL"));
+    bench.beside.unless_refused(refused, &mut bench.side).unwrap();
+    assert_eq!((bench.beside.work.queue.len(), bench.beside.is_blocking_next()), (0, false));
+    assert_eq!(bench.side.out.kinds, ["ABORTED "]);
 }
