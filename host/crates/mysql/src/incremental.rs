@@ -19,8 +19,8 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use wasmgate_connector::{SourceCommand, SourceStatus};
 use wasmgate_model::Fault;
-use wasmgate_replication::incremental::{self, Incremental, StreamSide as _};
-use wasmgate_replication::{Answers, Item, Notifier, Places as _, TableItem, TableName, Work};
+use wasmgate_replication::incremental::{self, Incremental};
+use wasmgate_replication::{Answers, Notifier, Places as _, Work};
 
 use self::chunk::{Rows, Worker};
 pub(crate) use self::marks::quoted;
@@ -125,15 +125,7 @@ impl Beside {
             self.deliver(stream, out, events).await?;
         }
         let mut side = Side { own: &mut self.own, stream, out, events };
-        for name in side.due() {
-            // With the word that it goes on, the next delivery says that it is read.
-            if side.release(&name).await? {
-                let name = TableName::from(&name);
-                let id = format!("resume-table {name}");
-                self.chunks.work.queue.push(Item::of(&id, vec![TableItem::of(&name)]));
-                side.store(&self.chunks.work);
-            }
-        }
+        self.chunks.release(&mut side).await?;
         self.chunks.go_on(&mut side)?;
         self.chunks.ask_more(&mut side)?;
         self.chunks.show();

@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep_until};
 use wasmgate_connector::{SourceCommand, SourceStatus};
 use wasmgate_model::Fault;
 pub(crate) use wasmgate_replication::incremental::Key;
-use wasmgate_replication::incremental::{self, Incremental, StreamSide as _};
+use wasmgate_replication::incremental::{self, Incremental};
 use wasmgate_replication::{Answers, Notifier, Places as _};
 pub(crate) use wasmgate_replication::{Item, TableItem, Work};
 
@@ -180,32 +180,13 @@ impl Beside {
                 self.chunks.ask_more(side)?;
             }
         }
-        self.release(stream, out, events).await?;
+        self.chunks.release(&mut Side { own: &mut self.own, stream, out, events }).await?;
+        self.own.resuming = out.held().iter().any(|held| held.resume_at.is_some());
         self.go_on(stream, out, events).await?;
         self.chunks.show();
         if out.has_news() && !out.has_rows() {
             crate::snapshot::hand_over(out, events).await?;
         }
-        Ok(())
-    }
-
-    /// Lets tables go on that the stream has come far enough for, and reads them anew.
-    async fn release(
-        &mut self,
-        stream: &mut Stream,
-        out: &mut Assembler,
-        events: &Events,
-    ) -> Result<(), Fault> {
-        let mut side = Side { own: &mut self.own, stream, out, events };
-        for (name, discard) in side.due() {
-            // With the word that it goes on, the next delivery says that it is read.
-            if side.release(&name, discard).await? {
-                let item = Item::of(&format!("resume-table {name}"), vec![TableItem::of(&name)]);
-                self.chunks.work.queue.push(Item { resumes: true, ..item });
-                side.store(&self.chunks.work);
-            }
-        }
-        self.own.resuming = out.held().iter().any(|held| held.resume_at.is_some());
         Ok(())
     }
 

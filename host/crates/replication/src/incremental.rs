@@ -5,12 +5,14 @@
 //!
 //! What is the same for every database is here: the list ([`Work`]), when a chunk is asked for
 //! (`reader`), what the stream changed meanwhile (`window`), what becomes of a chunk (`deliver`),
-//! signals (`tasks`). A database reads chunks ([`Reader`]) and says what its stream is and where it
-//! stands ([`StreamSide`]): how a place of the log is told, and when it is reached, is its own.
+//! signals (`tasks`), tables that were held back and go on (`resume`). A database reads chunks
+//! ([`Reader`]) and says what its stream is and where it stands ([`StreamSide`]): how a place of
+//! the log is told, and when it is reached, is its own.
 
 mod deliver;
 mod mark;
 mod reader;
+mod resume;
 mod tasks;
 mod window;
 
@@ -29,7 +31,7 @@ use self::reader::{Ask, run};
 pub use self::window::{Key, Tracked, Window, Windows, push_key};
 use crate::name::TableName;
 use crate::notify::{Notifier, Places};
-use crate::signal::{Answers, Execute};
+use crate::signal::{Answers, Signal};
 use crate::work::Work;
 
 /// Chunks asked for or read and not delivered, at most: while one waits for the stream, the next
@@ -46,6 +48,10 @@ pub trait StreamSide {
     type Sight;
     /// Where notifications are put.
     type Out: Places;
+    /// A table as it is at the server.
+    type Table: Send;
+    /// A table that goes on is held back again where its rows cannot be read anew.
+    const HELD_WITHOUT_ROWS: bool;
 
     /// Where notifications are put.
     fn out(&mut self) -> &mut Self::Out;
@@ -105,19 +111,48 @@ pub trait StreamSide {
     /// The server does not tell.
     fn captured(&mut self) -> impl Future<Output = Result<Vec<TableName>, Fault>> + Send;
 
-    /// Why rows cannot be read in the way that is asked for.
-    fn refusal(&self, execute: &Execute) -> Option<Refusal>;
+    /// Why what a signal asks for is not done here.
+    fn refusal(&self, signal: &Signal) -> Option<Refusal>;
 
-    /// Lets a table go on that is held back, or says why it cannot.
+    /// A table that is held back, as it is now; or why it cannot go on. `discard`: what is kept of
+    /// it is given up.
     ///
     /// # Errors
-    /// The server does not tell whether it can.
-    fn resume_table(
+    /// The server does not tell.
+    fn fit(
         &mut self,
-        id: &str,
         name: &TableName,
         discard: bool,
-    ) -> impl Future<Output = Result<Result<(), Refusal>, Fault>> + Send;
+    ) -> impl Future<Output = Result<Result<Self::Table, String>, Fault>> + Send;
+
+    /// Says that a table goes on where the log ends now: it may hold changes of the table as it
+    /// was.
+    ///
+    /// # Errors
+    /// The server does not tell where that is.
+    fn goes_on(
+        &mut self,
+        name: &TableName,
+        discard: bool,
+    ) -> impl Future<Output = Result<(), Fault>> + Send;
+
+    /// Tables that the stream has come far enough for, and whether what is kept of them is given
+    /// up.
+    fn due(&self) -> Vec<(TableName, bool)>;
+
+    /// Lets a table go on that is read anew after this.
+    ///
+    /// # Errors
+    /// What was held back cannot be made good.
+    fn release(
+        &mut self,
+        name: &TableName,
+        table: Self::Table,
+        discard: bool,
+    ) -> impl Future<Output = Result<(), Fault>> + Send;
+
+    /// Says that a table stays held back, and why.
+    fn stays(&mut self, name: &TableName, why: &str);
 
     /// Gives up the snapshot that the stream waits for; answers whether there was one.
     fn give_up(&mut self) -> bool {

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use wasmgate_connector::Refusal;
 use wasmgate_model::{Fault, Position};
 use wasmgate_replication::incremental::{Chunk, StreamSide, Windows};
-use wasmgate_replication::{Execute, Kind, TableName, Work};
+use wasmgate_replication::{Kind, Signal, TableName, Work};
 
 use super::chunk::{NO_GTIDS, Rows};
 use super::window::{Columns, Told, Tracked, Window};
 use crate::assemble::Assembler;
 use crate::catalog::{Server, tables};
+use crate::definition::TableDefinition;
 use crate::settings::{Settings, Watermarks};
 use crate::snapshot::{Events, Stamp, hand_over, push_row};
 use crate::stream::Stream;
+use crate::table::Table;
 
 /// What is MySQL's own.
 pub(super) struct Own {
@@ -44,6 +46,8 @@ impl StreamSide for Side<'_> {
     type Columns = Columns;
     type Sight = Told;
     type Out = Assembler;
+    type Table = (Table, TableDefinition);
+    const HELD_WITHOUT_ROWS: bool = false;
 
     fn out(&mut self) -> &mut Assembler {
         self.out
@@ -117,7 +121,16 @@ impl StreamSide for Side<'_> {
         Ok(captured.iter().map(TableName::from).collect())
     }
 
-    fn refusal(&self, execute: &Execute) -> Option<Refusal> {
+    fn refusal(&self, signal: &Signal) -> Option<Refusal> {
+        let execute = match signal {
+            Signal::Execute(execute) => execute,
+            Signal::ResumeTable { discard: true, .. } => {
+                let why = "`kept` is Postgres' only: changes of a MySQL table that is held back \
+                           are dead letters";
+                return Some(Refusal::Invalid(why.into()));
+            }
+            _ => return None,
+        };
         if execute.kind == Kind::Blocking {
             let why = "a blocking snapshot is not there for MySQL and MariaDB; ask for \
                        `\"type\": \"incremental\"`";
@@ -129,17 +142,40 @@ impl StreamSide for Side<'_> {
         (read_only && !compares).then(|| Refusal::Conflict(NO_GTIDS.into()))
     }
 
-    async fn resume_table(
+    async fn fit(
         &mut self,
-        id: &str,
         name: &TableName,
-        discard: bool,
-    ) -> Result<Result<(), Refusal>, Fault> {
-        if discard {
-            let why = "`kept` is Postgres' only: changes of a MySQL table that is held back are \
-                       dead letters";
-            return Ok(Err(Refusal::Invalid(why.into())));
-        }
-        self.resume(id, name).await
+        _discard: bool,
+    ) -> Result<Result<Self::Table, String>, Fault> {
+        self.now(&(name.schema.clone(), name.table.clone())).await
+    }
+
+    async fn goes_on(&mut self, name: &TableName, _discard: bool) -> Result<(), Fault> {
+        self.resume(name).await
+    }
+
+    fn due(&self) -> Vec<(TableName, bool)> {
+        let read_to = self.stream.read_to();
+        let due = self.out.held().iter().filter(|held| held.is_due(read_to));
+        due.map(|held| (held.table(), held.discard)).collect()
+    }
+
+    async fn release(
+        &mut self,
+        _name: &TableName,
+        (table, definition): (Table, TableDefinition),
+        _discard: bool,
+    ) -> Result<(), Fault> {
+        self.stream.defined(&table.name, definition, self.out.place())?;
+        let place = self.stream.place.clone();
+        self.out.release(&table, &place, self.own.settings.tombstones_on_delete)
+    }
+
+    fn stays(&mut self, name: &TableName, why: &str) {
+        self.out.quarantine(|all| {
+            let held = all.iter_mut().filter(|held| held.is(name));
+            held.for_each(|held| (held.resume_at, held.reason) = (None, why.to_owned()));
+        });
+        self.own.news = true;
     }
 }

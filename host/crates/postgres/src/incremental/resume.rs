@@ -2,7 +2,6 @@
 //! log has then what was kept of the table is delivered, from there on its changes are, and its
 //! rows are read anew.
 
-use wasmgate_connector::Refusal;
 use wasmgate_model::Fault;
 
 use super::marks::end_of_records;
@@ -14,21 +13,8 @@ use crate::session::text;
 use crate::table::{Table, described_by_catalog};
 
 impl Side<'_> {
-    /// Takes the word that a table may go on.
-    pub(super) async fn resume(
-        &mut self,
-        id: &str,
-        name: &TableName,
-        discard: bool,
-    ) -> Result<Result<(), Refusal>, Fault> {
-        if !self.out.is_held(name) {
-            let why = format!("table {name} is not quarantined");
-            return Ok(Err(Refusal::Conflict(why)));
-        }
-        if let Err(why) = self.fit(name, discard).await? {
-            return Ok(Err(Refusal::Conflict(format!("table {name} stays quarantined: {why}"))));
-        }
-        // The log may hold changes of the table as it was: they are held back, too.
+    /// Says that a table goes on where the log ends now.
+    pub(super) async fn resume(&mut self, name: &TableName, discard: bool) -> Result<(), Fault> {
         let sql = "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() \
                    ELSE pg_current_wal_insert_lsn() END";
         let rows = self.stream.catalog().query("cannot read the place in the log", sql).await?;
@@ -39,41 +25,11 @@ impl Side<'_> {
             let held = all.iter_mut().filter(|held| held.is(name));
             held.for_each(|held| (held.resume_at, held.discard) = (resume_at, discard));
         });
-        tracing::info!(id, table = %name, "the table goes on, and is read anew");
-        Ok(Ok(()))
-    }
-
-    /// Tables that the stream has come far enough for, and whether what is kept of them is given
-    /// up.
-    pub(super) fn due(&self) -> Vec<(TableName, bool)> {
-        let here = self.out.place().major;
-        let due = self.out.held().iter().filter(|held| held.is_due(&here));
-        due.map(|held| (held.table(), held.discard)).collect()
-    }
-
-    /// Lets a table go on that is read anew after this. False: it cannot.
-    pub(super) async fn release(&mut self, name: &TableName, discard: bool) -> Result<bool, Fault> {
-        match self.fit(name, discard).await? {
-            Ok(table) => {
-                Box::pin(self.replay(name, discard)).await?;
-                self.out.release(&table, self.own.settings.tombstones_on_delete)?;
-                Ok(true)
-            }
-            Err(why) => {
-                tracing::warn!(table = %name, why, "the table stays quarantined");
-                self.out.quarantine(|all| {
-                    for held in all.iter_mut().filter(|held| held.is(name)) {
-                        held.resume_at = None;
-                        held.reason.clone_from(&why);
-                    }
-                });
-                Ok(false)
-            }
-        }
+        Ok(())
     }
 
     /// The table as it is now, or why it cannot go on.
-    async fn fit(
+    pub(super) async fn now(
         &mut self,
         name: &TableName,
         discard: bool,

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use wasmgate_connector::Refusal;
 use wasmgate_model::{Batch, Fault, Position};
 use wasmgate_replication::incremental::{Chunk, StreamSide, Windows};
-use wasmgate_replication::{Execute, Work};
+use wasmgate_replication::{Signal, Work};
 
 use super::NUDGE;
 use super::blocking::Blocking;
@@ -20,7 +20,7 @@ use crate::settings::Settings;
 use crate::snapshot::copied::{Filling, Stamp};
 use crate::snapshot::{Events, hand_over};
 use crate::stream::Stream;
-use crate::table::Naming;
+use crate::table::{Naming, Table};
 
 /// What is Postgres' own.
 pub(super) struct Own {
@@ -47,6 +47,8 @@ impl StreamSide for Side<'_> {
     type Columns = Vec<usize>;
     type Sight = Sight;
     type Out = Assembler;
+    type Table = Table;
+    const HELD_WITHOUT_ROWS: bool = true;
 
     fn out(&mut self) -> &mut Assembler {
         self.out
@@ -102,17 +104,43 @@ impl StreamSide for Side<'_> {
         Ok(published.into_iter().map(|p| p.name).filter(known).collect())
     }
 
-    fn refusal(&self, _: &Execute) -> Option<Refusal> {
+    fn refusal(&self, _: &Signal) -> Option<Refusal> {
         None
     }
 
-    async fn resume_table(
+    async fn fit(
         &mut self,
-        id: &str,
         name: &TableName,
         discard: bool,
-    ) -> Result<Result<(), Refusal>, Fault> {
-        self.resume(id, name, discard).await
+    ) -> Result<Result<Table, String>, Fault> {
+        self.now(name, discard).await
+    }
+
+    async fn goes_on(&mut self, name: &TableName, discard: bool) -> Result<(), Fault> {
+        self.resume(name, discard).await
+    }
+
+    fn due(&self) -> Vec<(TableName, bool)> {
+        let here = self.out.place().major;
+        let due = self.out.held().iter().filter(|held| held.is_due(&here));
+        due.map(|held| (held.table(), held.discard)).collect()
+    }
+
+    async fn release(
+        &mut self,
+        name: &TableName,
+        table: Table,
+        discard: bool,
+    ) -> Result<(), Fault> {
+        Box::pin(self.replay(name, discard)).await?;
+        self.out.release(&table, self.own.settings.tombstones_on_delete)
+    }
+
+    fn stays(&mut self, name: &TableName, why: &str) {
+        self.out.quarantine(|all| {
+            let held = all.iter_mut().filter(|held| held.is(name));
+            held.for_each(|held| (held.resume_at, held.reason) = (None, why.to_owned()));
+        });
     }
 
     fn give_up(&mut self) -> bool {

@@ -62,6 +62,9 @@ impl<R: Send + 'static> Incremental<R> {
         signal: Signal,
         side: &mut impl StreamSide<Rows = R>,
     ) -> Result<Result<(), Refusal>, Fault> {
+        if let Some(refusal) = side.refusal(&signal) {
+            return Ok(Err(refusal));
+        }
         match signal {
             Signal::Window => {}
             Signal::Log(message) => {
@@ -69,7 +72,7 @@ impl<R: Send + 'static> Incremental<R> {
                 tracing::info!(id, message = message.replacen("{}", &at, 1), "signal");
             }
             Signal::ResumeTable { table, discard } => {
-                return side.resume_table(id, &table, discard).await;
+                return self.resume_table(id, (&table, discard), side).await;
             }
             Signal::Execute(execute) => return self.execute(id, &execute, side).await,
             Signal::Pause => self.pause(true, side)?,
@@ -85,9 +88,6 @@ impl<R: Send + 'static> Incremental<R> {
         execute: &Execute,
         side: &mut impl StreamSide<Rows = R>,
     ) -> Result<Result<(), Refusal>, Fault> {
-        if let Some(refusal) = side.refusal(execute) {
-            return Ok(Err(refusal));
-        }
         let captured = side.captured().await?;
         let mut tables: Vec<&TableName> = Vec::new();
         for pattern in &execute.tables {

@@ -9,6 +9,7 @@ use wasmgate_model::{FaultKind, Schema};
 
 use super::*;
 use crate::notify::Notifications;
+use crate::signal::Kind;
 use crate::work::{Item, TableItem};
 
 /// Rows of the table by key.
@@ -93,6 +94,7 @@ struct Side {
     out: Told,
     stored: Option<serde_json::Value>,
     held: Vec<String>,
+    due: Vec<(TableName, bool)>,
 }
 
 impl Side {
@@ -112,6 +114,8 @@ impl StreamSide for Side {
     type Columns = ();
     type Sight = ();
     type Out = Told;
+    type Table = ();
+    const HELD_WITHOUT_ROWS: bool = true;
 
     fn out(&mut self) -> &mut Told {
         &mut self.out
@@ -167,18 +171,38 @@ impl StreamSide for Side {
         Ok(vec![name(), TableName { schema: "s".into(), table: "gone".into() }])
     }
 
-    fn refusal(&self, execute: &Execute) -> Option<Refusal> {
-        let blocks = execute.kind == crate::signal::Kind::Blocking;
+    fn refusal(&self, signal: &Signal) -> Option<Refusal> {
+        let blocks = matches!(signal, Signal::Execute(execute) if execute.kind == Kind::Blocking);
         blocks.then(|| Refusal::Invalid("nothing blocks here".into()))
     }
 
-    async fn resume_table(
+    async fn fit(
         &mut self,
-        _: &str,
         name: &TableName,
-        _: bool,
-    ) -> Result<Result<(), Refusal>, Fault> {
-        Ok(Err(Refusal::Conflict(format!("table {name} is not quarantined"))))
+        discard: bool,
+    ) -> Result<Result<Self::Table, String>, Fault> {
+        let fits = name.table != "bad" && !discard;
+        Ok(if fits { Ok(()) } else { Err("it does not fit".into()) })
+    }
+
+    async fn goes_on(&mut self, name: &TableName, discard: bool) -> Result<(), Fault> {
+        self.due.push((name.clone(), discard));
+        Ok(())
+    }
+
+    fn due(&self) -> Vec<(TableName, bool)> {
+        self.due.clone()
+    }
+
+    async fn release(&mut self, name: &TableName, (): (), _: bool) -> Result<(), Fault> {
+        self.held.retain(|held| *held != name.to_string());
+        self.due.clear();
+        Ok(())
+    }
+
+    fn stays(&mut self, _: &TableName, why: &str) {
+        self.due.clear();
+        self.out.kinds.push(why.to_owned());
     }
 }
 
@@ -371,4 +395,26 @@ async fn a_snapshot_that_blocks_and_is_refused_is_given_up() {
     bench.beside.unless_refused(refused, &mut bench.side).unwrap();
     assert_eq!((bench.beside.work.queue.len(), bench.beside.is_blocking_next()), (0, false));
     assert_eq!(bench.side.out.kinds, ["ABORTED "]);
+}
+
+#[tokio::test]
+async fn a_table_that_was_held_back_goes_on_with_its_rows_where_it_fits() {
+    let mut bench = Bench::new(&[1, 2], Work::default());
+    bench.side.held.push("s.t".into());
+    let no = bench.command("resume-table", r#"{"table":"s.t","kept":"dead_letter"}"#).await;
+    let refused = no.await.unwrap().unwrap_err().to_string();
+    assert!(refused.contains("stays quarantined: it does not fit"), "{refused}");
+    drop(bench.command("resume-table", r#"{"table":"s.t"}"#).await);
+    bench.beside.release(&mut bench.side).await.unwrap();
+    assert!(bench.side.held.is_empty() && bench.beside.work.queue[0].resumes);
+    let stored = Work::parse(bench.side.stored.as_ref()).unwrap();
+    assert_eq!(stored.queue, bench.beside.work.queue, "a restart reads it, too");
+    bench.go();
+    bench.finish().await;
+    assert_eq!(bench.side.out.rows, [(1, "old"), (2, "old")]);
+    // It was altered between the word and its place in the log.
+    bench.side.due.push((TableName { table: "bad".into(), ..name() }, false));
+    bench.beside.release(&mut bench.side).await.unwrap();
+    assert!(bench.beside.work.queue.is_empty());
+    assert_eq!(bench.side.out.kinds.last().map(String::as_str), Some("it does not fit"));
 }
