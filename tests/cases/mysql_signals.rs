@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use wasmgate_services::mysql::{Flavor, MySql, Options, missing};
-use wasmgate_tests::gateway::{Gateway, lines};
+use wasmgate_tests::gateway::{Gateway, lines, wait_lines};
 use wasmgate_tests::http::request;
 use wasmgate_tests::topics::{Record, produce};
 use wasmgate_tests::wait_for;
 
+use super::quarantine::{comes_back, wait_held};
 use super::servers::{kafka, unique};
 
 fn server(flavor: Flavor) -> Option<Arc<MySql>> {
@@ -116,20 +117,6 @@ fn mariadb_signals_come_by_every_way() {
     signals_come_by_every_way(Flavor::MariaDb);
 }
 
-/// The table as the envelopes say it is.
-fn state(out: &Path) -> BTreeMap<i64, Value> {
-    let mut rows = BTreeMap::new();
-    let records = lines(out);
-    for record in records.iter().map(|r| &r["value"]).filter(|r| r["source"]["table"] == "t") {
-        let id = |image: &str| record[image]["id"].as_i64().unwrap();
-        match record["op"].as_str().unwrap() {
-            "d" => drop(rows.remove(&id("before"))),
-            _ => drop(rows.insert(id("after"), record["after"].clone())),
-        }
-    }
-    rows
-}
-
 fn quarantine_holds_one_table_back(flavor: Flavor) {
     let Some(server) = server(flavor) else { return };
     let sql = |text: &str| server.sql("shop", text).unwrap();
@@ -149,36 +136,14 @@ fn quarantine_holds_one_table_back(flavor: Flavor) {
     );
     let (out, letters) = (dir.path().join("out.jsonl"), dir.path().join("dlq/held.jsonl"));
     let gateway = Gateway::start(dir.path(), &config);
-    let lines_of = |path: &Path, n: usize, what: &str| {
-        let path = path.to_owned();
-        let enough = || (lines(&path).len() >= n).then_some(());
-        wait_for(what, enough, || gateway.describe("held"));
-    };
-    lines_of(&out, 3, "the snapshot");
+    wait_lines(&gateway, &out, 3);
     sql("ALTER TABLE t DROP v; INSERT INTO t VALUES (4); DELETE FROM t WHERE id = 1;
          INSERT INTO other VALUES (1, 'x')");
-    lines_of(&out, 4, "the other table");
-    lines_of(&letters, 2, "the dead letters");
-    let held = |status: &Value| status["quarantined"][0]["table"] == "shop.t";
-    let status = gateway.wait_pipeline("held", "the quarantine", held);
-    let reason = status["quarantined"][0]["reason"].as_str().unwrap();
-    assert!(reason.contains("quality-check") && reason.contains('v'), "{reason}");
-    assert_eq!(status["state"], "running", "{status}");
-    let body = json!({ "type": "resume-table", "data": { "table": "shop.t" } }).to_string();
-    let path = "/api/v1/pipelines/held/signals";
-    let resume = || request(gateway.address(), "POST", path, body.as_bytes()).unwrap();
-    let (code, why) = resume();
-    assert!(code == 409 && why.contains("quality-check"), "{code} {why}");
-    sql("ALTER TABLE t ADD v varchar(9); UPDATE t SET v = 'y'");
-    let (code, why) = resume();
-    assert_eq!(code, 202, "{why}");
-    let want = BTreeMap::from([2, 3, 4].map(|id| (i64::from(id), json!({ "id": id, "v": "y" }))));
-    wait_for(
-        "the rows of the table",
-        || (state(&out) == want).then_some(()),
-        || format!("{:?}\n{}", state(&out), gateway.describe("held")),
-    );
-    gateway.wait_pipeline("held", "no quarantine", |s| s["quarantined"] == json!([]));
+    wait_lines(&gateway, &out, 4);
+    wait_lines(&gateway, &letters, 2);
+    wait_held(&gateway, "shop.t");
+    let repair = || drop(sql("ALTER TABLE t ADD v varchar(9); UPDATE t SET v = 'y'"));
+    comes_back(&gateway, &out, "shop.t", repair);
 }
 
 #[test]

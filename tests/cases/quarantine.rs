@@ -31,8 +31,8 @@ fn config(server: &Postgres, database: &str, modules: &str) -> String {
     )
 }
 
-/// The table as the envelopes say it is.
-fn state(path: &Path) -> BTreeMap<i64, Value> {
+/// The table `t` as the envelopes say it is.
+pub(super) fn state(path: &Path) -> BTreeMap<i64, Value> {
     let mut rows = BTreeMap::new();
     let records = lines(path);
     for record in records.iter().map(|r| &r["value"]).filter(|r| r["source"]["table"] == "t") {
@@ -45,11 +45,37 @@ fn state(path: &Path) -> BTreeMap<i64, Value> {
     rows
 }
 
-/// Asks for the table back; the status and the reason.
-fn resume(gateway: &Gateway) -> (u16, String) {
-    let body = json!({ "type": "resume-table", "data": { "table": "public.t" } });
+/// Asks for a table back; the status and the reason.
+pub(super) fn resume(gateway: &Gateway, table: &str) -> (u16, String) {
+    let body = json!({ "type": "resume-table", "data": { "table": table } });
     let path = "/api/v1/pipelines/held/signals";
     request(gateway.address(), "POST", path, body.to_string().as_bytes()).unwrap()
+}
+
+/// Waits until a table is held back; the status.
+pub(super) fn wait_held(gateway: &Gateway, table: &str) -> Value {
+    let held = |status: &Value| status["quarantined"][0]["table"] == table;
+    let status = gateway.wait_pipeline("held", "the quarantine", held);
+    let reason = status["quarantined"][0]["reason"].as_str().unwrap();
+    assert!(reason.contains("quality-check") && reason.contains('v'), "{reason}");
+    assert_eq!(status["state"], "running", "{status}");
+    status
+}
+
+/// The table comes back once it is repaired, not before, with the rows 2, 3 and 4 as they are then.
+pub(super) fn comes_back(gateway: &Gateway, out: &Path, table: &str, repair: impl FnOnce()) {
+    let (code, why) = resume(gateway, table);
+    assert!(code == 409 && why.contains("quality-check"), "{code} {why}");
+    repair();
+    let (code, why) = resume(gateway, table);
+    assert_eq!(code, 202, "{why}");
+    let want = BTreeMap::from([2, 3, 4].map(|id| (i64::from(id), json!({ "id": id, "v": "y" }))));
+    wait_for(
+        "the rows of the table",
+        || (state(out) == want).then_some(()),
+        || format!("{:?}\n{}", state(out), gateway.describe("held")),
+    );
+    gateway.wait_pipeline("held", "no quarantine", |s| s["quarantined"] == json!([]));
 }
 
 #[test]
@@ -66,11 +92,7 @@ fn quarantine_holds_one_table_back_and_reads_it_anew() {
     sql("insert into other values (1, 'x')");
     wait_lines(&gateway, &out, 4);
     wait_lines(&gateway, &letters, 2);
-    let held = |status: &Value| status["quarantined"][0]["table"] == "public.t";
-    let status = gateway.wait_pipeline("held", "the quarantine", held);
-    let reason = status["quarantined"][0]["reason"].as_str().unwrap();
-    assert!(reason.contains("quality-check") && reason.contains("v"), "{reason}");
-    assert_eq!(status["state"], "running", "{status}");
+    let status = wait_held(&gateway, "public.t");
     let text = fs::read_to_string(&letters).unwrap();
     assert!(text.contains("table-quarantined") && text.contains("public.t"), "{text}");
     let metrics = || request(gateway.address(), "GET", "/metrics", b"").unwrap().1;
@@ -79,23 +101,11 @@ fn quarantine_holds_one_table_back_and_reads_it_anew() {
 
     assert!(gateway.signal_and_wait("TERM").0.success());
     let gateway = Gateway::start(dir.path(), &config);
-    let again = gateway.wait_pipeline("held", "the quarantine", held);
+    let again = wait_held(&gateway, "public.t");
     assert_eq!(again["quarantined"][0]["since"], status["quarantined"][0]["since"]);
-    let resume = || resume(&gateway);
     gateway.wait_pipeline("held", "the stream", |status| status["phase"] == "streaming");
-    let (code, why) = resume();
-    assert!(code == 409 && why.contains("quality-check"), "{code} {why}");
-
-    sql("alter table t add v text; update t set v = 'y'");
-    let (code, why) = resume();
-    assert_eq!(code, 202, "{why}");
-    let want = BTreeMap::from([2, 3, 4].map(|id| (i64::from(id), json!({ "id": id, "v": "y" }))));
-    wait_for(
-        "the rows of the table",
-        || (state(&out) == want).then_some(()),
-        || format!("{:?}\n{}", state(&out), gateway.describe("held")),
-    );
-    gateway.wait_pipeline("held", "no quarantine", |s| s["quarantined"] == json!([]));
+    let repair = || drop(sql("alter table t add v text; update t set v = 'y'"));
+    comes_back(&gateway, &out, "public.t", repair);
 }
 
 /// The other way out: the table stays as it is, and a version that fits it takes the module's place.
@@ -115,7 +125,7 @@ fn a_version_that_fits_the_table_ends_its_quarantine() {
     sql("alter table t drop v; insert into t values (4); delete from t where id = 1");
     let held = |status: &Value| status["quarantined"][0]["table"] == "public.t";
     gateway.wait_pipeline("held", "the quarantine", held);
-    let (code, why) = resume(&gateway);
+    let (code, why) = resume(&gateway, "public.t");
     assert!(code == 409 && why.contains("quality-check"), "{code} {why}");
 
     let put = "/api/v1/modules/quality-check";
@@ -124,7 +134,7 @@ fn a_version_that_fits_the_table_ends_its_quarantine() {
     let swapped = |status: &Value| status["stages"][0]["version"] == "1.7.0";
     let status = gateway.wait_pipeline("held", "the version", swapped);
     assert!(held(&status), "a swap alone brings no rows back: {status}");
-    let (code, why) = resume(&gateway);
+    let (code, why) = resume(&gateway, "public.t");
     assert_eq!(code, 202, "{why}");
     let version = |row: &Value| (row["id"].as_i64(), row["version"].as_i64());
     let want: Vec<_> = [2, 3, 4].map(|id| (Some(id), Some(7))).to_vec();
@@ -209,14 +219,14 @@ fn kept_changes_outlive_kills_and_come_in_their_order() {
     }
     gateway.wait_pipeline("held", "all changes", |s| kept(s) == Some(written));
     assert_eq!(lines(&out).len(), 3, "nothing of the table goes out meanwhile");
-    let (code, why) = resume(&gateway);
+    let (code, why) = resume(&gateway, "public.t");
     assert!(code == 409 && why.contains("quality-check"), "{code} {why}");
 
     let (code, why) =
         request(gateway.address(), "PUT", "/api/v1/modules/quality-check", &stamped(7)).unwrap();
     assert_eq!(code, 201, "{why}");
     gateway.wait_pipeline("held", "the version", |s| s["stages"][0]["version"] == "1.7.0");
-    let (code, why) = resume(&gateway);
+    let (code, why) = resume(&gateway, "public.t");
     assert_eq!(code, 202, "{why}");
     // Again in the midst of it, or right after.
     gateway.kill();

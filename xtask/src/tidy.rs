@@ -36,6 +36,7 @@ const FLOORS: &[(&str, &[&str])] = &[
     ("host/crates/cases", &["model", "codec", "connector", "case-file"]),
     ("host/crates/pipeline", &["model", "connector", "telemetry"]),
     ("host/crates/admin", &["model", "telemetry"]),
+    ("tests/capture-kit", &["model", "codec", "connector"]),
     ("guest-sdk", &["sdk-macros", "case-file"]),
     ("guest-sdk/case-file", &[]),
     ("guest-sdk/macros", &[]),

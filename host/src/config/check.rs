@@ -7,6 +7,7 @@ mod mysql;
 mod postgres;
 mod signals;
 mod sink;
+mod snapshots;
 mod source;
 
 use std::fmt::Display;

@@ -7,6 +7,7 @@ mod json;
 mod mysql;
 pub(crate) mod postgres;
 mod sink;
+mod snapshots;
 mod source;
 mod token;
 
@@ -23,9 +24,10 @@ pub(crate) use clickhouse::{
 pub(crate) use connectors::Connectors;
 pub(crate) use json::{DecimalFormat, Json};
 pub(crate) use mysql::{
-    BigintUnsigned, Binaries, MySql, MySqlColumns, MySqlEvents, MySqlSnapshot, MySqlSnapshots,
-    MySqlSslMode, MySqlStart, MySqlWatermarks, Times,
+    BigintUnsigned, Binaries, MySql, MySqlColumns, MySqlEvents, MySqlSnapshot, MySqlSslMode,
+    MySqlStart, MySqlWatermarks, Times,
 };
+pub(crate) use postgres::Notifications;
 pub(crate) use postgres::{
     ChannelBinding, Connection, Decimals, Method, Negotiation, Postgres, Protocol, Signals,
     Snapshot, SslMode, Target, Watermarks,
@@ -34,8 +36,8 @@ pub(crate) use postgres::{
     Events, HeldEvents, InProgress, Origin, Quarantine, SchemaChanges, Stream,
 };
 pub(crate) use postgres::{Mismatch, OnWalLimit, PublicationMode, SlotCare};
-pub(crate) use postgres::{Notifications, Snapshots};
 pub(crate) use sink::{Compression, DeadLetters, FileSink, KafkaSink, Sink};
+pub(crate) use snapshots::Snapshots;
 pub(crate) use source::{
     FileSource, Format, KafkaSource, KafkaStart, SampleSource, SampleSystem, Source,
 };

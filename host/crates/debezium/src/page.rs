@@ -10,7 +10,7 @@ use crate::{converters, legacy};
 #[must_use]
 pub fn page() -> String {
     let mut out = String::new();
-    for (room, rows) in rooms(Connector::Postgres).into_iter().chain(mysql()) {
+    for (room, rows) in rooms(Connector::Postgres).chain(mysql()) {
         section(&mut out, room, &["property", "default", "what becomes of it"]);
         for row in rows {
             let default = if row.default.is_empty() { "" } else { &format!("`{}`", row.default) };
@@ -30,7 +30,7 @@ pub fn page() -> String {
 
 /// The rooms that are MySQL's own.
 fn mysql() -> impl Iterator<Item = (&'static str, &'static [Row])> {
-    rooms(Connector::MySql).into_iter().filter(|(room, _)| room.contains("MySQL"))
+    rooms(Connector::MySql).filter(|(room, _)| room.contains("MySQL"))
 }
 
 fn section(out: &mut String, title: &str, columns: &[&str]) {

@@ -7,6 +7,7 @@ mod flow;
 mod framework;
 mod mysql;
 mod shape;
+mod signals;
 mod slot;
 mod snapshot;
 
@@ -111,26 +112,35 @@ const fn prefers(name: &'static str, values: &'static [&'static str], says: &'st
     row(name, default, Rule::Only { values, changes_data: false }, says)
 }
 
+/// A room of the table: its title, what stands in it.
+type Room = (&'static str, &'static [Row]);
+
+/// The rooms of every connector.
+const SHARED: &[Room] = &[
+    ("Chunks, signals and notifications", signals::ROWS),
+    ("Flow", flow::ROWS),
+    ("Kafka Connect", framework::ROWS),
+];
+
+/// The rooms that are Postgres' own.
+const POSTGRES_ROOMS: &[Room] = &[
+    ("Connection", connect::ROWS),
+    ("Slot and publication", slot::ROWS),
+    ("Which tables, and what records look like", shape::ROWS),
+    ("Snapshots", snapshot::ROWS),
+];
+
 /// The rooms of the table. Of two rows with one name the later counts.
-pub(crate) fn rooms(connector: Connector) -> Vec<(&'static str, &'static [Row])> {
-    match connector {
-        Connector::Postgres => vec![
-            ("Connection", connect::ROWS),
-            ("Slot and publication", slot::ROWS),
-            ("Which tables, and what records look like", shape::ROWS),
-            ("Snapshots and signals", snapshot::ROWS),
-            ("Flow", flow::ROWS),
-            ("Kafka Connect", framework::ROWS),
-        ],
-        Connector::MySql => {
-            let shared = [("Flow", flow::ROWS), ("Kafka Connect", framework::ROWS)];
-            shared.into_iter().chain(mysql::ROOMS.iter().copied()).collect()
-        }
-    }
+pub(crate) fn rooms(connector: Connector) -> impl Iterator<Item = Room> {
+    let (first, then) = match connector {
+        Connector::Postgres => (POSTGRES_ROOMS, SHARED),
+        Connector::MySql => (SHARED, mysql::ROOMS),
+    };
+    first.iter().chain(then).copied()
 }
 
 pub(crate) fn rows(connector: Connector) -> impl Iterator<Item = &'static Row> {
-    rooms(connector).into_iter().flat_map(|(_, rows)| rows)
+    rooms(connector).flat_map(|(_, rows)| rows)
 }
 
 pub(crate) fn names(connector: Connector) -> impl Iterator<Item = &'static str> {

@@ -1,99 +1,49 @@
-//! Existing rows, read beside the stream: by signal, by command, and for large tables of the first
-//! snapshot. After Netflix's DBLog (arXiv 2010.12597): rows are read in chunks by key while the
-//! stream goes on, and a chunk is delivered once the stream has told everything that the chunk
-//! saw, without the rows that the stream changed meanwhile.
+//! Existing rows, read beside the stream; how, and what is the same for every database, stands in
+//! `wasmgate_replication::incremental`.
 //!
-//! `chunk` reads, `window` remembers what the stream changed meanwhile, [`Work`] is what the
-//! checkpoint keeps, `tasks` follows signals. Chunks stand between transactions (see `state`), each
-//! in deliveries of its own, so that a row never comes after a later change of it.
+//! `chunk` reads by `key`, `marks` are rows of the signal table around it, `window` remembers what
+//! the stream changed meanwhile, `side` is where they meet the stream. Chunks stand between
+//! transactions (see `state`), each in deliveries of its own, so that a row never comes after a
+//! later change of it. `blocking` is the snapshot that the stream waits for, `resume` lets tables go on that were held back.
 
 mod blocking;
 pub(crate) mod chunk;
-mod deliver;
 mod key;
 mod marks;
 mod resume;
-mod tasks;
+mod side;
 mod window;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
-use wasmgate_connector::{SourceCommand, SourceStatus, TableProgress};
+use wasmgate_connector::{SourceCommand, SourceStatus};
 use wasmgate_model::Fault;
+use wasmgate_replication::incremental::{self, Incremental};
 use wasmgate_replication::{Answers, Notifier, Places as _, Work};
 
-use self::blocking::Blocking;
-use self::chunk::{Answer, Ask, Chunk, Worker};
+use self::chunk::{Rows, Worker};
 pub(crate) use self::marks::quoted;
+use self::side::{Own, Side};
 pub(crate) use self::window::Watch;
 use crate::assemble::Assembler;
 use crate::catalog::Server;
 use crate::connect::Connector;
 use crate::settings::Settings;
-use crate::snapshot::{Events, hand_over};
-use crate::state::Place;
+use crate::snapshot::Events;
 use crate::stream::Stream;
 use crate::table::Naming;
 
-/// Chunks asked for or read and not delivered, at most: while one waits for the stream, the next
-/// is read.
-const AHEAD: usize = 2;
-
 /// Something that happened beside the stream.
-pub(crate) enum Event {
-    Answer(Answer),
-    Command(SourceCommand),
-    /// Nobody can send commands any more.
-    Alone,
-}
-
-/// The table that is being read.
-struct Reading {
-    key: Vec<String>,
-    max: Vec<String>,
-    /// Where the next chunk begins.
-    from: Option<Vec<String>>,
-    /// The last chunk was asked for and read.
-    end: bool,
-    progress: Arc<TableProgress>,
-}
+pub(crate) type Event = incremental::Event<Rows>;
 
 /// Everything that goes on beside the stream.
 pub(crate) struct Beside {
-    settings: Arc<Settings>,
-    server: Arc<Server>,
-    status: Arc<SourceStatus>,
-    pub(crate) notifier: Notifier,
-    work: Work,
-    commands: Option<mpsc::Receiver<SourceCommand>>,
+    own: Own,
+    chunks: Incremental<Rows>,
     /// Commands and answers that came inside a transaction.
     waiting: VecDeque<Event>,
-    /// Commands that wait for their place in the checkpoint.
-    taken: Answers,
-    asks: mpsc::Sender<Ask>,
-    answers: mpsc::Receiver<Answer>,
-    /// Ends with this.
-    _worker: JoinSet<()>,
-    reading: Option<Reading>,
-    /// A table was asked for and is not found yet.
-    opening: bool,
-    /// Marks around nothing were asked for and are not made yet.
-    marking: bool,
-    /// Answers that are still to come. Nothing is begun before the last one of what was.
-    asked: usize,
-    /// Windows up to this number are of no interest any more.
-    forgotten: u64,
-    windows: u64,
-    /// Chunks that wait for the stream.
-    ready: VecDeque<Box<Chunk>>,
-    /// What the stream waits for.
-    blocking: Option<Box<Blocking>>,
-    connector: Connector,
-    /// The state is another than the last one handed over.
-    news: bool,
 }
 
 /// What [`Beside`] is made of.
@@ -112,76 +62,43 @@ pub(crate) struct Parts {
 impl Beside {
     pub(crate) fn new(parts: Parts) -> Self {
         let Parts { settings, server, naming, connector, .. } = parts;
-        let (asks, questions) = mpsc::channel(AHEAD + 4);
-        let (answer, answers) = mpsc::channel(1);
         let (own, other) = (Arc::clone(&settings), connector.clone());
         let worker = Worker::new(own, Arc::clone(&server), naming, other);
-        let mut tasks = JoinSet::new();
-        tasks.spawn(worker.run(questions, answer));
+        let Parts { status, notifier, work, commands, taken, .. } = parts;
+        let parts =
+            incremental::Parts { status: Arc::clone(&status), notifier, work, commands, taken };
         Self {
-            settings,
-            server,
-            status: parts.status,
-            notifier: parts.notifier,
-            work: parts.work,
-            commands: Some(parts.commands),
+            own: Own {
+                settings,
+                server,
+                connector,
+                status: Arc::clone(&status),
+                blocking: None,
+                news: false,
+            },
+            chunks: Incremental::new(parts, worker),
             waiting: VecDeque::new(),
-            taken: parts.taken,
-            asks,
-            answers,
-            _worker: tasks,
-            reading: None,
-            opening: false,
-            marking: false,
-            asked: 0,
-            forgotten: 0,
-            windows: 0,
-            ready: VecDeque::new(),
-            blocking: None,
-            connector,
-            news: false,
         }
     }
 
     /// What happens next. Cancel safe.
     pub(crate) async fn next(&mut self) -> Event {
-        let command = async {
-            match &mut self.commands {
-                Some(commands) => commands.recv().await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            command = command => match command {
-                Some(command) => Event::Command(command),
-                None => {
-                    self.commands = None;
-                    Event::Alone
-                }
-            },
-            Some(answer) = self.answers.recv() => Event::Answer(answer),
-        }
-    }
-
-    /// The place in the log that has to come before anything is delivered.
-    fn waits_for(&self) -> Option<&Place> {
-        self.ready.front().map(|chunk| &chunk.high)
+        self.chunks.next().await
     }
 
     fn is_reached(&self, stream: &Stream) -> bool {
-        if let Some(blocking) = &self.blocking {
+        if let Some(blocking) = &self.own.blocking {
             return blocking.is_reached(stream);
         }
-        self.waits_for().is_some_and(|high| high <= stream.read_to())
+        self.chunks.waiting().is_some_and(|rows| rows.high <= *stream.read_to())
     }
 
     /// Whether [`Beside::step`] has something to do where no transaction is open.
     pub(crate) fn is_due(&self, stream: &Stream, out: &Assembler) -> bool {
-        let reached = self.is_reached(stream);
-        reached
+        self.is_reached(stream)
             || !self.waiting.is_empty()
             || !stream.watch.signals.is_empty()
-            || self.notifier.waits()
+            || self.chunks.notifier.waits()
             || out.resumes(stream.read_to())
     }
 
@@ -208,47 +125,68 @@ impl Beside {
         if !out.is_free() {
             return Ok(());
         }
-        self.notifier.flush(out)?;
-        for [id, kind, data] in std::mem::take(&mut stream.watch.signals) {
-            self.signal(&id, &kind, &data, stream, out).await?;
+        self.chunks.notifier.flush(out)?;
+        let signals = std::mem::take(&mut stream.watch.signals);
+        let mut side = Side { own: &mut self.own, stream, out, events };
+        for signal in signals {
+            self.chunks.signal(signal.each_ref().map(String::as_str), &mut side).await?;
         }
         while let Some(event) = self.waiting.pop_front() {
-            match event {
-                Event::Command(command) => self.command(command, stream, out).await?,
-                Event::Answer(Answer::Failed(fault)) => return Err(fault),
-                Event::Answer(answer) => self.answered(answer, stream, out)?,
-                Event::Alone => {}
-            }
+            self.chunks.take(event, &mut side).await?;
         }
         while self.is_reached(stream) {
-            if self.blocking.is_some() {
+            if self.own.blocking.is_some() {
                 let copied = Box::pin(self.copy_blocking(stream, out, events)).await;
-                self.unless_refused(copied, stream, out)?;
+                let side = &mut Side { own: &mut self.own, stream, out, events };
+                self.chunks.unless_refused(copied, side)?;
             } else {
                 self.deliver(stream, out, events).await?;
             }
         }
-        self.release(stream, out).await?;
-        self.go_on(stream, out).await?;
-        self.ask_more(stream)?;
-        self.show();
-        if self.news && !out.has_rows() {
-            let state = stream.state(out);
-            hand_over(out, state, events).await?;
-            self.news = false;
+        let mut side = Side { own: &mut self.own, stream, out, events };
+        self.chunks.release(&mut side).await?;
+        self.go_on(stream, out, events).await?;
+        let mut side = Side { own: &mut self.own, stream, out, events };
+        self.chunks.ask_more(&mut side)?;
+        self.chunks.show();
+        if side.own.news && !side.out.has_rows() {
+            side.hand_over().await?;
+            side.own.news = false;
         }
         Ok(())
     }
 
-    /// Tells people what is going on.
-    fn show(&self) {
-        let busy = !self.work.paused && !self.work.queue.is_empty() || self.marking;
-        self.status.phase(if busy { "incremental snapshot" } else { "streaming" });
+    /// Begins what is next. No transaction is open.
+    async fn go_on(
+        &mut self,
+        stream: &mut Stream,
+        out: &mut Assembler,
+        events: &Events,
+    ) -> Result<(), Fault> {
+        if self.own.blocking.is_some() {
+            return Ok(());
+        }
+        if self.chunks.is_blocking_next() {
+            let begun = Box::pin(self.begin_blocking(stream)).await;
+            let side = &mut Side { own: &mut self.own, stream, out, events };
+            return self.chunks.unless_refused(begun, side);
+        }
+        self.chunks.go_on(&mut Side { own: &mut self.own, stream, out, events })
     }
 
-    /// Puts what the checkpoint has to keep into the state.
-    fn store(&mut self, stream: &mut Stream) {
-        stream.work = self.work.stored();
-        self.news = true;
+    /// Delivers the next chunk: the stream has told all that it saw.
+    async fn deliver(
+        &mut self,
+        stream: &mut Stream,
+        out: &mut Assembler,
+        events: &Events,
+    ) -> Result<(), Fault> {
+        let mut side = Side { own: &mut self.own, stream, out, events };
+        if self.chunks.deliver(&mut side).await? {
+            side.hand_over().await?;
+            side.own.news = false;
+            self.chunks.ask_more(&mut side)?;
+        }
+        Ok(())
     }
 }

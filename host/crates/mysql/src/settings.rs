@@ -1,7 +1,6 @@
 //! What a MySQL source can be told. Plain fields: the host maps its configuration onto them.
 //! Defaults are those of Debezium's MySQL connector where it has the option.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -112,44 +111,9 @@ pub enum Watermarks {
     InsertDelete,
 }
 
-/// How existing rows are read.
-#[derive(Debug, Clone)]
-pub struct Snapshots {
-    /// Connections that read at the same time, tables and ranges of one table beside each other. At
-    /// least 1. With 1 the tables come one after the other, by name.
-    pub threads: usize,
-    /// Names of the tables (`database.table`) whose existing rows are read; anchored at both ends
-    /// by whoever makes them. Empty: all.
-    pub include: Vec<Regex>,
-    /// Statements that give the rows of a table (`database.table`) instead of the table itself.
-    pub select: BTreeMap<String, String>,
-    /// Rows of a chunk of a snapshot that runs beside the stream. At least 1.
-    pub chunk_rows: usize,
-    /// Tables of more than so many bytes are read in chunks beside the stream by the first
-    /// snapshot, too, so that a restart goes on at the last chunk. `None`: none is.
-    pub chunked_above: Option<u64>,
-    pub watermarks: Watermarks,
-}
-
-impl Default for Snapshots {
-    fn default() -> Self {
-        Self {
-            threads: 1,
-            include: Vec::new(),
-            select: BTreeMap::new(),
-            chunk_rows: 1024,
-            chunked_above: None,
-            watermarks: Watermarks::default(),
-        }
-    }
-}
-
-impl Snapshots {
-    /// Whether the existing rows of a table are read.
-    pub(crate) fn includes(&self, table: &str) -> bool {
-        self.include.is_empty() || self.include.iter().any(|r| r.is_match(table))
-    }
-}
+/// How existing rows are read. Connections read tables, and ranges of one table, by name one after
+/// the other.
+pub type Snapshots = wasmgate_replication::Snapshots<Watermarks>;
 
 /// Signs of life, as records of the topic `<topic_prefix>.<name of the source>`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,16 +12,30 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::gtid::GtidSet;
 use crate::quarantine::Held;
 
 /// A place in the server's log files.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+#[serde(from = "(String, u64)", into = "(String, u64)")]
 pub(crate) struct Place {
     pub file: String,
     pub offset: u64,
+}
+
+impl From<(String, u64)> for Place {
+    fn from((file, offset): (String, u64)) -> Self {
+        Self { file, offset }
+    }
+}
+
+impl From<Place> for (String, u64) {
+    fn from(Place { file, offset }: Place) -> Self {
+        (file, offset)
+    }
 }
 
 /// A prepared XA transaction whose end has not come: the log is read again from it.
@@ -150,6 +164,8 @@ mod tests {
                 place: place.clone(),
                 before: executed.clone(),
             }];
+            let mut held = Held::new(&name, "why".into(), Position::new(9, 1));
+            held.resume_at = Some(place.clone());
             let state = State {
                 snapshot_done: true,
                 server: "7".into(),
@@ -157,7 +173,7 @@ mod tests {
                 place: place.clone(),
                 prepared,
                 work: Some(json!({ "queue": [1] })),
-                quarantine: vec![Held::new(&name, "why".into(), Position::new(9, 1))],
+                quarantine: vec![held],
             };
             assert_eq!(State::parse(&state.to_bytes()), Some(state));
         }

@@ -26,6 +26,30 @@ impl TableName {
     }
 }
 
+impl From<&(String, String)> for TableName {
+    fn from((schema, table): &(String, String)) -> Self {
+        Self { schema: schema.clone(), table: table.clone() }
+    }
+}
+
+/// What names a table.
+pub trait Named {
+    /// Schema and name.
+    fn parts(&self) -> (&str, &str);
+}
+
+impl Named for TableName {
+    fn parts(&self) -> (&str, &str) {
+        (&self.schema, &self.table)
+    }
+}
+
+impl Named for (String, String) {
+    fn parts(&self) -> (&str, &str) {
+        (&self.0, &self.1)
+    }
+}
+
 impl fmt::Display for TableName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.schema, self.table)

@@ -70,6 +70,12 @@ impl TableItem {
         Self { schema: name.schema.clone(), table: name.table.clone(), ..Self::default() }
     }
 
+    /// Its table.
+    #[must_use]
+    pub fn table_name(&self) -> TableName {
+        TableName { schema: self.schema.clone(), table: self.table.clone() }
+    }
+
     /// `schema.table`.
     #[must_use]
     pub fn name(&self) -> String {

@@ -1,6 +1,7 @@
 //! The MySQL source: raw to the connector's settings.
 
 mod events;
+mod snapshots;
 
 use std::path::PathBuf;
 
@@ -30,8 +31,8 @@ impl Checks<'_> {
         let filters = field.member("filters");
         let database_filter = self.names(&filters.member("databases"), &raw.filters.databases);
         let table_filter = self.names(&filters.member("tables"), &raw.filters.tables);
-        let snapshots = field.member("snapshots");
-        let snapshots = self.mysql_snapshots(&snapshots, raw.snapshots, &raw.tables, &raw.signals);
+        let snapshots =
+            self.snapshots(&field.member("snapshots"), raw.snapshots, &raw.tables, &raw.signals);
         let signals = self.signals(&field.member("signals"), raw.signals, "database.table");
         let notifications = self.notifications(&field.member("notifications"), raw.notifications);
         let gtid_sources = self.names(&filters.member("gtid_sources"), &raw.filters.gtid_sources);
@@ -77,36 +78,6 @@ impl Checks<'_> {
             // The pipeline, which has a name, says it.
             history_dir: PathBuf::new(),
         }))
-    }
-
-    fn mysql_snapshots(
-        &mut self,
-        field: &Field,
-        raw: raw::MySqlSnapshots,
-        tables: &[String],
-        signals: &raw::Signals,
-    ) -> mysql::Snapshots {
-        self.threads(&field.member("threads"), raw.threads);
-        self.selects(&field.member("select"), &raw.select, tables, "database.table");
-        self.chunk_rows(&field.member("chunk_rows"), raw.chunk_rows);
-        let watermarks = match raw.watermarks {
-            raw::MySqlWatermarks::ReadOnly => mysql::Watermarks::ReadOnly,
-            raw::MySqlWatermarks::InsertInsert => mysql::Watermarks::InsertInsert,
-            raw::MySqlWatermarks::InsertDelete => mysql::Watermarks::InsertDelete,
-        };
-        if watermarks != mysql::Watermarks::ReadOnly && signals.table.is_none() {
-            let problem = Problem::new("these watermarks are rows of the signal table")
-                .help("set `signals.table`, or use the watermarks `read_only`");
-            self.refuse(&field.member("watermarks"), problem);
-        }
-        mysql::Snapshots {
-            threads: raw.threads,
-            include: raw.include.into_iter().map(|pattern| pattern.0).collect(),
-            select: raw.select,
-            chunk_rows: raw.chunk_rows,
-            chunked_above: Some(raw.chunked_above.0),
-            watermarks,
-        }
     }
 
     fn names(&mut self, field: &Field, raw: &raw::postgres::Filter) -> mysql::Filter {

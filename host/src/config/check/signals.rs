@@ -1,7 +1,5 @@
-//! What every database is told about signals, notifications and snapshots: raw to the connectors'
+//! What every database is told about signals and notifications: raw to the connectors'
 //! settings.
-
-use std::collections::BTreeMap;
 
 use wasmgate_codec::document::Format;
 use wasmgate_file::FileSourceSettings;
@@ -12,42 +10,7 @@ use super::Checks;
 use crate::config::problem::Problem;
 use crate::config::{Field, checked, raw};
 
-/// Most connections of one snapshot.
-const THREADS_MAX: usize = 64;
-/// Most rows of a chunk: one is held in memory.
-const CHUNK_ROWS_MAX: usize = 1_000_000;
-
 impl Checks<'_> {
-    pub(super) fn threads(&mut self, field: &Field, threads: usize) {
-        self.bounds(field, threads, 1, THREADS_MAX);
-    }
-
-    pub(super) fn chunk_rows(&mut self, field: &Field, rows: usize) {
-        self.bounds(field, rows, 1, CHUNK_ROWS_MAX);
-    }
-
-    /// Statements by table; `form`: how a table is named.
-    pub(super) fn selects(
-        &mut self,
-        field: &Field,
-        select: &BTreeMap<String, String>,
-        tables: &[String],
-        form: &str,
-    ) {
-        for (table, statement) in select {
-            let field = field.member(table);
-            let parts = table.split_once('.');
-            if parts.is_none_or(|(schema, name)| schema.is_empty() || name.is_empty()) {
-                let message = format!("found `{table}`, expected `{form}`");
-                self.refuse(&field, Problem::new(message));
-            } else if !tables.is_empty() && !tables.contains(table) {
-                let message = format!("`{table}` is not among `tables`");
-                self.refuse(&field, Problem::new(message));
-            }
-            self.filled(&field, statement);
-        }
-    }
-
     /// Where signals come from that the source does not look at itself.
     pub(super) fn signal_channels(
         &mut self,

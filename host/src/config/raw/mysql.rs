@@ -2,15 +2,14 @@
 
 mod events;
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::config::raw::Decimals;
 use crate::config::raw::postgres::{Filter, Key, Mask, Notifications, Signals};
-use crate::config::units::{Pattern, Secret, Size, Time};
+use crate::config::raw::{Decimals, Snapshots};
+use crate::config::units::{Secret, Time};
 
 pub(crate) use events::MySqlEvents;
 
@@ -54,7 +53,7 @@ pub(crate) struct MySql {
     pub(crate) snapshot: MySqlSnapshot,
     /// How existing rows are read.
     #[serde(default)]
-    pub(crate) snapshots: MySqlSnapshots,
+    pub(crate) snapshots: Snapshots<MySqlWatermarks>,
     /// Where signals come from: what the source is asked to do while it runs.
     #[serde(default)]
     pub(crate) signals: Signals,
@@ -143,43 +142,6 @@ pub(crate) struct MySqlColumns {
     /// Keys in place of the tables' own (`message.key.columns`); the first that names a table is
     /// its. Default none.
     pub(crate) keys: Vec<Key>,
-}
-
-/// How existing rows are read.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct MySqlSnapshots {
-    /// Connections that read at the same time, tables and ranges of one table beside each other.
-    /// With 1 tables come one after the other, by name. Default 1, from 1 to 64.
-    pub(crate) threads: usize,
-    /// Tables whose existing rows are read, as regular expressions that match the whole
-    /// `database.table`. Default: all.
-    pub(crate) include: Vec<Pattern>,
-    /// By `database.table`: the SELECT that gives its rows instead of the table. It has to give
-    /// every column of the table, by name. Default: none.
-    pub(crate) select: BTreeMap<String, String>,
-    /// Rows that are read at a time beside the stream (Debezium's
-    /// `incremental.snapshot.chunk.size`). Default 1024, from 1 to 1000000.
-    pub(crate) chunk_rows: usize,
-    /// The first snapshot reads tables of more than this in chunks beside the stream, so that a
-    /// restart goes on at the last chunk; for all others it begins again. Tables without a key are
-    /// always copied whole. Default `16GiB`; `1024TiB`, say, turns it off.
-    pub(crate) chunked_above: Size,
-    /// How chunks are set against the stream. Default `read_only`.
-    pub(crate) watermarks: MySqlWatermarks,
-}
-
-impl Default for MySqlSnapshots {
-    fn default() -> Self {
-        Self {
-            threads: 1,
-            include: Vec::new(),
-            select: BTreeMap::new(),
-            chunk_rows: 1024,
-            chunked_above: Size(16 << 30),
-            watermarks: MySqlWatermarks::default(),
-        }
-    }
 }
 
 /// How chunks that are read beside the stream are set against its changes.

@@ -21,8 +21,9 @@ pub(crate) use self::connection::{
 };
 pub(crate) use self::events::{Events, HeldEvents, Quarantine, SchemaChanges};
 pub(crate) use self::slot::{Mismatch, OnWalLimit, PublicationMode, SlotCare};
-pub(crate) use self::snapshots::{Notifications, Signals, Snapshots, Watermarks};
+pub(crate) use self::snapshots::{Notifications, Signals, Watermarks};
 pub(crate) use self::stream::{InProgress, Origin, Stream};
+use crate::config::raw::Snapshots;
 use crate::config::units::{Secret, Size, Time};
 pub(crate) use columns::{Columns, Key, Mask};
 pub(crate) use filters::{Filter, Filters};
@@ -73,7 +74,7 @@ pub(crate) struct Postgres {
     pub(crate) snapshot: Snapshot,
     /// How existing rows are read.
     #[serde(default)]
-    pub(crate) snapshots: Snapshots,
+    pub(crate) snapshots: Snapshots<Watermarks>,
     /// Where signals come from: what the source is asked to do while it runs.
     #[serde(default)]
     pub(crate) signals: Signals,

@@ -2,11 +2,13 @@
 //! passed over.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use wasmgate_clickhouse::{Engine, SinkSettings};
+use wasmgate_connector::WriteRequest;
 use wasmgate_connector::fakes::MemoryStore;
-use wasmgate_model::Op;
+use wasmgate_model::{Op, Schema};
 use wasmgate_services::clickhouse::ClickHouse;
 
 use super::engine::{engine, unique};
@@ -18,6 +20,37 @@ fn log(engine: &ClickHouse) -> SinkSettings {
     settings.table.engine = Engine::Append;
     settings.timeout = Duration::from_secs(2);
     settings
+}
+
+/// A log whose table does not change by itself.
+fn fixed(engine: &ClickHouse) -> SinkSettings {
+    let mut settings = log(engine);
+    settings.table.evolve = false;
+    settings
+}
+
+/// A table before and after a column `note` came.
+fn with_note(topic: &str) -> (Arc<Schema>, Arc<Schema>) {
+    let old = orders(topic);
+    let mut fields = old.fields.clone();
+    fields.push(field("note", wasmgate_model::Kind::Text, wasmgate_model::Logical::Plain, true));
+    let new = with_fields(topic, fields);
+    (old, new)
+}
+
+/// Writes a delivery that the table has no column for, but for `rows` of it; then it gets one.
+async fn half_written(
+    engine: &ClickHouse,
+    store: &MemoryStore,
+    (table, rows): (&str, usize),
+    delivery: WriteRequest,
+) {
+    let mut sink = open_noting(fixed(engine), store).await;
+    let fault = write(&mut sink, delivery).await.unwrap_err();
+    assert!(fault.chain().contains("no column `note`"), "{}", fault.chain());
+    assert_eq!(count(engine, table), [format!("{rows}\t{rows}")]);
+    drop(sink);
+    engine.query(&format!("ALTER TABLE {table} ADD COLUMN note Nullable(String)")).unwrap();
 }
 
 fn count(engine: &ClickHouse, table: &str) -> Vec<String> {
@@ -141,24 +174,14 @@ async fn what_was_taken_of_a_delivery_is_no_more_than_what_was_sent() {
     let table = unique("half");
     let topic = format!("db.public.{table}");
     let store = MemoryStore::new();
-    let mut own = log(&engine);
-    own.table.evolve = false;
-    let old = orders(&topic);
-    let mut fields = old.fields.clone();
-    fields.push(field("note", wasmgate_model::Kind::Text, wasmgate_model::Logical::Plain, true));
-    let new = with_fields(&topic, fields);
+    let (old, new) = with_note(&topic);
     let delivery = || {
         let first = batch(&old, &[(Op::Create, 1, &[Some("1"), Some("a"), None])]);
         let rows = [Some("2"), Some("b"), None, Some("new")];
         request(0, vec![first, batch(&new, &[(Op::Create, 2, &rows)])])
     };
-    let mut sink = open_noting(own.clone(), &store).await;
-    let fault = write(&mut sink, delivery()).await.unwrap_err();
-    assert!(fault.chain().contains("no column `note`"), "{}", fault.chain());
-    assert_eq!(count(&engine, &table), ["1\t1"]);
-    drop(sink);
-    engine.query(&format!("ALTER TABLE {table} ADD COLUMN note Nullable(String)")).unwrap();
-    let mut sink = open_noting(own, &store).await;
+    half_written(&engine, &store, (&table, 1), delivery()).await;
+    let mut sink = open_noting(fixed(&engine), &store).await;
     assert_eq!(written(&mut sink, delivery()).await.records, 2);
     let read = format!("SELECT id, note FROM {table} ORDER BY id");
     assert_eq!(lines(&engine, &read), ["1\t\\N", "2\tnew"]);
@@ -172,26 +195,16 @@ async fn rows_between_those_that_were_taken_are_not_passed_over() {
     let table = unique("turns");
     let topic = format!("db.public.{table}");
     let store = MemoryStore::new();
-    let mut own = log(&engine);
-    own.table.evolve = false;
-    let old = orders(&topic);
-    let mut fields = old.fields.clone();
-    fields.push(field("note", wasmgate_model::Kind::Text, wasmgate_model::Logical::Plain, true));
-    let new = with_fields(&topic, fields);
+    let (old, new) = with_note(&topic);
     let [one, three] = ["1", "3"].map(|id| [Some(id), Some("a"), None]);
     let two = [Some("2"), Some("b"), None, Some("new")];
     let turns = || {
         let first = batch(&old, &[(Op::Create, 1, &one), (Op::Create, 3, &three)]);
         request(0, vec![first, batch(&new, &[(Op::Create, 2, &two)])])
     };
-    let mut sink = open_noting(own.clone(), &store).await;
-    let fault = write(&mut sink, turns()).await.unwrap_err();
-    assert!(fault.chain().contains("no column `note`"), "{}", fault.chain());
-    assert_eq!(count(&engine, &table), ["2\t2"]);
-    drop(sink);
-    engine.query(&format!("ALTER TABLE {table} ADD COLUMN note Nullable(String)")).unwrap();
+    half_written(&engine, &store, (&table, 2), turns()).await;
     // They come again one by one.
-    let mut sink = open_noting(own, &store).await;
+    let mut sink = open_noting(fixed(&engine), &store).await;
     written(&mut sink, request(0, vec![batch(&old, &[(Op::Create, 1, &one)])])).await;
     written(&mut sink, request(1, vec![batch(&new, &[(Op::Create, 2, &two)])])).await;
     written(&mut sink, request(2, vec![batch(&old, &[(Op::Create, 3, &three)])])).await;
@@ -212,7 +225,7 @@ async fn a_row_that_is_tried_again_is_sent() {
     let request = all(numbered(&schema, 0, 3));
     written(&mut sink, request.clone()).await;
     let row = wasmgate_connector::RowSet::Some(vec![vec![1]]);
-    let again = wasmgate_connector::WriteRequest { rows: row, ..request };
+    let again = WriteRequest { rows: row, ..request };
     assert_eq!(written(&mut sink, again).await.records, 1);
     assert_eq!(count(&engine, &table), ["4\t3"]);
 }

@@ -5,11 +5,11 @@ mod connect;
 mod shape;
 mod snapshot;
 
-use super::Row;
+use super::Room;
 
 /// The rooms of the table that are MySQL's own.
-pub(super) const ROOMS: &[(&str, &[Row])] = &[
+pub(super) const ROOMS: &[Room] = &[
     ("Connection (MySQL, MariaDB)", connect::ROWS),
     ("Which tables, and what records look like (MySQL, MariaDB)", shape::ROWS),
-    ("Snapshots and signals (MySQL, MariaDB)", snapshot::ROWS),
+    ("Snapshots (MySQL, MariaDB)", snapshot::ROWS),
 ];

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use wasmgate_codec::document::{self, InboundRecord};
-use wasmgate_model::{Batch, DeadLetterCause, Fault, Plan, Position, Reject, Schema, Verdict};
+use wasmgate_model::{Batch, Fault, Plan, Position, Reject, Schema, Verdict};
+use wasmgate_replication::cause;
 
 use super::{Assembler, now_us};
 use crate::catalog::TableName;
-use crate::quarantine::{CODE, Held, RowKey, STAGE};
+use crate::quarantine::{Held, RowKey};
 use crate::rows::{Origin, push_gone, push_truncate};
 use crate::state::Place;
 use crate::table::{Table, document_schema, topic};
@@ -25,7 +26,7 @@ impl Assembler {
 
     /// Whether a table is to go on where the log is read so far.
     pub(crate) fn resumes(&self, read_to: &Place) -> bool {
-        self.held.iter().any(|held| held.resume_at().is_some_and(|at| at <= *read_to))
+        self.held.iter().any(|held| held.is_due(read_to))
     }
 
     /// Changes what is held back, and shows it.
@@ -76,17 +77,14 @@ impl Assembler {
         record: &InboundRecord<'_>,
         removed: Option<Option<RowKey>>,
     ) -> Result<(), Fault> {
-        let text = format!("{}.{}", name.0, name.1);
         let held = self.held.iter_mut().find(|held| held.name == *name);
-        let mut message = String::new();
+        let mut why = cause(String::new());
         if let Some(held) = held {
-            message = format!("table {text} is quarantined: {}", held.reason);
+            why = held.cause();
             if let Some(key) = removed {
                 held.remove(key);
             }
         }
-        let (stage, code) = (STAGE.into(), CODE.into());
-        let cause = DeadLetterCause { stage, code, message, module: None };
         let schema = self.letters_of(name);
         if !self.places.contains_key(&schema.id) {
             // The chain never sees these records: it is not asked what it wants of them.
@@ -97,7 +95,7 @@ impl Assembler {
         let batch = self.batch_of(&schema)?;
         document::append(batch, record);
         let row = batch.len().saturating_sub(1) as u32;
-        batch.rejects.push(Reject { row, verdict: Verdict::DeadLetter(Box::new(cause)) });
+        batch.rejects.push(Reject { row, verdict: Verdict::DeadLetter(Box::new(why)) });
         self.appended(1, record.value.map_or(0, <[u8]>::len), record.position);
         Ok(())
     }

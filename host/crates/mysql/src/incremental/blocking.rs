@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use wasmgate_model::{Fault, FaultKind};
-use wasmgate_replication::{About, TableItem};
+use wasmgate_model::Fault;
+use wasmgate_replication::TableItem;
 
 use super::Beside;
 use crate::assemble::{Assembler, now_us};
@@ -67,38 +67,17 @@ impl Views {
 impl Beside {
     /// Lets the stream come to the end of the log, so that no view is held open meanwhile.
     pub(super) async fn begin_blocking(&mut self, stream: &mut Stream) -> Result<(), Fault> {
-        let high = status(stream.session().await?, self.server.maria).await?;
-        self.blocking = Some(Box::new(Blocking { views: None, high }));
+        let high = status(stream.session().await?, self.own.server.maria).await?;
+        self.own.blocking = Some(Box::new(Blocking { views: None, high }));
         Ok(())
     }
 
     async fn open_views(&mut self) -> Result<(), Fault> {
-        let (mut sessions, wanted) = (Vec::new(), self.settings.snapshots.threads);
-        let begun = snapshot::begin(&mut sessions, wanted, &self.connector, &self.server);
+        let (mut sessions, wanted) = (Vec::new(), self.own.settings.snapshots.threads);
+        let begun = snapshot::begin(&mut sessions, wanted, &self.own.connector, &self.own.server);
         let seen = begun.await?;
         let views = Some(Views { sessions, sees: seen.executed });
-        self.blocking = Some(Box::new(Blocking { views, high: seen.place }));
-        Ok(())
-    }
-
-    /// A blocking snapshot that the server refuses (a condition that is no SQL, no right to a
-    /// lock) is given up: the stream goes on.
-    pub(super) fn unless_refused(
-        &mut self,
-        done: Result<(), Fault>,
-        stream: &mut Stream,
-        out: &mut Assembler,
-    ) -> Result<(), Fault> {
-        let Err(fault) = done else { return Ok(()) };
-        if fault.kind != FaultKind::SourceRefused || self.work.queue.is_empty() {
-            return Err(fault);
-        }
-        let item = self.work.queue.remove(0);
-        self.blocking = None;
-        tracing::warn!(id = item.id, error = fault.chain(), "a blocking snapshot is given up");
-        let what = (About::Initial, Some(item.id.as_str()), "ABORTED");
-        self.notifier.tell(what, &[("data_collections", item.all.as_str())], out)?;
-        self.store(stream);
+        self.own.blocking = Some(Box::new(Blocking { views, high: seen.place }));
         Ok(())
     }
 
@@ -109,12 +88,12 @@ impl Beside {
         out: &mut Assembler,
         events: &Events,
     ) -> Result<(), Fault> {
-        let Some(blocking) = self.blocking.take() else { return Ok(()) };
+        let Some(blocking) = self.own.blocking.take() else { return Ok(()) };
         let Blocking { views, high } = *blocking;
         let views = views.filter(|views| views.see_all(&high, stream));
         let Some(Views { mut sessions, .. }) = views else { return self.open_views().await };
-        let Some(item) = self.work.queue.first() else { return Ok(()) };
-        self.status.phase("snapshot");
+        let Some(item) = self.chunks.work.queue.first() else { return Ok(()) };
+        self.own.status.phase("snapshot");
         let asked = item.tables.clone();
         let tables = self.plan_blocking(&asked, &mut sessions, stream, out).await?;
         sessions.truncate(tables.iter().map(|t| t.pieces.len()).sum::<usize>().max(1));
@@ -123,20 +102,20 @@ impl Beside {
         if out.has_rows() {
             hand_over(out, Arc::clone(&state), events).await?;
         }
-        let (place, time_us, status) = (&stream.place, now_us() / 1000 * 1000, &*self.status);
-        let notifier = &mut self.notifier;
+        let (place, time_us, status) = (&stream.place, now_us() / 1000 * 1000, &*self.own.status);
+        let notifier = &mut self.chunks.notifier;
         let out_ = (&mut *out, events, state);
         let copy = Copy { sessions, tables, place, time_us, out: out_, status, notifier };
         let copied = copy.run().await;
         stream.next_major = stream.next_major.max(out.place().major);
         copied?;
-        if !self.work.queue.is_empty() {
-            self.work.queue.remove(0);
+        if !self.chunks.work.queue.is_empty() {
+            self.chunks.work.queue.remove(0);
         }
-        self.store(stream);
+        stream.work = self.chunks.work.stored();
         let state = stream.state(out);
         hand_over(out, state, events).await?;
-        self.news = false;
+        self.own.news = false;
         Ok(())
     }
 
@@ -148,9 +127,9 @@ impl Beside {
         stream: &mut Stream,
         out: &mut Assembler,
     ) -> Result<Vec<Planned>, Fault> {
-        let (threads, maria) = (sessions.len(), self.server.maria);
+        let (threads, maria) = (sessions.len(), self.own.server.maria);
         let session = sessions.first_mut().ok_or_else(|| protocol("no connection"))?;
-        let (naming, status) = (&mut stream.naming, &*self.status);
+        let (naming, status) = (&mut stream.naming, &*self.own.status);
         let mut planner = Planner { session, threads, maria, naming, status };
         let mut tables = Vec::new();
         for item in asked {

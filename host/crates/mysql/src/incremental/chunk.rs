@@ -11,12 +11,12 @@ use std::sync::Arc;
 
 use mysql_async::Value;
 use mysql_async::prelude::Queryable as _;
-use tokio::sync::mpsc;
-use wasmgate_model::{Fault, Retry};
+use wasmgate_model::Fault;
 use wasmgate_replication::TableItem;
+use wasmgate_replication::incremental::{Answer, Chunk, Key, Mark, Opened, Reader};
 
-use super::key::{Key, KeyColumn, beyond, order, push_value, up_to};
-use super::marks::{Mark, Marker, quoted};
+use super::key::{KeyColumn, beyond, order, push_value, up_to};
+use super::marks::{Marker, quoted};
 use super::window::{Columns, places};
 use crate::assemble::now_us;
 use crate::catalog::{self, Server, TableName};
@@ -33,38 +33,6 @@ use crate::table::{Naming, Table};
 const DOING: &str = "cannot read a chunk";
 /// So often a chunk is read while its table is altered.
 const TRIES: usize = 10;
-
-/// What the connection is asked for; answers come in the same order.
-#[derive(Debug)]
-pub(crate) enum Ask {
-    /// To look at a table that is read from now on.
-    Table { item: TableItem, surrogate: Option<String> },
-    /// The next rows of it, after a key.
-    Chunk { window: u64, from: Option<Vec<String>> },
-    /// Marks around nothing: Debezium's last window of a snapshot.
-    Marks,
-}
-
-/// What came of it.
-pub(crate) enum Answer {
-    Table(Opened),
-    Chunk(Box<Chunk>),
-    /// The table is not read; Debezium's word for why.
-    NotRead(&'static str),
-    Marks,
-    /// The connection is of no use any more.
-    Failed(Fault),
-}
-
-/// A table as it was found.
-#[derive(Debug)]
-pub(crate) struct Opened {
-    pub key: Vec<String>,
-    /// `None`: it has no rows.
-    pub max: Option<Vec<String>>,
-    /// Rows by the server's statistics; -1: nobody knows.
-    pub estimate: i64,
-}
 
 /// A row that was read.
 pub(crate) struct Row {
@@ -84,19 +52,14 @@ pub(crate) enum Saw {
     BeforeMark,
 }
 
-/// Rows that follow each other by key.
-pub(crate) struct Chunk {
-    pub window: u64,
+/// Rows of a chunk, what they saw, and from where on the stream has told all of that.
+pub(crate) struct Rows {
     pub table: Arc<Table>,
     pub rows: Vec<Row>,
-    /// Key of the last of them.
-    pub last: Option<Vec<String>>,
-    /// There are no rows after them.
-    pub end: bool,
     pub saw: Saw,
-    /// The stream has told all that the chunk saw once it is here.
+    /// The stream has told all that the rows saw once it is here.
     pub high: Place,
-    /// When it was read, microseconds since 1970.
+    /// When they were read, microseconds since 1970.
     pub time_us: i64,
 }
 
@@ -137,37 +100,6 @@ impl Worker {
         Self { settings, server, naming, connector, session: None, marker, current: None }
     }
 
-    /// Answers until nobody asks any more.
-    pub(crate) async fn run(
-        mut self,
-        mut asks: mpsc::Receiver<Ask>,
-        answers: mpsc::Sender<Answer>,
-    ) {
-        while let Some(ask) = asks.recv().await {
-            let answer = self.answer(ask).await;
-            if answers.send(answer).await.is_err() {
-                return;
-            }
-        }
-    }
-
-    async fn answer(&mut self, ask: Ask) -> Answer {
-        let answer = match ask {
-            Ask::Table { item, surrogate } => Box::pin(self.open(item, surrogate)).await,
-            Ask::Chunk { window, from } => Box::pin(self.chunk(window, from)).await,
-            Ask::Marks => self.marks().await,
-        };
-        answer.unwrap_or_else(|fault| {
-            self.session = None;
-            if fault.retry() == Retry::Timed {
-                return Answer::Failed(fault);
-            }
-            tracing::warn!(error = fault.chain(), "a table is not read beside the stream");
-            self.current = None;
-            Answer::NotRead("SQL_EXCEPTION")
-        })
-    }
-
     /// The connection; a new one where the last one broke.
     async fn session(&mut self) -> Result<&mut Session, Fault> {
         if self.session.is_none() {
@@ -182,49 +114,6 @@ impl Worker {
         self.session.as_mut().ok_or_else(|| protocol("the connection for chunks is gone"))
     }
 
-    async fn open(&mut self, item: TableItem, surrogate: Option<String>) -> Result<Answer, Fault> {
-        self.current = None;
-        let name: TableName = (item.schema, item.table);
-        let maria = self.server.maria;
-        let session = self.session().await?;
-        let fingerprint = fingerprint(session, &name).await?;
-        let Some(definition) = catalog::table(session, maria, &name).await? else {
-            return Ok(Answer::NotRead("UNKNOWN_SCHEMA"));
-        };
-        let keys = surrogate.clone().map_or_else(|| definition.key.clone(), |column| vec![column]);
-        let table = self.table(&name, &definition).await?;
-        let (key, places) = match (firm(&definition, &keys), places(&table, &keys)) {
-            (Some(key), Some(places)) if !key.is_empty() => (key, places),
-            _ => {
-                let table = format!("{}.{}", name.0, name.1);
-                tracing::warn!(table, ?keys, "no key that is never null: the table is not read");
-                return Ok(Answer::NotRead("NO_PRIMARY_KEY"));
-            }
-        };
-        let condition = item.condition;
-        let session = self.session().await?;
-        let max = match item.max {
-            Some(max) => Some(max),
-            None => max_of(session, &name, &key, condition.as_deref()).await?,
-        };
-        let estimate = if condition.is_none() { size(session, &name).await?.0 } else { -1 };
-        if let Some(max) = max.clone() {
-            let surrogate = surrogate.is_some();
-            self.current = Some(Current {
-                name,
-                definition,
-                table: Arc::new(table),
-                fingerprint,
-                key,
-                places,
-                condition,
-                max,
-                surrogate,
-            });
-        }
-        Ok(Answer::Table(Opened { key: keys, max, estimate }))
-    }
-
     async fn table(
         &mut self,
         name: &TableName,
@@ -235,38 +124,6 @@ impl Worker {
             self.naming.prepare(session, definition).await?;
         }
         Ok(self.naming.table(name, definition, None, None))
-    }
-
-    async fn chunk(&mut self, window: u64, from: Option<Vec<String>>) -> Result<Answer, Fault> {
-        self.session().await?;
-        let Some(mut current) = self.current.take() else {
-            return Ok(Answer::NotRead("UNKNOWN_SCHEMA"));
-        };
-        for _ in 0..TRIES {
-            if !self.refresh(&mut current).await? {
-                return Ok(Answer::NotRead("UNKNOWN_SCHEMA"));
-            }
-            let read = match self.read(&current, from.as_deref()).await {
-                Ok(read) => read,
-                Err(fault) => match self.altered(&current).await {
-                    Ok(true) => continue,
-                    _ => return Err(fault),
-                },
-            };
-            if self.altered(&current).await? {
-                continue;
-            }
-            let Read { rows, last, saw, high } = read;
-            let short = !current.surrogate && rows.len() < self.settings.snapshots.chunk_rows;
-            let end = short || last.is_none() || last.as_ref() == Some(&current.max);
-            let table = Arc::clone(&current.table);
-            self.current = Some(current);
-            let time_us = now_us();
-            let chunk = Chunk { window, table, rows, last, end, saw, high, time_us };
-            return Ok(Answer::Chunk(Box::new(chunk)));
-        }
-        let (database, table) = &current.name;
-        Err(refused(format!("{database}.{table} is altered again and again while it is read")))
     }
 
     /// Whether the table is not as it was looked at last. Ends a view that may be open.
@@ -331,15 +188,109 @@ impl Worker {
         let (rows, last) = rows;
         Ok(Read { rows, last, saw, high })
     }
+}
 
-    async fn marks(&mut self) -> Result<Answer, Fault> {
+impl Reader for Worker {
+    type Rows = Rows;
+
+    async fn open(
+        &mut self,
+        item: TableItem,
+        surrogate: Option<String>,
+    ) -> Result<Answer<Rows>, Fault> {
+        self.current = None;
+        let name: TableName = (item.schema, item.table);
+        let maria = self.server.maria;
+        let session = self.session().await?;
+        let fingerprint = fingerprint(session, &name).await?;
+        let Some(definition) = catalog::table(session, maria, &name).await? else {
+            return Ok(gone());
+        };
+        let keys = surrogate.clone().map_or_else(|| definition.key.clone(), |column| vec![column]);
+        let table = self.table(&name, &definition).await?;
+        let (key, places) = match (firm(&definition, &keys), places(&table, &keys)) {
+            (Some(key), Some(places)) if !key.is_empty() => (key, places),
+            _ => {
+                let table = format!("{}.{}", name.0, name.1);
+                tracing::warn!(table, ?keys, "no key that is never null: the table is not read");
+                let why = "it has no key that is never null among the columns that are read";
+                return Ok(Answer::NotRead("NO_PRIMARY_KEY", why.into()));
+            }
+        };
+        let condition = item.condition;
+        let session = self.session().await?;
+        let max = match item.max {
+            Some(max) => Some(max),
+            None => max_of(session, &name, &key, condition.as_deref()).await?,
+        };
+        let estimate = if condition.is_none() { size(session, &name).await?.0 } else { -1 };
+        if let Some(max) = max.clone() {
+            let surrogate = surrogate.is_some();
+            self.current = Some(Current {
+                name,
+                definition,
+                table: Arc::new(table),
+                fingerprint,
+                key,
+                places,
+                condition,
+                max,
+                surrogate,
+            });
+        }
+        Ok(Answer::Table(Opened { key: keys, max, estimate }))
+    }
+
+    async fn chunk(
+        &mut self,
+        window: u64,
+        from: Option<Vec<String>>,
+    ) -> Result<Answer<Rows>, Fault> {
+        self.session().await?;
+        let Some(mut current) = self.current.take() else {
+            return Ok(gone());
+        };
+        for _ in 0..TRIES {
+            if !self.refresh(&mut current).await? {
+                return Ok(gone());
+            }
+            let read = match self.read(&current, from.as_deref()).await {
+                Ok(read) => read,
+                Err(fault) => match self.altered(&current).await {
+                    Ok(true) => continue,
+                    _ => return Err(fault),
+                },
+            };
+            if self.altered(&current).await? {
+                continue;
+            }
+            let Read { rows, last, saw, high } = read;
+            let short = !current.surrogate && rows.len() < self.settings.snapshots.chunk_rows;
+            let end = short || last.is_none() || last.as_ref() == Some(&current.max);
+            let table = Arc::clone(&current.table);
+            self.current = Some(current);
+            let time_us = now_us();
+            let count = rows.len() as u64;
+            let rows = Rows { table, rows, saw, high, time_us };
+            return Ok(Answer::Chunk(Chunk { window, count, last, end, rows }));
+        }
+        let (database, table) = &current.name;
+        Err(refused(format!("{database}.{table} is altered again and again while it is read")))
+    }
+
+    async fn marks(&mut self) -> Result<(), Fault> {
         self.session().await?;
         if let (Some(session), true) = (&mut self.session, self.marker.writes())
             && let Some(mark) = self.marker.open(session).await?
         {
             self.marker.close(session, mark).await?;
         }
-        Ok(Answer::Marks)
+        Ok(())
+    }
+
+    fn reset(&mut self) {
+        self.session = None;
+        self.current = None;
     }
 }
 
@@ -347,6 +298,10 @@ impl Worker {
 pub(crate) const NO_GTIDS: &str = "this server has no GTIDs, so chunks cannot be set against the \
      stream without writing: turn gtid_mode ON, or set `snapshots.watermarks: insert_insert` and \
      `signals.table`";
+
+fn gone() -> Answer<Rows> {
+    Answer::NotRead("UNKNOWN_SCHEMA", "the table is not there, or its key changed".into())
+}
 
 struct Read {
     rows: Vec<Row>,

@@ -3,20 +3,15 @@
 
 use wasmgate_codec::mysqlvalue::{ColumnType, Datum, push};
 use wasmgate_model::{Column, Values};
+use wasmgate_replication::incremental::push_key;
 
 use crate::connect::{literal, quote};
 use crate::definition::{ColumnDefinition, TypeText};
 
-/// The values of a key, in its order, each with its length before it.
-pub(crate) type Key = Box<[u8]>;
-
 /// Appends one value of a key. False: it cannot be told from others (null, or not a value of its
 /// type).
 pub(crate) fn push_value(key: &mut Vec<u8>, ty: &ColumnType, value: Option<Datum<'_>>) -> bool {
-    let mut put = |bytes: &[u8]| {
-        key.extend_from_slice(&(bytes.len() as u32).to_be_bytes());
-        key.extend_from_slice(bytes);
-    };
+    let mut put = |bytes: &[u8]| push_key(key, bytes);
     match value {
         None => return false,
         Some(Datum::Int(n)) => put(&i128::from(n).to_be_bytes()),

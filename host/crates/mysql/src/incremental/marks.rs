@@ -1,9 +1,8 @@
 //! Marks around a chunk as Debezium makes them: rows of the signal table. Without them nothing is
 //! written: transactions and places of the log are compared.
 
-use wasmgate_connector::random_id;
 use wasmgate_model::Fault;
-use wasmgate_replication::no_numbers;
+use wasmgate_replication::incremental::Mark;
 
 use crate::catalog::TableName;
 use crate::connect::{Session, literal, quote, text};
@@ -11,13 +10,6 @@ use crate::fault::refused;
 use crate::settings::{Settings, Watermarks};
 
 const DOING: &str = "cannot mark a chunk in the signal table";
-
-/// A mark that was opened.
-#[derive(Debug)]
-pub(crate) struct Mark {
-    id: String,
-    opened: String,
-}
 
 /// Makes marks.
 #[derive(Debug)]
@@ -63,27 +55,21 @@ impl Marker {
     /// Before a chunk is read.
     pub(crate) async fn open(&self, session: &mut Session) -> Result<Option<Mark>, Fault> {
         let Some(table) = &self.table else { return Ok(None) };
-        let id = random_id().map_err(no_numbers)?;
-        let opened = now(session).await?;
-        let data = format!("{{\"openWindowTimestamp\": \"{opened}\"}}");
-        insert(session, table, &format!("{id}-open"), "snapshot-window-open", &data).await?;
-        Ok(Some(Mark { id, opened }))
+        let mark = Mark::new(now(session).await?)?;
+        insert(session, table, mark.opening()).await?;
+        Ok(Some(mark))
     }
 
     /// After a chunk was read, when its transaction has ended.
     pub(crate) async fn close(&self, session: &mut Session, mark: Mark) -> Result<(), Fault> {
         let Some(table) = &self.table else { return Ok(()) };
-        let Mark { id, opened } = mark;
         if self.deletes {
             let (name, column) = (quoted(table), quote(&self.id_column));
-            let id = literal(&format!("{id}-open"));
+            let id = literal(&mark.open_id());
             return session.run(DOING, &format!("DELETE FROM {name} WHERE {column} = {id}")).await;
         }
         let closed = now(session).await?;
-        let data = format!(
-            "{{\"openWindowTimestamp\": \"{opened}\", \"closeWindowTimestamp\": \"{closed}\"}}"
-        );
-        insert(session, table, &format!("{id}-close"), "snapshot-window-close", &data).await
+        insert(session, table, mark.closing(&closed)).await
     }
 }
 
@@ -98,13 +84,7 @@ async fn now(session: &mut Session) -> Result<String, Fault> {
     Ok(text(&row, 0).to_owned())
 }
 
-async fn insert(
-    session: &mut Session,
-    table: &TableName,
-    id: &str,
-    kind: &str,
-    data: &str,
-) -> Result<(), Fault> {
-    let values = [id, kind, data].map(literal).join(", ");
+async fn insert(session: &mut Session, table: &TableName, row: [String; 3]) -> Result<(), Fault> {
+    let values = row.map(|value| literal(&value)).join(", ");
     session.run(DOING, &format!("INSERT INTO {} VALUES ({values})", quoted(table))).await
 }

@@ -4,12 +4,11 @@
 //! the stream has not told by the time the window closes, and it has to have seen everything that
 //! the stream had told before the window opened, else it is done again.
 
-use std::collections::{HashSet, VecDeque};
-
 use wasmgate_codec::mysqlvalue::{ColumnType, Image};
+use wasmgate_replication::incremental::{self, Key, Windows};
 
 use super::chunk::Saw;
-use super::key::{Key, push_value, text_of};
+use super::key::{push_value, text_of};
 use crate::catalog::TableName;
 use crate::gtid::GtidSet;
 use crate::state::Place;
@@ -21,37 +20,24 @@ const CHANGED_MAX: usize = 200_000;
 /// Places and types of columns.
 pub(crate) type Columns = Vec<(usize, ColumnType)>;
 
-/// A table that is being read.
-#[derive(Debug)]
-pub(crate) struct Tracked {
-    pub name: TableName,
-    /// Columns that its rows are told apart by.
-    pub key: Vec<String>,
-    /// Their places and types in the version of the table with this schema id.
-    places: Option<(u64, Option<Columns>)>,
-}
+/// A table that is being read, with the places of its key in rows.
+pub(crate) type Tracked = incremental::Tracked<Columns>;
+/// One read beside the stream, with what the stream had told when it opened.
+pub(crate) type Window = incremental::Window<Columns, Told>;
+/// What the stream has told.
+pub(crate) type Told = (GtidSet, Place);
 
-impl Tracked {
-    pub(crate) fn new(name: TableName, key: Vec<String>) -> Self {
-        Self { name, key, places: None }
-    }
-
-    /// The key of an image; `None`: it cannot be told.
-    fn key_of(&mut self, table: &Table, image: &Image<'_>) -> Option<Key> {
-        let id = table.schema.id;
-        if self.places.as_ref().is_none_or(|(of, _)| *of != id) {
-            self.places = Some((id, places(table, &self.key)));
+/// The key of an image; `None`: it cannot be told.
+fn key_of(tracked: &mut Tracked, table: &Table, image: &Image<'_>) -> Option<Key> {
+    let places = tracked.columns(table.schema.id, |key| places(table, key))?;
+    let mut key = Vec::with_capacity(16 * places.len());
+    for (place, ty) in places {
+        let value = image.values(&table.wires).nth(*place)?;
+        if !push_value(&mut key, ty, value) {
+            return None;
         }
-        let places = self.places.as_ref()?.1.as_ref()?;
-        let mut key = Vec::with_capacity(16 * places.len());
-        for (place, ty) in places {
-            let value = image.values(&table.wires).nth(*place)?;
-            if !push_value(&mut key, ty, value) {
-                return None;
-            }
-        }
-        Some(key.into())
     }
+    Some(key.into())
 }
 
 /// Places and types of columns in a table; `None`: it has not all of them.
@@ -63,37 +49,6 @@ pub(crate) fn places(table: &Table, key: &[String]) -> Option<Columns> {
     key.iter().map(place).collect()
 }
 
-/// One read beside the stream.
-#[derive(Debug)]
-pub(crate) struct Window {
-    number: u64,
-    tables: Vec<Tracked>,
-    /// What the stream had told when it opened.
-    told: (GtidSet, Place),
-    changed: HashSet<(usize, Key)>,
-    /// Tables of which no row may be taken.
-    lost: HashSet<usize>,
-    /// The read has to be done again.
-    spoiled: bool,
-}
-
-impl Window {
-    /// Whether the read has to be done again.
-    pub(crate) fn is_spoiled(&self) -> bool {
-        self.spoiled
-    }
-
-    /// Whether a row of the read may be older than what was delivered.
-    pub(crate) fn is_stale(&self, table: usize, key: Option<&Key>) -> bool {
-        if self.lost.contains(&table) {
-            return true;
-        }
-        // A change of a row whose key cannot be told spoils the window.
-        let Some(key) = key.filter(|_| !self.changed.is_empty()) else { return false };
-        self.changed.contains(&(table, key.clone()))
-    }
-}
-
 /// Everything that the stream looks out for.
 #[derive(Debug, Default)]
 pub(crate) struct Watch {
@@ -101,7 +56,7 @@ pub(crate) struct Watch {
     signal_table: Option<TableName>,
     /// Rows of it that came and were not looked at: id, type, data.
     pub signals: Vec<[String; 3]>,
-    windows: VecDeque<Window>,
+    pub windows: Windows<Columns, Told>,
 }
 
 impl Watch {
@@ -111,8 +66,7 @@ impl Watch {
 
     /// Whether changes of a table are of interest.
     pub(crate) fn wants(&self, name: &TableName) -> bool {
-        self.signal_table.as_ref() == Some(name)
-            || self.windows.iter().any(|w| w.tables.iter().any(|t| t.name == *name))
+        self.signal_table.as_ref() == Some(name) || self.windows.read(name)
     }
 
     /// A change of a table that is [wanted](Watch::wants), by its one image or its two.
@@ -125,14 +79,13 @@ impl Watch {
         if inserted && self.signal_table.as_ref() == Some(&table.name) {
             self.signals.push(signal(table, first));
         }
-        for window in &mut self.windows {
-            let found = window.tables.iter_mut().enumerate().find(|(_, t)| t.name == table.name);
-            let Some((number, tracked)) = found else { continue };
-            for image in [Some(first), second.as_ref()].into_iter().flatten() {
-                match tracked.key_of(table, image) {
-                    Some(key) if window.changed.len() < CHANGED_MAX => {
-                        window.changed.insert((number, key));
-                    }
+        for window in self.windows.iter_mut() {
+            let Some((number, tracked)) = window.table(&table.name) else { continue };
+            let images = [Some(first), second.as_ref()];
+            let keys = images.map(|image| Some(key_of(tracked, table, image?)));
+            for key in keys.into_iter().flatten() {
+                match key {
+                    Some(key) if window.changes() < CHANGED_MAX => window.change(number, key),
                     _ => window.spoiled = true,
                 }
             }
@@ -141,45 +94,22 @@ impl Watch {
 
     /// All rows of a table are gone.
     pub(crate) fn emptied(&mut self, name: &TableName) {
-        for window in &mut self.windows {
-            if let Some(number) = window.tables.iter().position(|t| t.name == *name) {
-                window.lost.insert(number);
+        for window in self.windows.iter_mut() {
+            if let Some((number, _)) = window.table(name) {
+                window.lose(number);
             }
         }
     }
 
-    /// A read is going to begin. No transaction is open; `told` is what the stream has told.
-    pub(crate) fn open(&mut self, number: u64, tables: Vec<Tracked>, told: (GtidSet, Place)) {
-        self.windows.push_back(Window {
-            number,
-            tables,
-            told,
-            changed: HashSet::new(),
-            lost: HashSet::new(),
-            spoiled: false,
-        });
-    }
-
     /// It is known what a read saw for certain.
     pub(crate) fn read(&mut self, number: u64, saw: &Saw) {
-        let Some(window) = self.windows.iter_mut().find(|w| w.number == number) else { return };
-        let (executed, place) = &window.told;
+        let Some(window) = self.windows.get(number) else { return };
+        let (executed, place) = &window.sight;
         window.spoiled |= match saw {
             Saw::Set(set) => !executed.is_subset(set),
             Saw::Until(until) => place > until,
             Saw::BeforeMark => false,
         };
-    }
-
-    /// Takes a window away.
-    pub(crate) fn close(&mut self, number: u64) -> Option<Window> {
-        let place = self.windows.iter().position(|w| w.number == number)?;
-        self.windows.remove(place)
-    }
-
-    /// Forgets every window.
-    pub(crate) fn close_all(&mut self) {
-        self.windows.clear();
     }
 }
 

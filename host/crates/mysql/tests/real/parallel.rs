@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use wasmgate_capture_kit::parallel::{ids, marks};
 use wasmgate_mysql::{Settings, Snapshot};
 use wasmgate_services::mysql::{Flavor, MySql, Options};
 
@@ -20,20 +21,6 @@ async fn copied(settings: &Settings, rows: usize) -> Vec<Event> {
         assert_eq!(copy.percent(), Some(100.0), "{}", copy.table);
     }
     all
-}
-
-/// Ids by table, sorted; panics where a row came twice.
-fn ids(all: &[Event]) -> BTreeMap<String, Vec<i64>> {
-    let mut ids: BTreeMap<String, Vec<i64>> = BTreeMap::new();
-    for event in all.iter().filter(|e| e.op == "r") {
-        let table = event.value["source"]["table"].as_str().unwrap().to_owned();
-        ids.entry(table).or_default().push(event.after()["id"].as_i64().unwrap());
-    }
-    for (table, ids) in &mut ids {
-        ids.sort_unstable();
-        assert!(ids.windows(2).all(|w| w[0] < w[1]), "a row of {table} came twice");
-    }
-    ids
 }
 
 const SETUP: &str =
@@ -57,11 +44,7 @@ async fn every_row_once(db: &Db) {
     assert_eq!(found["b"], [7]);
     assert_eq!(found["big"], (1..=3000).collect::<Vec<_>>());
     assert!(all.is_sorted_by(|a, b| a.at < b.at));
-    let marks: Vec<&str> = all
-        .iter()
-        .filter(|e| e.op == "r")
-        .filter_map(|e| e.value["source"]["snapshot"].as_str())
-        .collect();
+    let marks = marks(&all);
     let count = |mark| marks.iter().filter(|m| **m == mark).count();
     assert_eq!((marks[0], marks[marks.len() - 1]), ("first", "last"));
     assert_eq!((count("first"), count("last")), (1, 1));

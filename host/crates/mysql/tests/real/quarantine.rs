@@ -1,117 +1,62 @@
 //! Tables that are held back while all others go on.
 
-use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
-use std::time::Duration;
 
 use serde_json::{Value, json};
-use wasmgate_connector::{Planner, Refusal};
-use wasmgate_model::{Checkpoint, DeadLetterCause, Delivery, Fault, Plan, Schema, Verdict};
+use wasmgate_capture_kit::{self as kit, Reads};
+use wasmgate_connector::Refusal;
+use wasmgate_model::Checkpoint;
 use wasmgate_mysql::Settings;
 use wasmgate_services::mysql::Flavor;
 
-use crate::harness::{Db, Event, FLAVORS, Run, events, skipped};
+use crate::harness::{Db, FLAVORS, Run, skipped};
 
 const SETUP: &str = "CREATE TABLE t(id int PRIMARY KEY, v int);
     INSERT INTO t VALUES (1, 1), (2, 2), (3, 3); CREATE TABLE other(id int PRIMARY KEY)";
-
-/// A chain that reads `v` of the table `t`.
-struct Reads;
-
-impl Planner for Reads {
-    fn plan(&self, _: &Arc<Schema>) -> Result<Arc<Plan>, Fault> {
-        Ok(Arc::new(Plan::default()))
-    }
-
-    fn refusal(&self, schema: &Arc<Schema>) -> Result<Option<String>, Fault> {
-        let fits = !schema.topic.ends_with(".t") || schema.field("v").is_some();
-        Ok((!fits).then(|| "module rule 1.0.0 does not fit: it reads field \"v\"".to_owned()))
-    }
-
-    fn version(&self) -> u64 {
-        1
-    }
-}
 
 /// A pipeline with what came of it.
 struct Ledger<'d> {
     db: &'d Db,
     settings: Settings,
-    run: Run,
-    events: Vec<Event>,
-    letters: Vec<(Value, DeadLetterCause)>,
-    rows: BTreeMap<String, Value>,
+    of: kit::Ledger<Run>,
+}
+
+impl Deref for Ledger<'_> {
+    type Target = kit::Ledger<Run>;
+
+    fn deref(&self) -> &kit::Ledger<Run> {
+        &self.of
+    }
+}
+
+impl DerefMut for Ledger<'_> {
+    fn deref_mut(&mut self) -> &mut kit::Ledger<Run> {
+        &mut self.of
+    }
 }
 
 impl<'d> Ledger<'d> {
     async fn open(db: &'d Db) -> Self {
         let settings = db.settings();
         let run = open(&settings, Checkpoint::default()).await;
-        let (events, letters, rows) = (Vec::new(), Vec::new(), BTreeMap::new());
-        Self { db, settings, run, events, letters, rows }
+        Self { db, settings, of: kit::Ledger::new(run, format!("srv.{}.t", db.name)) }
     }
 
     /// Another process goes on at the checkpoint.
     async fn restart(self) -> Self {
-        let Self { db, settings, run, events, letters, rows } = self;
+        let Self { db, settings, of } = self;
+        let kit::Ledger { run, topic, events, letters, rows } = of;
         let checkpoint = run.checkpoint.clone();
         drop(run);
         let run = open(&settings, checkpoint).await;
-        Self { db, settings, run, events, letters, rows }
-    }
-
-    async fn until(&mut self, done: impl Fn(&Self) -> bool) {
-        while !done(self) {
-            let delivery = self.run.next().await.unwrap().unwrap();
-            self.take(&delivery);
-            self.run.settle(&delivery).await;
-        }
-    }
-
-    fn take(&mut self, delivery: &Delivery) {
-        let topic = format!("srv.{}.t", self.db.name);
-        for event in events(delivery) {
-            match event.op {
-                _ if event.topic != topic => {}
-                "d" => drop(self.rows.remove(&event.key.to_string())),
-                "t" => self.rows.clear(),
-                "r" | "c" | "u" => {
-                    self.rows.insert(event.key.to_string(), event.after().clone());
-                }
-                _ => {}
-            }
-            self.events.push(event);
-        }
-        for batch in &delivery.batches {
-            for reject in &batch.rejects {
-                let Verdict::DeadLetter(cause) = &reject.verdict else { panic!("a drop") };
-                let (_, value) = wasmgate_codec::encode::original(batch, reject.row as usize);
-                let value = serde_json::from_slice(&value.unwrap()).unwrap();
-                self.letters.push((value, (**cause).clone()));
-            }
-        }
-    }
-
-    /// Events of the other table.
-    fn others(&self) -> usize {
-        self.events.iter().filter(|e| e.topic.ends_with(".other")).count()
+        Self { db, settings, of: kit::Ledger { run, topic, events, letters, rows } }
     }
 
     /// Asks for the table while the source goes on.
     async fn resume(&mut self) -> Result<(), Refusal> {
         let data = json!({ "table": format!("{}.t", self.db.name) });
-        let commands = Arc::clone(&self.run.commands);
-        let asked = tokio::spawn(async move {
-            commands.send("s1".into(), "resume-table".into(), data.to_string()).await
-        });
-        while !asked.is_finished() {
-            let short = Duration::from_millis(100);
-            let Ok(next) = tokio::time::timeout(short, self.run.next()).await else { continue };
-            let delivery = next.unwrap().unwrap();
-            self.take(&delivery);
-            self.run.settle(&delivery).await;
-        }
-        asked.await.unwrap()
+        self.of.resume(data).await
     }
 
     /// Reads until the rows are those of the server.
@@ -123,8 +68,7 @@ impl<'d> Ledger<'d> {
             let row = json!({ "id": number(id), "v": number(v) });
             (json!({ "id": number(id) }).to_string(), row)
         });
-        let want: BTreeMap<String, Value> = each.collect();
-        self.until(|ledger| ledger.rows == want).await;
+        self.of.equals(&each.collect()).await;
     }
 }
 

@@ -2,19 +2,20 @@
 
 use std::sync::Arc;
 
+use wasmgate_capture_kit::restart::midway;
 use wasmgate_connector::conformance::{self, SourceKit};
 use wasmgate_model::{Checkpoint, FaultKind};
 use wasmgate_mysql::{MySqlSource, Settings, Snapshot, Start};
 use wasmgate_services::mysql::{Flavor, MySql, Options};
 
-use crate::harness::{Db, Event, FLAVORS, Run, events, skipped};
+use crate::harness::{Db, FLAVORS, Run, skipped};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn goes_on_inside_a_transaction_without_loss_or_repeat() {
     for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
         let db = Db::new(flavor, "midway", "CREATE TABLE t(id int PRIMARY KEY, v text)");
         let settings = db.streaming();
-        let mut run = Run::open(&settings, 7).await;
+        let run = Run::open(&settings, 7).await;
         let rows = |from: i32, to: i32| {
             (from..=to).map(|i| format!("({i},'x')")).collect::<Vec<_>>().join(",")
         };
@@ -27,24 +28,8 @@ async fn goes_on_inside_a_transaction_without_loss_or_repeat() {
             rows(21, 40)
         ));
         let want = 40 + 60 + 20 + 1;
-        let mut all: Vec<Event> = Vec::new();
-        let mut inside = 0;
-        while all.len() < want {
-            let delivery = run.next().await.unwrap().unwrap();
-            all.extend(events(&delivery));
-            run.settle(&delivery).await;
-            // read on without settling, then crash
-            if all.len() < want {
-                drop(run.next().await.unwrap());
-                inside += usize::from(delivery.to.minor > 0);
-                let checkpoint = run.checkpoint.clone();
-                drop(run);
-                run = Run::resume(&settings, 7, checkpoint).await.unwrap();
-                assert_eq!(run.assigned, []);
-            }
-        }
-        assert_eq!(all.len(), want);
-        assert!(all.is_sorted_by(|a, b| a.at < b.at), "{all:#?}");
+        let resume = async |checkpoint| Run::resume(&settings, 7, checkpoint).await.unwrap();
+        let (all, inside) = midway(run, want, resume).await;
         assert!(inside > 2, "no restart inside the transaction");
         let ops = |op| all.iter().filter(|e| e.op == op).count();
         assert_eq!((ops("c"), ops("d"), ops("tombstone")), (40 + 20 + 1, 30, 30));

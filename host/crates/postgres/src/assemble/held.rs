@@ -7,12 +7,13 @@ use wasmgate_codec::pgoutput::{Message, decode};
 use wasmgate_model::{
     Batch, DeadLetterCause, Fault, FaultKind, Plan, Position, Reject, Schema, Verdict,
 };
+use wasmgate_replication::cause;
 
 use super::{Assembler, now_us};
 use crate::catalog::TableName;
 use crate::quarantine::kept::{Kept, Records};
 use crate::quarantine::record::{Description, Stamp};
-use crate::quarantine::{CODE, Held, RowKey, STAGE, delete_message};
+use crate::quarantine::{Held, RowKey, delete_message};
 use crate::rows::{Origin, push_delete, push_truncate};
 use crate::table::{Table, document_schema};
 
@@ -29,8 +30,7 @@ impl Assembler {
 
     /// Whether a table is to go on here.
     pub(crate) fn resumes(&self) -> bool {
-        let due = |held: &Held| held.resume_at.is_some_and(|at| at <= self.to.major);
-        self.state.quarantine.iter().any(due)
+        self.state.quarantine.iter().any(|held| held.is_due(&self.to.major))
     }
 
     /// Changes what is held back, and shows it.
@@ -224,13 +224,7 @@ impl Assembler {
     /// Why a change of a table that is held back becomes a dead letter.
     pub(crate) fn cause_of(&self, name: &TableName) -> DeadLetterCause {
         let held = self.state.quarantine.iter().find(|held| held.is(name));
-        let message = held.map(|h| format!("table {name} is quarantined: {}", h.reason));
-        DeadLetterCause {
-            stage: STAGE.into(),
-            code: CODE.into(),
-            message: message.unwrap_or_default(),
-            module: None,
-        }
+        held.map_or_else(|| cause(String::new()), Held::cause)
     }
 
     /// A batch for the dead letters of a table that is held back.

@@ -5,11 +5,11 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use wasmgate_model::{Fault, FaultKind};
+use wasmgate_model::Fault;
 
 use super::marks::Marker;
 use super::visible::Visible;
-use super::window::{Key, Tracked};
+use super::window::Tracked;
 use super::{Beside, places};
 use crate::assemble::Assembler;
 use crate::catalog::Published;
@@ -19,7 +19,7 @@ use crate::session::{Session, text};
 use crate::snapshot::copied::Stamp;
 use crate::snapshot::{self, Copy, DOING, Events, Planner, hand_over};
 use crate::stream::Stream;
-use wasmgate_replication::About;
+use wasmgate_replication::incremental::Key;
 
 /// A blocking snapshot that waits for the stream.
 pub(super) struct Blocking {
@@ -41,8 +41,8 @@ struct Table {
 impl Beside {
     /// Takes the snapshot that will be read.
     pub(super) async fn begin_blocking(&mut self, stream: &mut Stream) -> Result<(), Fault> {
-        let Some(item) = self.work.queue.first() else { return Ok(()) };
-        let publication = &self.settings.publication;
+        let Some(item) = self.chunks.work.queue.first() else { return Ok(()) };
+        let publication = &self.own.settings.publication;
         let published = stream.catalog().published(publication).await?.unwrap_or_default();
         let mut tables = Vec::new();
         for table in &item.tables {
@@ -53,11 +53,10 @@ impl Beside {
             let condition = table.condition.clone();
             tables.push(Table { published: found.clone(), condition, key });
         }
-        self.windows += 1;
-        let window = self.windows;
+        let window = self.chunks.next_window();
         let tracked = tables.iter().map(|t| Tracked::new(t.published.name.clone(), t.key.clone()));
         stream.watch.open(window, tracked.collect());
-        let mut session = self.connector.connect(Purpose::Query).await?;
+        let mut session = self.own.connector.connect(Purpose::Query).await?;
         let sql = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; \
                    SELECT pg_export_snapshot(), pg_current_snapshot()";
         let rows = session.query(DOING, sql).await?;
@@ -65,32 +64,12 @@ impl Beside {
         let name = text(row, 0).to_owned();
         let visible = Visible::parse(text(row, 1)).ok_or_else(|| protocol("an odd snapshot"))?;
         stream.watch.read(window, visible);
-        let mut marker = Marker::new(&self.settings);
-        let mut other = self.connector.connect(Purpose::Query).await?;
+        let mut marker = Marker::new(&self.own.settings);
+        let mut other = self.own.connector.connect(Purpose::Query).await?;
         marker.prepare(&mut other).await?;
         let high = marker.close(&mut other, None).await?;
-        self.late_at = tokio::time::Instant::now() + super::NUDGE;
-        self.blocking = Some(Box::new(Blocking { window, session, name, high, tables }));
-        Ok(())
-    }
-
-    /// A blocking snapshot that the server refuses (a condition that is no SQL) is given up: the
-    /// stream goes on.
-    pub(super) fn unless_refused(
-        &mut self,
-        done: Result<(), Fault>,
-        out: &mut Assembler,
-    ) -> Result<(), Fault> {
-        let Err(fault) = done else { return Ok(()) };
-        if fault.kind != FaultKind::SourceRefused || self.work.queue.is_empty() {
-            return Err(fault);
-        }
-        let item = self.work.queue.remove(0);
-        self.blocking = None;
-        tracing::warn!(id = item.id, error = fault.chain(), "a blocking snapshot is given up");
-        let what = (About::Initial, Some(item.id.as_str()), "ABORTED");
-        self.notifier.tell(what, &[("data_collections", item.all.as_str())], out)?;
-        self.store(out);
+        self.own.late_at = tokio::time::Instant::now() + super::NUDGE;
+        self.own.blocking = Some(Box::new(Blocking { window, session, name, high, tables }));
         Ok(())
     }
 
@@ -101,17 +80,17 @@ impl Beside {
         out: &mut Assembler,
         events: &Events,
     ) -> Result<(), Fault> {
-        let Some(blocking) = self.blocking.take() else { return Ok(()) };
+        let Some(blocking) = self.own.blocking.take() else { return Ok(()) };
         let Blocking { window, mut session, name, tables, .. } = *blocking;
-        let window = stream.watch.close(window).filter(|window| !window.spoiled);
+        let window = stream.watch.windows.close(window);
         // What the stream changed cannot be told: another snapshot is taken.
         let Some(window) = window else { return self.begin_blocking(stream).await };
         self.status.phase("snapshot");
         let mut planner = Planner {
             session: &mut session,
             catalog: stream.catalog(),
-            naming: &self.naming,
-            settings: &self.settings,
+            naming: &self.own.naming,
+            settings: &self.own.settings,
             status: &self.status,
         };
         let mut planned = Vec::new();
@@ -133,16 +112,16 @@ impl Beside {
         let stamp = Stamp::ask(&mut session, out.place().major).await?;
         let pieces: usize = planned.iter().map(|t| t.pieces.len()).sum();
         let mut sessions = vec![session];
-        while sessions.len() < self.settings.snapshots.threads.min(pieces) {
-            let mut session = self.connector.connect(Purpose::Query).await?;
+        while sessions.len() < self.own.settings.snapshots.threads.min(pieces) {
+            let mut session = self.own.connector.connect(Purpose::Query).await?;
             snapshot::begin(&mut session, &name).await?;
             sessions.push(session);
         }
-        let notifier = &mut self.notifier;
+        let notifier = &mut self.chunks.notifier;
         let tables = planned;
         Copy { sessions, tables, stamp, out: &mut *out, events, notifier }.run().await?;
-        self.work.queue.remove(0);
-        self.store(out);
+        self.chunks.work.queue.remove(0);
+        out.state().work = self.chunks.work.stored();
         hand_over(out, events).await?;
         self.status.phase("streaming");
         Ok(())

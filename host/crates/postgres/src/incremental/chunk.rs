@@ -6,15 +6,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use postgres_protocol::escape::escape_literal;
-use tokio::sync::mpsc;
 use wasmgate_codec::pgoutput::TupleValue;
 use wasmgate_connector::SourceStatus;
-use wasmgate_model::{Fault, Retry};
+use wasmgate_model::Fault;
+use wasmgate_replication::TableItem;
+use wasmgate_replication::incremental::{Answer, Chunk, Key, Opened, Reader, push_key};
 
-use super::TableItem;
 use super::marks::Marker;
 use super::visible::Visible;
-use super::window::{Key, push_key};
 use crate::catalog::{Catalog, Published, TableName, quote};
 use crate::connect::{Connector, Purpose};
 use crate::fault::protocol;
@@ -27,57 +26,20 @@ use crate::wire::bodies;
 
 const DOING: &str = "cannot read a chunk";
 
-/// What the connection is asked for; answers come in the same order.
-#[derive(Debug)]
-pub(crate) enum Ask {
-    /// To look at a table that is read from now on.
-    Table { item: TableItem, surrogate: Option<String> },
-    /// The next rows of it, after a key.
-    Chunk { window: u64, from: Option<Vec<String>> },
-    /// Marks around nothing: Debezium's last window of a snapshot.
-    Marks,
-}
-
-/// What came of it.
-pub(crate) enum Answer {
-    Table(Opened),
-    Chunk(Box<Chunk>),
-    /// The table is not read; Debezium's word for why, and why.
-    NotRead(&'static str, String),
-    Marks,
-    /// The connection is of no use any more.
-    Failed(Fault),
-}
-
-/// A table as it was found.
-#[derive(Debug)]
-pub(crate) struct Opened {
-    pub key: Vec<String>,
-    /// `None`: it has no rows.
-    pub max: Option<Vec<String>>,
-    /// Rows by the last ANALYZE; -1: nobody knows.
-    pub estimate: i64,
-}
-
 /// A row that was read.
 pub(crate) struct Row {
     pub key: Key,
     pub line: Bytes,
 }
 
-/// Rows that follow each other by key.
-pub(crate) struct Chunk {
-    pub window: u64,
+/// Rows of a chunk, what they saw, and from where on the stream has told all of that.
+pub(crate) struct Rows {
     pub table: Arc<Table>,
     pub rows: Vec<Row>,
-    /// Key of the last of them.
-    pub last: Option<Vec<String>>,
-    /// There are no rows after them.
-    pub end: bool,
     pub visible: Visible,
-    /// The stream has told all that the chunk saw once it is here.
+    /// The stream has told all that the rows saw once it is here.
     pub high: u64,
-    /// When it was read, microseconds since 1970.
+    /// When they were read, microseconds since 1970.
     pub time_us: i64,
 }
 
@@ -131,37 +93,6 @@ impl Worker {
         }
     }
 
-    /// Answers until nobody asks any more.
-    pub(crate) async fn run(
-        mut self,
-        mut asks: mpsc::Receiver<Ask>,
-        answers: mpsc::Sender<Answer>,
-    ) {
-        while let Some(ask) = asks.recv().await {
-            let answer = self.answer(ask).await;
-            if answers.send(answer).await.is_err() {
-                return;
-            }
-        }
-    }
-
-    async fn answer(&mut self, ask: Ask) -> Answer {
-        let answer = match ask {
-            Ask::Table { item, surrogate } => Box::pin(self.open(item, surrogate)).await,
-            Ask::Chunk { window, from } => Box::pin(self.chunk(window, from)).await,
-            Ask::Marks => self.marks().await,
-        };
-        answer.unwrap_or_else(|fault| {
-            self.session = None;
-            if fault.retry() == Retry::Timed {
-                return Answer::Failed(fault);
-            }
-            tracing::warn!(error = fault.chain(), "a table is not read beside the stream");
-            self.current = None;
-            Answer::NotRead("SQL_EXCEPTION", fault.chain())
-        })
-    }
-
     async fn connect(&mut self) -> Result<(), Fault> {
         if self.session.is_none() {
             let mut session = self.connector.connect(Purpose::Query).await?;
@@ -173,50 +104,6 @@ impl Worker {
 
     fn session(&mut self) -> Result<&mut Session, Fault> {
         self.session.as_mut().ok_or_else(|| protocol("the connection for chunks is gone"))
-    }
-
-    async fn open(&mut self, item: TableItem, surrogate: Option<String>) -> Result<Answer, Fault> {
-        self.connect().await?;
-        self.current = None;
-        let name = TableName { schema: item.schema, table: item.table };
-        let Some((published, estimate)) = self.find(&name).await? else {
-            return Ok(gone());
-        };
-        let fingerprint = self.fingerprint(published.oid).await?;
-        let clauses = self.clauses(&published).await?;
-        let key = match &surrogate {
-            Some(column) => vec![column.clone()],
-            None => clauses.info.key.clone(),
-        };
-        let firm =
-            |name: &String| clauses.info.columns.iter().any(|c| c.name == *name && c.not_null);
-        let places = places(&clauses.table, &key);
-        let (true, Some(places), false) = (key.iter().all(firm), places, key.is_empty()) else {
-            tracing::warn!(table = %name, ?key, "no key that is never null: the table is not read");
-            let why = "it has no key that is never null among the columns that are read";
-            return Ok(Answer::NotRead("NO_PRIMARY_KEY", why.into()));
-        };
-        let max = match item.max {
-            Some(max) => Some(max),
-            None => self.max(&clauses, &key, item.condition.as_deref()).await?,
-        };
-        let estimate = if item.condition.is_none() { estimate } else { -1 };
-        let (table, opened) = (Arc::new(clauses.table.clone()), max.clone());
-        if let Some(max) = max {
-            let (key, condition) = (key.clone(), item.condition);
-            self.current = Some(Current {
-                published,
-                clauses,
-                table,
-                fingerprint,
-                key,
-                places,
-                condition,
-                max,
-                surrogate: surrogate.is_some(),
-            });
-        }
-        Ok(Answer::Table(Opened { key, max: opened, estimate }))
     }
 
     async fn find(&mut self, name: &TableName) -> Result<Option<(Published, i64)>, Fault> {
@@ -268,7 +155,94 @@ impl Worker {
         Ok(rows.first().map(|row| (0..key.len()).map(|i| text(row, i).to_owned()).collect()))
     }
 
-    async fn chunk(&mut self, window: u64, from: Option<Vec<String>>) -> Result<Answer, Fault> {
+    async fn rows(
+        &mut self,
+        current: &Current,
+        from: Option<&[String]>,
+    ) -> Result<Vec<Row>, Fault> {
+        let keys = list(&current.key, "");
+        let mut bounds = vec![format!("({keys}) <= ({})", literals(&current.max))];
+        if let Some(from) = from {
+            bounds.push(format!("({keys}) > ({})", literals(from)));
+        }
+        let clauses = &current.clauses;
+        let filter = filter(clauses, current.condition.as_deref(), &bounds);
+        let (names, item) = (&clauses.names, &clauses.item);
+        // Rows that share a value of a surrogate key stay together: the next chunk begins after it.
+        let ties = if current.surrogate { "WITH TIES" } else { "ONLY" };
+        let limit = self.settings.snapshots.chunk_rows;
+        let sql = format!(
+            "COPY (SELECT {names} FROM {item}{filter} ORDER BY {keys} \
+             FETCH FIRST {limit} ROWS {ties}) TO STDOUT"
+        );
+        self.session()?.copy_out(DOING, &sql).await?;
+        let mut rows = Vec::new();
+        while let Some(run) = self.session()?.copied_run(DOING).await? {
+            for line in bodies(&run) {
+                let key = key_of(&mut self.lines, line, &current.places);
+                rows.push(Row { key, line: run.slice_ref(line) });
+            }
+        }
+        Ok(rows)
+    }
+}
+
+impl Reader for Worker {
+    type Rows = Rows;
+
+    async fn open(
+        &mut self,
+        item: TableItem,
+        surrogate: Option<String>,
+    ) -> Result<Answer<Rows>, Fault> {
+        self.connect().await?;
+        self.current = None;
+        let name = TableName { schema: item.schema, table: item.table };
+        let Some((published, estimate)) = self.find(&name).await? else {
+            return Ok(gone());
+        };
+        let fingerprint = self.fingerprint(published.oid).await?;
+        let clauses = self.clauses(&published).await?;
+        let key = match &surrogate {
+            Some(column) => vec![column.clone()],
+            None => clauses.info.key.clone(),
+        };
+        let firm =
+            |name: &String| clauses.info.columns.iter().any(|c| c.name == *name && c.not_null);
+        let places = places(&clauses.table, &key);
+        let (true, Some(places), false) = (key.iter().all(firm), places, key.is_empty()) else {
+            tracing::warn!(table = %name, ?key, "no key that is never null: the table is not read");
+            let why = "it has no key that is never null among the columns that are read";
+            return Ok(Answer::NotRead("NO_PRIMARY_KEY", why.into()));
+        };
+        let max = match item.max {
+            Some(max) => Some(max),
+            None => self.max(&clauses, &key, item.condition.as_deref()).await?,
+        };
+        let estimate = if item.condition.is_none() { estimate } else { -1 };
+        let (table, opened) = (Arc::new(clauses.table.clone()), max.clone());
+        if let Some(max) = max {
+            let (key, condition) = (key.clone(), item.condition);
+            self.current = Some(Current {
+                published,
+                clauses,
+                table,
+                fingerprint,
+                key,
+                places,
+                condition,
+                max,
+                surrogate: surrogate.is_some(),
+            });
+        }
+        Ok(Answer::Table(Opened { key, max: opened, estimate }))
+    }
+
+    async fn chunk(
+        &mut self,
+        window: u64,
+        from: Option<Vec<String>>,
+    ) -> Result<Answer<Rows>, Fault> {
         self.connect().await?;
         let mark = match &mut self.session {
             Some(session) => self.marker.open(session).await?,
@@ -305,50 +279,12 @@ impl Worker {
             rows.len() < self.settings.snapshots.chunk_rows || last.as_ref() == Some(&current.max);
         let table = Arc::clone(&current.table);
         self.current = Some(current);
-        Ok(Answer::Chunk(Box::new(Chunk {
-            window,
-            table,
-            rows,
-            last,
-            end,
-            visible,
-            high,
-            time_us,
-        })))
+        let count = rows.len() as u64;
+        let rows = Rows { table, rows, visible, high, time_us };
+        Ok(Answer::Chunk(Chunk { window, count, last, end, rows }))
     }
 
-    async fn rows(
-        &mut self,
-        current: &Current,
-        from: Option<&[String]>,
-    ) -> Result<Vec<Row>, Fault> {
-        let keys = list(&current.key, "");
-        let mut bounds = vec![format!("({keys}) <= ({})", literals(&current.max))];
-        if let Some(from) = from {
-            bounds.push(format!("({keys}) > ({})", literals(from)));
-        }
-        let clauses = &current.clauses;
-        let filter = filter(clauses, current.condition.as_deref(), &bounds);
-        let (names, item) = (&clauses.names, &clauses.item);
-        // Rows that share a value of a surrogate key stay together: the next chunk begins after it.
-        let ties = if current.surrogate { "WITH TIES" } else { "ONLY" };
-        let limit = self.settings.snapshots.chunk_rows;
-        let sql = format!(
-            "COPY (SELECT {names} FROM {item}{filter} ORDER BY {keys} \
-             FETCH FIRST {limit} ROWS {ties}) TO STDOUT"
-        );
-        self.session()?.copy_out(DOING, &sql).await?;
-        let mut rows = Vec::new();
-        while let Some(run) = self.session()?.copied_run(DOING).await? {
-            for line in bodies(&run) {
-                let key = key_of(&mut self.lines, line, &current.places);
-                rows.push(Row { key, line: run.slice_ref(line) });
-            }
-        }
-        Ok(rows)
-    }
-
-    async fn marks(&mut self) -> Result<Answer, Fault> {
+    async fn marks(&mut self) -> Result<(), Fault> {
         self.connect().await?;
         let session = self.session.as_mut();
         let session = session.ok_or_else(|| protocol("the connection for chunks is gone"))?;
@@ -356,11 +292,16 @@ impl Worker {
         if mark.is_some() {
             self.marker.close(session, mark).await?;
         }
-        Ok(Answer::Marks)
+        Ok(())
+    }
+
+    fn reset(&mut self) {
+        self.session = None;
+        self.current = None;
     }
 }
 
-fn gone() -> Answer {
+fn gone() -> Answer<Rows> {
     Answer::NotRead("UNKNOWN_SCHEMA", "the table is not there".into())
 }
 

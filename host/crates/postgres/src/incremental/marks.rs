@@ -3,7 +3,6 @@
 //! signal table are Debezium's way.
 
 use postgres_protocol::escape::escape_literal;
-use wasmgate_connector::random_id;
 use wasmgate_model::{Fault, FaultKind};
 
 use crate::catalog::{TableName, quote};
@@ -12,7 +11,7 @@ use crate::lsn::Lsn;
 use crate::session::{Session, text};
 use crate::settings::Settings;
 use crate::snapshot::options::Watermarks;
-use wasmgate_replication::no_numbers;
+use wasmgate_replication::incremental::Mark;
 
 const DOING: &str = "cannot mark a chunk in the log";
 /// Prefix of our messages; the stream gives no records of them.
@@ -21,13 +20,6 @@ pub(crate) const PREFIX: &str = "wasmgate.watermark";
 const PAGE_HEADER: u64 = 40;
 /// Bytes of a page of the log, where nobody built the server otherwise.
 const PAGE: u64 = 8192;
-
-/// Marks that were opened in the signal table.
-#[derive(Debug)]
-pub(crate) struct Mark {
-    id: String,
-    opened: String,
-}
 
 /// Makes marks.
 #[derive(Debug)]
@@ -81,11 +73,9 @@ impl Marker {
     /// Before a chunk is read.
     pub(crate) async fn open(&self, session: &mut Session) -> Result<Option<Mark>, Fault> {
         let Some(table) = self.table.as_ref().filter(|_| self.in_table()) else { return Ok(None) };
-        let id = random_id().map_err(no_numbers)?;
-        let opened = now(session).await?;
-        let data = format!("{{\"openWindowTimestamp\": \"{opened}\"}}");
-        insert(session, table, &format!("{id}-open"), "snapshot-window-open", &data).await?;
-        Ok(Some(Mark { id, opened }))
+        let mark = Mark::new(now(session).await?)?;
+        insert(session, table, mark.opening()).await?;
+        Ok(Some(mark))
     }
 
     /// After a chunk was read and before its transaction ends; the place from which on the stream
@@ -95,21 +85,16 @@ impl Marker {
         session: &mut Session,
         mark: Option<Mark>,
     ) -> Result<u64, Fault> {
-        if let (Some(Mark { id, opened }), Some(table)) = (mark, &self.table) {
+        if let (Some(mark), Some(table)) = (mark, &self.table) {
             session.query(DOING, "COMMIT").await?;
             if self.how == Watermarks::InsertDelete {
                 let (table, column) = (table.quoted(), quote(&self.id_column));
-                let id = escape_literal(&format!("{id}-open"));
+                let id = escape_literal(&mark.open_id());
                 let sql = format!("DELETE FROM {table} WHERE {column} = {id}");
                 session.query(DOING, &sql).await?;
             } else {
                 let closed = now(session).await?;
-                let data = format!(
-                    "{{\"openWindowTimestamp\": \"{opened}\", \"closeWindowTimestamp\": \
-                     \"{closed}\"}}"
-                );
-                let id = format!("{id}-close");
-                insert(session, table, &id, "snapshot-window-close", &data).await?;
+                insert(session, table, mark.closing(&closed)).await?;
             }
         }
         let place = if self.standby {
@@ -138,14 +123,8 @@ async fn now(session: &mut Session) -> Result<String, Fault> {
     Ok(rows.first().map(|row| text(row, 0).to_owned()).unwrap_or_default())
 }
 
-async fn insert(
-    session: &mut Session,
-    table: &TableName,
-    id: &str,
-    kind: &str,
-    data: &str,
-) -> Result<(), Fault> {
-    let values = [id, kind, data].map(escape_literal).join(", ");
+async fn insert(session: &mut Session, table: &TableName, row: [String; 3]) -> Result<(), Fault> {
+    let values = row.map(|value| escape_literal(&value)).join(", ");
     let sql = format!("INSERT INTO {} VALUES ({values})", table.quoted());
     session.query(DOING, &sql).await.map(|_| ())
 }

@@ -5,13 +5,13 @@
 use wasmgate_codec::pgoutput::decode;
 use wasmgate_model::{Batch, Fault, FaultKind, Position};
 
-use super::Beside;
+use super::side::Side;
 use crate::assemble::{Assembler, append_letter};
 use crate::catalog::TableName;
 use crate::quarantine::kept::Records;
 use crate::quarantine::record::{Record, Stamp};
 use crate::quarantine::streak::Streak;
-use crate::snapshot::{Events, hand_over};
+use crate::snapshot::hand_over;
 use crate::stream::{Change, Letter};
 use crate::table::Table;
 
@@ -61,22 +61,18 @@ fn damaged() -> Fault {
     Fault::new(FaultKind::Disk, what).coded("kept-changes-lost")
 }
 
-impl Beside {
+impl Side<'_> {
     /// Why kept changes cannot be delivered as the chain and the settings are now.
-    pub(super) async fn unfit_kept(
-        &mut self,
-        name: &TableName,
-        out: &mut Assembler,
-    ) -> Result<Option<String>, Fault> {
-        let Some(mut records) = out.kept_records(name)? else { return Ok(None) };
-        let (limit, mut streak) = (out.undecodable_rows(), Streak::default());
+    pub(super) async fn unfit_kept(&mut self, name: &TableName) -> Result<Option<String>, Fault> {
+        let Some(mut records) = self.out.kept_records(name)? else { return Ok(None) };
+        let (limit, mut streak) = (self.out.undecodable_rows(), Streak::default());
         let (mut table, mut batch): (Option<Table>, Option<Batch>) = (None, None);
         while let Some(record) = records.next()? {
             match record {
                 Record::Description(d) => {
                     let (described, info) = (&d.described, &d.info);
-                    let now = self.naming.table(name.clone(), described, info, table.as_ref());
-                    if let Some(why) = out.context().planner.refusal(&now.schema)? {
+                    let now = self.own.naming.table(name.clone(), described, info, table.as_ref());
+                    if let Some(why) = self.out.context().planner.refusal(&now.schema)? {
                         return Ok(Some(format!("its kept changes: {why}")));
                     }
                     (table, batch) = (Some(now), None);
@@ -85,7 +81,7 @@ impl Beside {
                     let Some(table) = &table else { return Err(damaged()) };
                     let mut looked = match batch.take() {
                         Some(batch) => batch,
-                        None => out.empty_batch(&table.schema)?,
+                        None => self.out.empty_batch(&table.schema)?,
                     };
                     let from = looked.len();
                     self.push(table, &mut looked, &stamp, &message)?;
@@ -104,43 +100,37 @@ impl Beside {
     }
 
     /// Delivers what is kept of a table, or makes dead letters of it.
-    pub(super) async fn replay(
-        &mut self,
-        name: &TableName,
-        discard: bool,
-        out: &mut Assembler,
-        events: &Events,
-    ) -> Result<(), Fault> {
-        let Some(mut records) = out.kept_records(name)? else { return Ok(()) };
-        let limits = out.context().limits;
+    pub(super) async fn replay(&mut self, name: &TableName, discard: bool) -> Result<(), Fault> {
+        let Some(mut records) = self.out.kept_records(name)? else { return Ok(()) };
+        let limits = self.out.context().limits;
         let (mut table, mut filling): (Option<Table>, Option<Filling>) = (None, None);
         while let Some(record) = records.next()? {
             match record {
                 Record::Description(d) => {
                     let (described, info) = (&d.described, &d.info);
-                    let now = self.naming.table(name.clone(), described, info, table.as_ref());
+                    let now = self.own.naming.table(name.clone(), described, info, table.as_ref());
                     table = Some(now);
                     if let Some(before) = filling.take() {
-                        before.add(name, &records, out);
-                        hand_over(out, events).await?;
+                        before.add(name, &records, self.out);
+                        hand_over(self.out, self.events).await?;
                     }
                 }
                 Record::Change(stamp, message) => {
                     let Some(table) = &table else { return Err(damaged()) };
                     let mut next = match filling.take() {
                         Some(filling) => filling,
-                        None => Filling::new(table, discard, out)?,
+                        None => Filling::new(table, discard, self.out)?,
                     };
                     if discard {
-                        next.letter(table, &stamp, &message, out)?;
+                        next.letter(table, &stamp, &message, self.out)?;
                     } else {
                         self.push(table, &mut next.batch, &stamp, &message)?;
                         next.bytes += message.len();
                     }
                     next.changes += 1;
                     if next.batch.len() >= limits.rows || next.bytes >= limits.bytes {
-                        next.add(name, &records, out);
-                        hand_over(out, events).await?;
+                        next.add(name, &records, self.out);
+                        hand_over(self.out, self.events).await?;
                     } else {
                         filling = Some(next);
                     }
@@ -149,7 +139,7 @@ impl Beside {
         }
         // The last go with the word that the table is not held back any more.
         if let Some(last) = filling {
-            last.add(name, &records, out);
+            last.add(name, &records, self.out);
         }
         Ok(())
     }
@@ -162,7 +152,7 @@ impl Beside {
         message: &[u8],
     ) -> Result<(), Fault> {
         let change = decode(message).ok().and_then(Change::kept).ok_or_else(damaged)?;
-        let tombstones = self.settings.tombstones_on_delete;
+        let tombstones = self.own.settings.tombstones_on_delete;
         change.push((table, batch), Position::default(), &stamp.origin(), tombstones);
         Ok(())
     }

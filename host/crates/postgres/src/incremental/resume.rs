@@ -2,105 +2,50 @@
 //! log has then what was kept of the table is delivered, from there on its changes are, and its
 //! rows are read anew.
 
-use wasmgate_connector::Refusal;
 use wasmgate_model::Fault;
 
 use super::marks::end_of_records;
-use super::{Beside, Item, TableItem};
-use crate::assemble::Assembler;
+use super::side::Side;
 use crate::catalog::{TableInfo, TableName};
 use crate::fault::protocol;
 use crate::lsn::Lsn;
 use crate::session::text;
-use crate::snapshot::Events;
-use crate::stream::Stream;
 use crate::table::{Table, described_by_catalog};
 
-impl Beside {
-    /// Takes the word that a table may go on.
-    pub(super) async fn resume_table(
-        &mut self,
-        id: &str,
-        (name, discard): (&TableName, bool),
-        stream: &mut Stream,
-        out: &mut Assembler,
-    ) -> Result<Result<(), Refusal>, Fault> {
-        if !out.is_held(name) {
-            let why = format!("table {name} is not quarantined");
-            return Ok(Err(Refusal::Conflict(why)));
-        }
-        if let Err(why) = self.fit((name, discard), stream, out).await? {
-            return Ok(Err(Refusal::Conflict(format!("table {name} stays quarantined: {why}"))));
-        }
-        // The log may hold changes of the table as it was: they are held back, too.
+impl Side<'_> {
+    /// Says that a table goes on where the log ends now.
+    pub(super) async fn resume(&mut self, name: &TableName, discard: bool) -> Result<(), Fault> {
         let sql = "SELECT CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() \
                    ELSE pg_current_wal_insert_lsn() END";
-        let rows = stream.catalog().query("cannot read the place in the log", sql).await?;
+        let rows = self.stream.catalog().query("cannot read the place in the log", sql).await?;
         let place = rows.first().and_then(|row| Lsn::parse(text(row, 0)));
         let Some(Lsn(place)) = place else { return Err(protocol("no place in the log")) };
         let resume_at = Some(end_of_records(place));
-        out.quarantine(|all| {
+        self.out.quarantine(|all| {
             let held = all.iter_mut().filter(|held| held.is(name));
             held.for_each(|held| (held.resume_at, held.discard) = (resume_at, discard));
         });
-        tracing::info!(id, table = %name, "the table goes on, and is read anew");
-        Ok(Ok(()))
-    }
-
-    /// Lets tables go on that the stream has come far enough for.
-    pub(super) async fn release(
-        &mut self,
-        stream: &mut Stream,
-        out: &mut Assembler,
-        events: &Events,
-    ) -> Result<(), Fault> {
-        let here = out.place().major;
-        let due = out.held().iter().filter(|held| held.resume_at.is_some_and(|at| at <= here));
-        let due: Vec<_> = due.map(|held| (held.table(), held.discard)).collect();
-        for (name, discard) in due {
-            match self.fit((&name, discard), stream, out).await? {
-                Ok(table) => {
-                    Box::pin(self.replay(&name, discard, out, events)).await?;
-                    out.release(&table, self.settings.tombstones_on_delete)?;
-                    let id = format!("resume-table {name}");
-                    let item = Item::of(&id, vec![TableItem::of(&name)]);
-                    self.work.queue.push(Item { resumes: true, ..item });
-                    self.store(out);
-                }
-                Err(why) => {
-                    tracing::warn!(table = %name, why, "the table stays quarantined");
-                    out.quarantine(|all| {
-                        for held in all.iter_mut().filter(|held| held.is(&name)) {
-                            held.resume_at = None;
-                            held.reason.clone_from(&why);
-                        }
-                    });
-                }
-            }
-        }
-        self.resuming = out.held().iter().any(|held| held.resume_at.is_some());
         Ok(())
     }
 
     /// The table as it is now, or why it cannot go on.
-    async fn fit(
+    pub(super) async fn now(
         &mut self,
-        (name, discard): (&TableName, bool),
-        stream: &mut Stream,
-        out: &mut Assembler,
+        name: &TableName,
+        discard: bool,
     ) -> Result<Result<Table, String>, Fault> {
-        let publication = &self.settings.publication;
-        let published = stream.catalog().published(publication).await?.unwrap_or_default();
+        let publication = &self.own.settings.publication;
+        let published = self.stream.catalog().published(publication).await?.unwrap_or_default();
         let Some(found) = published.iter().find(|p| p.name == *name) else {
             return Ok(Err(format!("it is not in publication {publication}")));
         };
-        let info = stream.catalog().table(found.oid, &[]).await?;
+        let info = self.stream.catalog().table(found.oid, &[]).await?;
         let firm = |key: &String| info.columns.iter().any(|c| c.name == *key && c.not_null);
         if info.key.is_empty() || !info.key.iter().all(firm) {
             let why = "it has no key to read it anew by; give it a primary key";
             return Ok(Err(why.into()));
         }
-        let listed = stream.catalog().listed(publication, name).await?;
+        let listed = self.stream.catalog().listed(publication, name).await?;
         let sent = Sent::of(&info, listed);
         if let Some(key) = info.key.iter().find(|key| !sent.reads(key)) {
             let why = format!(
@@ -112,14 +57,14 @@ impl Beside {
         // A copy has generated columns too, the stream has not.
         let read = described_by_catalog(&info, sent.read.as_deref());
         let streamed = described_by_catalog(&info, Some(&sent.streamed));
-        let table = self.naming.table(name.clone(), &read, &info, None);
+        let table = self.own.naming.table(name.clone(), &read, &info, None);
         for described in [&read, &streamed] {
-            let version = self.naming.table(name.clone(), described, &info, Some(&table));
-            if let Some(why) = out.context().planner.refusal(&version.schema)? {
+            let version = self.own.naming.table(name.clone(), described, &info, Some(&table));
+            if let Some(why) = self.out.context().planner.refusal(&version.schema)? {
                 return Ok(Err(why));
             }
         }
-        if !discard && let Some(why) = self.unfit_kept(name, out).await? {
+        if !discard && let Some(why) = self.unfit_kept(name).await? {
             let way = "`\"kept\": \"dead_letter\"` in the signal gives them up";
             return Ok(Err(format!("{why}; {way}")));
         }

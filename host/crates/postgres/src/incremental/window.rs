@@ -2,10 +2,12 @@
 //! asked for; rows of the read whose keys the stream changed afterwards, in transactions that the
 //! read did not see, are older than what was delivered already, and are left out.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 
 use wasmgate_codec::pgoutput::{Tuple, TupleValue};
+use wasmgate_replication::incremental::{self, Key, Windows, push_key};
 
+use super::chunk::places;
 use super::visible::Visible;
 use crate::catalog::TableName;
 use crate::table::Table;
@@ -16,47 +18,22 @@ const SEEN_MAX: usize = 200_000;
 /// which committed long ago and is not visible yet is among them.
 const RECENT: usize = 4096;
 
-/// The values of a key, in its order, each with its length before it.
-pub(crate) type Key = Box<[u8]>;
+/// A table that is being read, with the places of its key in tuples.
+pub(crate) type Tracked = incremental::Tracked<Vec<usize>>;
+/// One read beside the stream.
+pub(crate) type Window = incremental::Window<Vec<usize>, Sight>;
 
-/// Writes one value of a key.
-pub(crate) fn push_key(key: &mut Vec<u8>, value: &[u8]) {
-    key.extend_from_slice(&(value.len() as u32).to_be_bytes());
-    key.extend_from_slice(value);
-}
-
-/// A table that is being read.
-#[derive(Debug)]
-pub(crate) struct Tracked {
-    pub name: TableName,
-    /// Names of the columns that its rows are told apart by; empty: they cannot be.
-    pub key: Vec<String>,
-    /// Places of the key in the tuples of the schema of this id.
-    places: Option<(u64, Option<Vec<usize>>)>,
-}
-
-impl Tracked {
-    pub(crate) fn new(name: TableName, key: Vec<String>) -> Self {
-        Self { name, key, places: None }
-    }
-
-    /// The key of a tuple; `None`: the tuple does not have all of it.
-    fn key_of(&mut self, table: &Table, tuple: Tuple<'_>) -> Option<Key> {
-        let id = table.schema.id;
-        if self.places.as_ref().is_none_or(|(of, _)| *of != id) {
-            let place = |name: &String| table.columns.iter().position(|c| c.name == *name);
-            self.places = Some((id, self.key.iter().map(place).collect()));
+/// The key of a tuple; `None`: the tuple does not have all of it.
+fn key_of(tracked: &mut Tracked, table: &Table, tuple: Tuple<'_>) -> Option<Key> {
+    let places = tracked.columns(table.schema.id, |key| places(table, key))?;
+    let mut key = Vec::with_capacity(16 * places.len());
+    for place in places {
+        match tuple.iter().nth(*place)? {
+            TupleValue::Text(value) => push_key(&mut key, value),
+            _ => return None,
         }
-        let places = self.places.as_ref()?.1.as_ref()?;
-        let mut key = Vec::with_capacity(16 * places.len());
-        for place in places {
-            match tuple.iter().nth(*place)? {
-                TupleValue::Text(value) => push_key(&mut key, value),
-                _ => return None,
-            }
-        }
-        Some(key.into())
     }
+    Some(key.into())
 }
 
 /// What a change did to a key of a tracked table.
@@ -69,54 +46,30 @@ enum Seen {
     Unknown(u32),
 }
 
-/// One read beside the stream.
+/// What a read saw.
 #[derive(Debug)]
-pub(crate) struct Window {
-    pub number: u64,
-    tables: Vec<Tracked>,
-    /// Transactions of the stream before it opened.
+pub(crate) struct Sight {
+    /// Transactions of the stream before the window opened.
     before: u64,
     /// What the read saw, once it is known.
     visible: Option<Visible>,
     /// Until then.
     seen: Vec<Seen>,
-    changed: HashSet<(usize, Key)>,
-    /// Tables of which no row may be taken.
-    lost: HashSet<usize>,
-    /// The read has to be done again.
-    pub spoiled: bool,
 }
 
-impl Window {
-    fn note(&mut self, seen: Seen) {
-        match &self.visible {
-            None if self.seen.len() >= SEEN_MAX => self.spoiled = true,
-            None => self.seen.push(seen),
-            Some(visible) => match seen {
-                Seen::Row(xid, table, key) if !visible.sees(xid) => {
-                    self.changed.insert((table, key));
-                }
-                Seen::Table(xid, table) if !visible.sees(xid) => {
-                    self.lost.insert(table);
-                }
-                Seen::Unknown(xid) => self.spoiled |= !visible.sees(xid),
-                _ => {}
-            },
+fn note(window: &mut Window, seen: Seen) {
+    let Some(visible) = &window.sight.visible else {
+        match window.sight.seen.len() {
+            SEEN_MAX.. => window.spoiled = true,
+            _ => window.sight.seen.push(seen),
         }
-    }
-
-    /// Whether a row of the read is older than what was delivered.
-    pub(crate) fn is_stale(&self, table: usize, key: &[u8]) -> bool {
-        if self.lost.contains(&table) {
-            return true;
-        }
-        !self.changed.is_empty() && self.changed.contains(&(table, key.into()))
-    }
-
-    /// The keys of a table whose rows are stale; `None`: all are.
-    pub(crate) fn stale_keys(&self, table: usize) -> Option<HashSet<Key>> {
-        let of = |(t, key): &(usize, Key)| (*t == table).then(|| key.clone());
-        (!self.lost.contains(&table)).then(|| self.changed.iter().filter_map(of).collect())
+        return;
+    };
+    match seen {
+        Seen::Row(xid, table, key) if !visible.sees(xid) => window.change(table, key),
+        Seen::Table(xid, table) if !visible.sees(xid) => window.lose(table),
+        Seen::Unknown(xid) => window.spoiled |= !visible.sees(xid),
+        _ => {}
     }
 }
 
@@ -135,7 +88,7 @@ pub(crate) struct Watch {
     pub signal_table: Option<TableName>,
     /// Rows of it that came and were not looked at: id, type, data.
     pub signals: Vec<[String; 3]>,
-    windows: VecDeque<Window>,
+    pub windows: Windows<Vec<usize>, Sight>,
     recent: VecDeque<u32>,
     transactions: u64,
 }
@@ -161,19 +114,18 @@ impl Watch {
         {
             self.signals.push(signal(*row));
         }
-        for window in &mut self.windows {
-            let found = window.tables.iter_mut().enumerate().find(|(_, t)| t.name == table.name);
-            let Some((number, tracked)) = found else { continue };
+        for window in self.windows.iter_mut() {
+            let Some((number, tracked)) = window.table(&table.name) else { continue };
             let images: Vec<_> = touched.old.into_iter().chain(touched.new).collect();
             let keys: Option<Vec<Key>> =
-                images.iter().map(|tuple| tracked.key_of(table, *tuple)).collect();
+                images.iter().map(|tuple| key_of(tracked, table, *tuple)).collect();
             match keys {
-                _ if images.is_empty() => window.note(Seen::Table(xid, number)),
+                _ if images.is_empty() => note(window, Seen::Table(xid, number)),
                 // Without a key rows cannot be told apart: none is left out.
                 _ if tracked.key.is_empty() => {}
-                None => window.note(Seen::Unknown(xid)),
+                None => note(window, Seen::Unknown(xid)),
                 Some(keys) => {
-                    keys.into_iter().for_each(|key| window.note(Seen::Row(xid, number, key)));
+                    keys.into_iter().for_each(|key| note(window, Seen::Row(xid, number, key)));
                 }
             }
         }
@@ -181,40 +133,21 @@ impl Watch {
 
     /// A read is going to begin.
     pub(crate) fn open(&mut self, number: u64, tables: Vec<Tracked>) {
-        self.windows.push_back(Window {
-            number,
-            tables,
-            before: self.transactions,
-            visible: None,
-            seen: Vec::new(),
-            changed: HashSet::new(),
-            lost: HashSet::new(),
-            spoiled: false,
-        });
+        let sight = Sight { before: self.transactions, visible: None, seen: Vec::new() };
+        self.windows.open(number, tables, sight);
     }
 
     /// It is known what a read saw.
     pub(crate) fn read(&mut self, number: u64, visible: Visible) {
-        let Some(window) = self.windows.iter_mut().find(|w| w.number == number) else { return };
+        let Some(window) = self.windows.get(number) else { return };
         // Streamed before the window opened, and yet not seen by the read.
-        let after = usize::try_from(self.transactions - window.before).unwrap_or(usize::MAX);
+        let after = usize::try_from(self.transactions - window.sight.before).unwrap_or(usize::MAX);
         let mut before = self.recent.iter().rev().skip(after);
         window.spoiled |= before.any(|xid| !visible.sees(*xid));
-        window.visible = Some(visible);
-        for seen in std::mem::take(&mut window.seen) {
-            window.note(seen);
+        window.sight.visible = Some(visible);
+        for seen in std::mem::take(&mut window.sight.seen) {
+            note(window, seen);
         }
-    }
-
-    /// Takes a window away.
-    pub(crate) fn close(&mut self, number: u64) -> Option<Window> {
-        let place = self.windows.iter().position(|w| w.number == number)?;
-        self.windows.remove(place)
-    }
-
-    /// Forgets every window.
-    pub(crate) fn close_all(&mut self) {
-        self.windows.clear();
     }
 }
 

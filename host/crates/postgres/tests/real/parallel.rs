@@ -1,8 +1,7 @@
 //! Several connections, statements of one's own, and what is told of a snapshot.
 
-use std::collections::BTreeMap;
-
 use serde_json::Value;
+use wasmgate_capture_kit::parallel::{ids, marks};
 use wasmgate_postgres::{Settings, Snapshot};
 
 use crate::harness::{Db, Event, Mirror, Run, skipped};
@@ -14,20 +13,6 @@ async fn copied(settings: &Settings, rows: usize) -> Vec<Event> {
     let all = run.until(|_| false).await;
     assert!(run.completed);
     all
-}
-
-/// Ids by table, sorted; panics where a row came twice.
-fn ids(all: &[Event]) -> BTreeMap<String, Vec<i64>> {
-    let mut ids: BTreeMap<String, Vec<i64>> = BTreeMap::new();
-    for event in all {
-        let table = event.value["source"]["table"].as_str().unwrap().to_owned();
-        ids.entry(table).or_default().push(event.after()["id"].as_i64().unwrap());
-    }
-    for (table, ids) in &mut ids {
-        ids.sort_unstable();
-        assert!(ids.windows(2).all(|w| w[0] < w[1]), "a row of {table} came twice");
-    }
-    ids
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -50,8 +35,7 @@ async fn several_connections_read_every_row_once_and_mark_first_and_last() {
     assert_eq!(found["b"], [7]);
     assert_eq!(found["big"], (1..=9000).collect::<Vec<_>>());
     assert!(all.is_sorted_by(|a, b| a.at < b.at));
-    let marks: Vec<&str> =
-        all.iter().filter_map(|e| e.value["source"]["snapshot"].as_str()).collect();
+    let marks = marks(&all);
     let count = |mark| marks.iter().filter(|m| **m == mark).count();
     assert_eq!((marks[0], marks[marks.len() - 1]), ("first", "last"));
     assert_eq!((count("first"), count("last")), (1, 1));

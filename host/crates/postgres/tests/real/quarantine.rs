@@ -1,130 +1,67 @@
 //! Tables that are held back while all others go on.
 
 use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use wasmgate_connector::{Planner, Refusal};
-use wasmgate_model::{Checkpoint, DeadLetterCause, Delivery, Fault, Plan, Schema, Verdict};
+use wasmgate_capture_kit::{self as kit, Reads};
+use wasmgate_connector::Refusal;
+use wasmgate_model::Checkpoint;
 use wasmgate_postgres::{
     HeldEvents, PostgresSource, Quarantine, SchemaChanges, Settings, Snapshot,
 };
 
 use crate::harness::{Db, Event, Run, events, skipped};
 
-/// A chain that reads `v` of the topic `srv.public.t`.
-struct Reads;
-
-impl Planner for Reads {
-    fn plan(&self, _: &Arc<Schema>) -> Result<Arc<Plan>, Fault> {
-        Ok(Arc::new(Plan::default()))
-    }
-
-    fn refusal(&self, schema: &Arc<Schema>) -> Result<Option<String>, Fault> {
-        let fits = &*schema.topic != "srv.public.t" || schema.field("v").is_some();
-        Ok((!fits).then(|| "module rule 1.0.0 does not fit: it reads field \"v\"".to_owned()))
-    }
-
-    fn version(&self) -> u64 {
-        1
-    }
-}
-
 /// A pipeline with what came of it.
 struct Ledger {
     settings: Settings,
-    run: Run,
-    events: Vec<Event>,
-    letters: Vec<(Value, DeadLetterCause)>,
-    rows: BTreeMap<String, Value>,
+    of: kit::Ledger<Run>,
+}
+
+impl Deref for Ledger {
+    type Target = kit::Ledger<Run>;
+
+    fn deref(&self) -> &kit::Ledger<Run> {
+        &self.of
+    }
+}
+
+impl DerefMut for Ledger {
+    fn deref_mut(&mut self) -> &mut kit::Ledger<Run> {
+        &mut self.of
+    }
 }
 
 impl Ledger {
     async fn open(settings: Settings) -> Self {
         let run = open(&settings, Checkpoint::default()).await;
-        let (events, letters, rows) = (Vec::new(), Vec::new(), BTreeMap::new());
-        Self { settings, run, events, letters, rows }
+        Self { settings, of: kit::Ledger::new(run, "srv.public.t".into()) }
     }
 
     /// Another process goes on at the checkpoint.
     async fn restart(self) -> Self {
-        let Self { settings, run, events, letters, rows } = self;
+        let Self { settings, of } = self;
+        let kit::Ledger { run, topic, events, letters, rows } = of;
         let checkpoint = run.checkpoint.clone();
         drop(run);
         let run = open(&settings, checkpoint).await;
-        Self { settings, run, events, letters, rows }
-    }
-
-    async fn until(&mut self, done: impl Fn(&Self) -> bool) {
-        while !done(self) {
-            let delivery = self.run.next().await.unwrap().unwrap();
-            self.take(&delivery);
-            self.run.settle(&delivery).await;
-        }
-    }
-
-    fn take(&mut self, delivery: &Delivery) {
-        for event in events(delivery) {
-            let of_t = event.topic == "srv.public.t";
-            match event.op {
-                "d" if of_t => drop(self.rows.remove(&event.key.to_string())),
-                "t" if of_t => self.rows.clear(),
-                "r" | "c" | "u" if of_t => {
-                    self.rows.insert(event.key.to_string(), event.after().clone());
-                }
-                _ => {}
-            }
-            self.events.push(event);
-        }
-        for batch in &delivery.batches {
-            for reject in &batch.rejects {
-                let Verdict::DeadLetter(cause) = &reject.verdict else { panic!("a drop") };
-                let (_, value) = wasmgate_codec::encode::original(batch, reject.row as usize);
-                let value = serde_json::from_slice(&value.unwrap()).unwrap();
-                self.letters.push((value, (**cause).clone()));
-            }
-        }
-    }
-
-    /// What was told of the table, in order, without its rows read anew.
-    fn told(&self) -> Vec<String> {
-        let of_t = self.events.iter().filter(|e| e.topic == "srv.public.t" && e.op != "r");
-        of_t.map(|e| format!("{} {}", e.op, e.key["id"])).collect()
+        Self { settings, of: kit::Ledger { run, topic, events, letters, rows } }
     }
 
     /// Waits until so many changes of the table are kept.
     async fn kept(&mut self, changes: u64) {
-        let is = |l: &Self| {
+        let is = |l: &kit::Ledger<Run>| {
             let held = l.run.status.quarantined();
             held.first().and_then(|h| h.kept).is_some_and(|kept| kept.changes == changes)
         };
         self.until(is).await;
     }
 
-    /// Events of the other table.
-    fn others(&self) -> usize {
-        self.events.iter().filter(|e| e.topic == "srv.public.other").count()
-    }
-
     /// Asks for a table while the source goes on.
     async fn resume(&mut self, table: &str) -> Result<(), Refusal> {
-        self.resume_with(json!({ "table": table })).await
-    }
-
-    async fn resume_with(&mut self, data: Value) -> Result<(), Refusal> {
-        let commands = Arc::clone(&self.run.commands);
-        let asked = tokio::spawn(async move {
-            commands.send("s1".into(), "resume-table".into(), data.to_string()).await
-        });
-        while !asked.is_finished() {
-            let next = self.run.next();
-            let short = std::time::Duration::from_millis(100);
-            let Ok(next) = tokio::time::timeout(short, next).await else { continue };
-            let delivery = next.unwrap().unwrap();
-            self.take(&delivery);
-            self.run.settle(&delivery).await;
-        }
-        asked.await.unwrap()
+        self.of.resume(json!({ "table": table })).await
     }
 
     /// Reads until the rows are those of the server.
@@ -134,9 +71,14 @@ impl Ledger {
             let row: Value = serde_json::from_str(line).unwrap();
             (json!({ "id": row["id"] }).to_string(), row)
         });
-        let want: BTreeMap<String, Value> = each.collect();
-        self.until(|l| l.rows == want).await;
+        self.of.equals(&each.collect()).await;
     }
+}
+
+/// What was told of the table, in order, without its rows read anew.
+fn told(ledger: &kit::Ledger<Run>) -> Vec<String> {
+    let of_t = ledger.events.iter().filter(|e| e.topic == "srv.public.t" && e.op != "r");
+    of_t.map(|e| format!("{} {}", e.op, e.key["id"])).collect()
 }
 
 async fn open(settings: &Settings, checkpoint: Checkpoint) -> Run {
@@ -286,13 +228,13 @@ async fn kept_changes_come_in_their_order_before_the_rows_and_the_stream() {
     let mut ledger = Ledger::open(settings).await;
     ledger.until(|l| l.events.len() >= 3).await;
     db.sql("INSERT INTO t VALUES (4, 'x')");
-    ledger.until(|l| l.told() == ["c 4"]).await;
+    ledger.until(|l| told(l) == ["c 4"]).await;
     db.sql(
         "ALTER TABLE t ADD w int; INSERT INTO t VALUES (5, 'x', 1); DELETE FROM t WHERE id = 1;
          UPDATE t SET id = 6 WHERE id = 2; INSERT INTO other VALUES (1)",
     );
     ledger.kept(3).await;
-    assert_eq!((ledger.told().len(), ledger.letters.len()), (1, 0), "{:?}", ledger.letters);
+    assert_eq!((told(&ledger).len(), ledger.letters.len()), (1, 0), "{:?}", ledger.letters);
     let held = ledger.run.status.quarantined();
     assert!(held[0].reason.contains("column w is new"), "{held:?}");
 
@@ -310,8 +252,8 @@ async fn kept_changes_come_in_their_order_before_the_rows_and_the_stream() {
     ledger.resume("public.t").await.unwrap();
     db.sql("INSERT INTO t VALUES (8, 'x', 4)");
     ledger.equals(&db).await;
-    ledger.until(|l| l.told().last().is_some_and(|told| told == "c 8")).await;
-    let told = ledger.told();
+    ledger.until(|l| told(l).last().is_some_and(|told| told == "c 8")).await;
+    let told = told(&ledger);
     let want =
         ["c 4", "c 5", "d 1", "tombstone 1", "d 2", "tombstone 2", "c 6", "c 7", "u 7", "c 8"];
     assert_eq!(told, want);
@@ -345,12 +287,12 @@ async fn kept_changes_that_do_not_fit_are_not_delivered_and_can_be_given_up() {
     conflict(ledger.resume("public.t").await, "its kept changes: module rule");
     assert_eq!(ledger.run.status.quarantined()[0].kept.unwrap().changes, 3);
     let give_up = json!({ "table": "public.t", "kept": "dead_letter" });
-    ledger.resume_with(give_up).await.unwrap();
+    ledger.of.resume(give_up).await.unwrap();
     ledger.equals(&db).await;
     let ops: Vec<_> = ledger.letters.iter().map(|(v, _)| v["op"].as_str().unwrap()).collect();
     assert_eq!(ops, ["c", "d", "c"]);
     assert_eq!(ledger.letters[2].0["after"], json!({ "id": "5", "v": "y" }));
-    assert_eq!(ledger.told(), ["d 1", "tombstone 1"], "what was removed is told");
+    assert_eq!(told(&ledger), ["d 1", "tombstone 1"], "what was removed is told");
     db.sql("INSERT INTO t VALUES (9, 'z')");
     ledger.equals(&db).await;
     assert_eq!((ledger.letters.len(), files(dir.path())), (3, 0));
@@ -373,14 +315,14 @@ async fn a_replay_that_is_cut_short_goes_on_where_it_was() {
     // A chain that fits takes its place.
     let checkpoint = ledger.run.checkpoint.clone();
     let mut settings = ledger.settings.clone();
-    drop(ledger.run);
+    drop(ledger.of.run);
     let fits = |settings: &Settings, checkpoint| {
         let source = PostgresSource::new(settings.clone());
         async move {
             Run::planned(&source, 20, checkpoint, Arc::new(wasmgate_connector::PassThrough)).await
         }
     };
-    ledger.run = fits(&settings, checkpoint).await.unwrap();
+    ledger.of.run = fits(&settings, checkpoint).await.unwrap();
     let commands = Arc::clone(&ledger.run.commands);
     let asked = tokio::spawn(async move {
         let data = json!({ "table": "public.t" }).to_string();
@@ -399,11 +341,11 @@ async fn a_replay_that_is_cut_short_goes_on_where_it_was() {
     }
     asked.await.unwrap().unwrap();
     let checkpoint = ledger.run.checkpoint.clone();
-    drop(ledger.run);
+    drop(ledger.of.run);
     settings.quarantine.keep_max = 1 << 20;
-    ledger.run = fits(&settings, checkpoint).await.unwrap();
+    ledger.of.run = fits(&settings, checkpoint).await.unwrap();
     ledger.equals(&db).await;
-    let told = ledger.told();
+    let told = told(&ledger);
     let want: Vec<String> = (4..=99).map(|id| format!("c {id}")).collect();
     assert_eq!(told, want);
     assert_eq!(ledger.run.status.quarantined(), []);
@@ -441,7 +383,7 @@ async fn what_fills_its_bound_stops_the_source_and_loses_nothing() {
     ledger.kept(36).await;
     db.sql("ALTER TABLE t RENAME u TO v");
     conflict(ledger.resume("public.t").await, "its kept changes");
-    assert_eq!((ledger.told().len(), ledger.letters.len()), (0, 0));
+    assert_eq!((told(&ledger).len(), ledger.letters.len()), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -478,8 +420,8 @@ async fn a_table_whose_rows_cannot_be_decoded_waits_alone() {
     ledger.kept(10).await;
     conflict(ledger.resume("public.t").await, "rows in a row cannot be decoded");
     let give_up = json!({ "table": "public.t", "kept": "dead_letter" });
-    ledger.resume_with(give_up).await.unwrap();
-    let again = |l: &Ledger| {
+    ledger.of.resume(give_up).await.unwrap();
+    let again = |l: &kit::Ledger<Run>| {
         let held = l.run.status.quarantined();
         let again =
             |h: &wasmgate_connector::Quarantined| !h.resuming && h.reason.contains("in a row");
@@ -494,7 +436,7 @@ async fn a_table_whose_rows_cannot_be_decoded_waits_alone() {
     let letters = ledger.letters.len();
     let mut ledger = ledger.restart().await;
     ledger.resume("public.t").await.unwrap();
-    let lines = |l: &Ledger| {
+    let lines = |l: &kit::Ledger<Run>| {
         let each = l
             .rows
             .values()

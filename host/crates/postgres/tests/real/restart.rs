@@ -1,10 +1,11 @@
 //! Restarts: going on at the checkpoint, and telling when that is not possible.
 
+use wasmgate_capture_kit::restart::midway;
 use wasmgate_connector::conformance::{self, SourceKit};
 use wasmgate_model::{Checkpoint, FaultKind};
 use wasmgate_postgres::{PostgresSource, Settings, Snapshot};
 
-use crate::harness::{Db, Event, Run, events, skipped};
+use crate::harness::{Db, Run, skipped};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn goes_on_inside_a_transaction_without_loss_or_repeat() {
@@ -14,7 +15,7 @@ async fn goes_on_inside_a_transaction_without_loss_or_repeat() {
     let db = Db::new("midway", "CREATE TABLE t(id int PRIMARY KEY, v text)");
     let mut settings = db.settings(&["public.t"]);
     settings.snapshot = Snapshot::Never;
-    let mut run = Run::open(&settings, 7).await;
+    let run = Run::open(&settings, 7).await;
     // 40 inserts, 20 key changes of three records, 10 deletes of two, then another transaction
     db.sql(
         "BEGIN; INSERT INTO t SELECT i FROM generate_series(1, 40) i;
@@ -22,24 +23,8 @@ async fn goes_on_inside_a_transaction_without_loss_or_repeat() {
          COMMIT; INSERT INTO t VALUES (-1)",
     );
     let want = 40 + 60 + 20 + 1;
-    let mut all: Vec<Event> = Vec::new();
-    let mut inside = 0;
-    while all.len() < want {
-        let delivery = run.next().await.unwrap().unwrap();
-        all.extend(events(&delivery));
-        run.settle(&delivery).await;
-        // read on without settling, then crash
-        if all.len() < want {
-            drop(run.next().await.unwrap());
-            inside += usize::from(delivery.to.minor > 0);
-            let checkpoint = run.checkpoint.clone();
-            drop(run);
-            run = Run::resume(&settings, 7, checkpoint).await.unwrap();
-            assert_eq!(run.assigned, []);
-        }
-    }
-    assert_eq!(all.len(), want);
-    assert!(all.is_sorted_by(|a, b| a.at < b.at), "{all:#?}");
+    let resume = async |checkpoint| Run::resume(&settings, 7, checkpoint).await.unwrap();
+    let (all, inside) = midway(run, want, resume).await;
     assert!(inside > 10, "no restart inside the transaction");
     let ops = |op| all.iter().filter(|e| e.op == op).count();
     assert_eq!((ops("c"), ops("d"), ops("tombstone")), (40 + 20 + 1, 30, 30));

@@ -76,9 +76,9 @@ async fn outcome(settings: &Settings, server: &Postgres) -> String {
     let sql = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)
                WHERE application_name = 'wasmgate'";
     let ssl = server.psql("postgres", sql).unwrap();
-    let mut acker = run.acker;
+    let wasmgate_capture_kit::Run { mut acker, reader, .. } = run.0;
     acker.close().await;
-    drop(run.reader);
+    drop(reader);
     let free = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'wasmgate'";
     let since = std::time::Instant::now();
     while server.psql("postgres", free).unwrap() != "0" {

@@ -1,5 +1,5 @@
-//! How existing rows of Postgres tables are read, as it is written; signals and notifications,
-//! which are the same for every database.
+//! How chunks of Postgres tables are set against the stream, as it is written; signals and
+//! notifications, which are the same for every database.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,44 +7,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::config::units::{Pattern, Secret, Size};
-
-/// How existing rows are read.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub(crate) struct Snapshots {
-    /// Connections that read at the same time, tables and ranges of one table beside each other.
-    /// With 1 tables come one after the other. Default 1, from 1 to 64.
-    pub(crate) threads: usize,
-    /// Tables whose existing rows are read, as regular expressions that match the whole
-    /// `schema.table`. Default: all.
-    pub(crate) include: Vec<Pattern>,
-    /// By `schema.table`: the SELECT that gives its rows instead of the table. It has to give
-    /// every column of the table, by name. Default: none.
-    pub(crate) select: BTreeMap<String, String>,
-    /// Rows that are read at a time beside the stream (Debezium's
-    /// `incremental.snapshot.chunk.size`). Default 1024, from 1 to 1000000.
-    pub(crate) chunk_rows: usize,
-    /// The first snapshot reads tables of more than this in chunks beside the stream, so that a
-    /// restart goes on at the last chunk; for all others it begins again. Tables without a key are
-    /// always copied whole. Default `16GiB`; `1024TiB`, say, turns it off.
-    pub(crate) chunked_above: Size,
-    /// How chunks are set against the stream. Default `message`.
-    pub(crate) watermarks: Watermarks,
-}
-
-impl Default for Snapshots {
-    fn default() -> Self {
-        Self {
-            threads: 1,
-            include: Vec::new(),
-            select: BTreeMap::new(),
-            chunk_rows: 1024,
-            chunked_above: Size(16 << 30),
-            watermarks: Watermarks::default(),
-        }
-    }
-}
+use crate::config::units::Secret;
 
 /// How chunks that are read beside the stream are set against its changes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]

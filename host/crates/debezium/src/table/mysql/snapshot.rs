@@ -1,9 +1,5 @@
-//! Snapshots of MySQL and MariaDB, signals, heartbeats.
+//! Snapshots of MySQL and MariaDB.
 
-use super::super::snapshot::{
-    by_channel, channels, notification_topic, notifications, overridden, signal_table, statement,
-    watermarks,
-};
 use super::super::{Row, Rule, ignored, only, row};
 use crate::setting::Setting;
 use crate::translate::Work;
@@ -37,77 +33,6 @@ pub(super) const ROWS: &[Row] = &[
         "",
         Rule::Patterns("snapshots.include"),
         "regular expressions for the whole `database.table`",
-    ),
-    row(
-        "snapshot.select.statement.overrides",
-        "",
-        Rule::Own(overridden),
-        "the tables that have a statement",
-    ),
-    row(
-        "snapshot.select.statement.overrides.*",
-        "",
-        Rule::Own(statement),
-        "`snapshots.select`, by table",
-    ),
-    row(
-        "incremental.snapshot.chunk.size",
-        "1024",
-        Rule::Whole("snapshots.chunk_rows", 1, 1_000_000),
-        "",
-    ),
-    row(
-        "incremental.snapshot.watermarking.strategy",
-        "insert_insert",
-        Rule::Own(watermarks),
-        "`snapshots.watermarks`, where there is a signal table",
-    ),
-    ignored(
-        "incremental.snapshot.allow.schema.changes",
-        "false",
-        "a table may change while it is read: each chunk has the columns of its time",
-    ),
-    ignored("incremental.snapshot.*", "", "chunks are read in one way only"),
-    row(
-        "signal.data.collection",
-        "",
-        Rule::Own(signal_table),
-        "`signals.table`; chunks are marked in it, unless `read.only` is true",
-    ),
-    row(
-        "signal.enabled.channels",
-        "source",
-        Rule::Own(channels),
-        "`source`, `file` and `kafka`; others are passed over. Signals also come by HTTP (`POST \
-         /api/v1/pipelines/{pipeline}/signals`)",
-    ),
-    row("signal.file", "file-signals.txt", Rule::Own(by_channel), "`signals.file`"),
-    row("signal.kafka.topic", "", Rule::Own(by_channel), "`signals.kafka.topic`"),
-    row(
-        "signal.kafka.bootstrap.servers",
-        "",
-        Rule::Own(by_channel),
-        "`signals.kafka.bootstrap_servers`",
-    ),
-    row("signal.kafka.groupId", "", Rule::Own(by_channel), "`signals.kafka.group`"),
-    ignored("signal.*", "", "each channel is read as it is written"),
-    row(
-        "notification.enabled.channels",
-        "",
-        Rule::Own(notifications),
-        "`notifications`: `sink` and `log`; others are passed over",
-    ),
-    row(
-        "notification.sink.topic.name",
-        "",
-        Rule::Own(notification_topic),
-        "`notifications.topic`, with the channel `sink`",
-    ),
-    ignored("notification.*", "", "channels are `sink` and `log`"),
-    ignored(
-        "read.only",
-        "false",
-        "with a signal table `snapshots.watermarks` is `read_only`; nothing else is written",
     ),
 ];
 
