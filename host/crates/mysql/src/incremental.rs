@@ -4,7 +4,8 @@
 //! `chunk` reads by `key`, `marks` are rows of the signal table around it, `window` remembers what
 //! the stream changed meanwhile, `side` is where they meet the stream. Chunks stand between
 //! transactions (see `state`), each in deliveries of its own, so that a row never comes after a
-//! later change of it. `blocking` is the snapshot that the stream waits for, `resume` lets tables go on that were held back.
+//! later change of it. `blocking` is the snapshot that the stream waits for, `resume` lets tables
+//! go on that were held back.
 
 mod blocking;
 pub(crate) mod chunk;
