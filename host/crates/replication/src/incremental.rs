@@ -50,8 +50,6 @@ pub trait StreamSide {
     type Out: Places;
     /// A table as it is at the server.
     type Table: Send;
-    /// A table that goes on is held back again where its rows cannot be read anew.
-    const HELD_WITHOUT_ROWS: bool;
 
     /// Where notifications are put.
     fn out(&mut self) -> &mut Self::Out;

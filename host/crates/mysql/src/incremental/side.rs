@@ -52,7 +52,6 @@ impl StreamSide for Side<'_> {
     type Sight = Told;
     type Out = Assembler;
     type Table = (Table, TableDefinition);
-    const HELD_WITHOUT_ROWS: bool = false;
 
     fn out(&mut self) -> &mut Assembler {
         self.out

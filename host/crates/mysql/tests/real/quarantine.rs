@@ -38,7 +38,10 @@ impl DerefMut for Ledger<'_> {
 
 impl<'d> Ledger<'d> {
     async fn open(db: &'d Db) -> Self {
-        let settings = db.settings();
+        Self::open_as(db, db.settings()).await
+    }
+
+    async fn open_as(db: &'d Db, settings: Settings) -> Self {
         let run = open(&settings, Checkpoint::default()).await;
         Self { db, settings, of: kit::Ledger::new(run, format!("srv.{}.t", db.name)) }
     }
@@ -143,6 +146,44 @@ async fn a_table_whose_rows_cannot_be_read_waits_alone_and_is_read_anew() {
         assert!(ledger.events.iter().any(|e| e.op == "t"), "{flavor:?}");
         db.sql("INSERT INTO t VALUES (6, 6); DELETE FROM t WHERE id = 3");
         ledger.equals().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_goes_on_only_with_its_rows() {
+    for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
+        let db = Db::new(flavor, "unread", SETUP);
+        let name = format!("reader_{}", db.name);
+        let (reader, table) = (format!("'{name}'@'%'"), format!("`{}`.t", db.name));
+        db.sql(&format!(
+            "CREATE USER {reader} IDENTIFIED BY 'p';
+             GRANT REPLICATION SLAVE, REPLICATION CLIENT ON *.* TO {reader};
+             GRANT SELECT ON {table} TO {reader}; GRANT SELECT ON other TO {reader}"
+        ));
+        let settings = Settings { user: name, password: Some("p".into()), ..db.settings() };
+        let mut ledger = Ledger::open_as(&db, settings).await;
+        ledger.equals().await;
+        db.sql("ALTER TABLE t DROP v; INSERT INTO t VALUES (4); INSERT INTO other VALUES (1)");
+        ledger.until(|l| l.others() == 1).await;
+        // The table is there to be seen and not to be read.
+        db.sql(&format!(
+            "ALTER TABLE t ADD v int; UPDATE t SET v = id; GRANT INSERT ON {table} TO {reader};
+             REVOKE SELECT ON {table} FROM {reader}"
+        ));
+        ledger.resume().await.unwrap();
+        let why = "could not be read anew";
+        let waits = |l: &kit::Ledger<Run>| {
+            l.run.status.quarantined().iter().any(|h| h.reason.contains(why))
+        };
+        ledger.until(waits).await;
+        let letters = ledger.letters.len();
+        db.sql("INSERT INTO t VALUES (5, 5); INSERT INTO other VALUES (2)");
+        ledger.until(|l| l.others() == 2).await;
+        assert_eq!(ledger.letters.len(), letters + 1, "{flavor:?}: it waits again");
+        db.sql(&format!("GRANT SELECT ON {table} TO {reader}"));
+        ledger.resume().await.unwrap();
+        ledger.equals().await;
+        assert!(ledger.run.status.quarantined().is_empty());
     }
 }
 

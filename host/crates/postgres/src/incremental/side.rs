@@ -48,7 +48,6 @@ impl StreamSide for Side<'_> {
     type Sight = Sight;
     type Out = Assembler;
     type Table = Table;
-    const HELD_WITHOUT_ROWS: bool = true;
 
     fn out(&mut self) -> &mut Assembler {
         self.out

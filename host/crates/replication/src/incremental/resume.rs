@@ -40,7 +40,7 @@ impl<R: Send + 'static> Incremental<R> {
                     // With the word that it goes on, the next delivery says that it is read.
                     let id = format!("resume-table {name}");
                     let item = Item::of(&id, vec![TableItem::of(&name)]);
-                    self.work.queue.push(Item { resumes: S::HELD_WITHOUT_ROWS, ..item });
+                    self.work.queue.push(Item { resumes: true, ..item });
                     side.store(&self.work);
                 }
                 Err(why) => {

@@ -115,7 +115,6 @@ impl StreamSide for Side {
     type Sight = ();
     type Out = Told;
     type Table = ();
-    const HELD_WITHOUT_ROWS: bool = true;
 
     fn out(&mut self) -> &mut Told {
         &mut self.out
