@@ -2,7 +2,6 @@
 //! ClickHouse's own. Not for SQL: it lacks most of what tables need today. Its packages are
 //! unpacked into the cache, nothing is installed.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -11,6 +10,7 @@ use std::{env, fs};
 
 use crate::cache;
 use crate::clickhouse::post;
+use crate::ports;
 
 /// Name of its folder in the cache.
 const NAME: &str = "clickhouse-18.16.1";
@@ -38,7 +38,7 @@ impl OldServer {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let dir = env::temp_dir().join(format!("wasmgate-old-ch-{}-{number}", std::process::id()));
         fs::create_dir_all(dir.join("data")).map_err(|e| format!("{}: {e}", dir.display()))?;
-        let port = free_port()?;
+        let port = ports::free(1)?;
         configure(&dir, port, (user, password))?;
         let libraries = ["usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu"].map(|l| root.join(l));
         let libraries = libraries.map(|l| l.display().to_string()).join(":");
@@ -115,13 +115,8 @@ fn fetched() -> Result<PathBuf, String> {
     })
 }
 
-fn free_port() -> Result<u16, String> {
-    let listener = TcpListener::bind(("127.0.0.1", 0)).map_err(|e| e.to_string())?;
-    listener.local_addr().map(|a| a.port()).map_err(|e| e.to_string())
-}
-
 fn configure(dir: &Path, port: u16, (user, password): (&str, &str)) -> Result<(), String> {
-    let (d, tcp) = (dir.display(), free_port()?);
+    let (d, tcp) = (dir.display(), ports::free(1)?);
     let server = format!(
         "<yandex><logger><level>warning</level><log>{d}/l</log><errorlog>{d}/e</errorlog></logger>\
          <http_port>{port}</http_port><tcp_port>{tcp}</tcp_port><listen_host>127.0.0.1</listen_host>\

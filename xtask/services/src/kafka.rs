@@ -5,11 +5,12 @@
 //! The brokers die with the [`Kafka`] that started them. What a killed process left behind is
 //! swept up by the next start.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::{env, fs};
+
+use crate::ports;
 
 /// The Kafka that `kafka/pom.xml` names.
 pub const VERSION: &str = "4.3.1";
@@ -59,7 +60,7 @@ impl Kafka {
         }
         let mut refused = String::new();
         for _ in 0..ATTEMPTS {
-            let kafka = Self { folder: folder()?, port: free_ports(nodes)?, nodes };
+            let kafka = Self { folder: folder()?, port: ports::free(2 * nodes)?, nodes };
             let (port, count) = (kafka.port.to_string(), nodes.to_string());
             match kafka.script("up", &[&port, &count]) {
                 Ok(_) => return Ok(kafka),
@@ -174,20 +175,6 @@ fn fresh_folder() -> Result<PathBuf, String> {
     let folder = env::temp_dir().join(format!("{FOLDER}{}-{number}", std::process::id()));
     fs::create_dir_all(&folder).map_err(|e| format!("cannot create {}: {e}", folder.display()))?;
     Ok(folder)
-}
-
-/// The first of `2 * nodes` ports in a row that are free now.
-fn free_ports(nodes: u16) -> Result<u16, String> {
-    let error = |e: std::io::Error| format!("cannot find a free port: {e}");
-    loop {
-        let first = TcpListener::bind(("127.0.0.1", 0)).map_err(error)?;
-        let port = first.local_addr().map_err(error)?.port();
-        let rest =
-            (1..2 * nodes).map(|i| TcpListener::bind(("127.0.0.1", port.checked_add(i)?)).ok());
-        if rest.collect::<Option<Vec<_>>>().is_some() {
-            return Ok(port);
-        }
-    }
 }
 
 fn script(command: &str, folder: &Path, arguments: &[&str]) -> Result<String, String> {

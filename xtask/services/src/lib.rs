@@ -8,5 +8,6 @@ pub mod clickhouse;
 pub mod clickhouse_wire;
 pub mod kafka;
 pub mod mysql;
+mod ports;
 pub mod postgres;
 pub mod proxy;

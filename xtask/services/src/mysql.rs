@@ -9,13 +9,14 @@ mod programs;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write as _;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use programs::{Programs, give_away, run, text_of};
+
+use crate::ports;
 
 /// How long a server may take to answer.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -123,7 +124,7 @@ impl MySql {
             server.make_certificate()?;
         }
         for _ in 0..5 {
-            server.port = free_port()?;
+            server.port = ports::free(1)?;
             match server.launch() {
                 Err(e) if server.log().contains("Address already in use") => drop(e),
                 other => return other.map(|()| server),
@@ -353,13 +354,6 @@ pub fn stop_detached(dir: &Path) -> Result<(), String> {
         run(Command::new("kill").arg("-9").arg(&pid))?;
     }
     std::fs::remove_dir_all(dir).map_err(|e| format!("cannot remove {}: {e}", dir.display()))
-}
-
-fn free_port() -> Result<u16, String> {
-    TcpListener::bind(("127.0.0.1", 0))
-        .and_then(|l| l.local_addr())
-        .map(|a| a.port())
-        .map_err(|e| format!("no free port: {e}"))
 }
 
 /// A new folder that the server's user owns. Its path is short: socket paths are limited.

@@ -11,7 +11,6 @@ mod standby;
 
 use std::ffi::OsStr;
 use std::io::Write as _;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -21,6 +20,7 @@ pub use release::Release;
 pub use session::Session;
 
 use crate::certificates::Pair;
+use crate::ports;
 
 /// What a capture needs, and quick checks of silent connections.
 const SETTINGS: &[(&str, &str)] = &[
@@ -172,7 +172,7 @@ impl Postgres {
     fn launch(&mut self, options: &Options) -> Result<(), String> {
         let mut last = String::new();
         for _ in 0..5 {
-            self.port = free_port()?;
+            self.port = ports::free(1)?;
             self.server_options = self.server_arguments(options);
             match self.pg_ctl(&["start"]) {
                 Ok(()) => {
@@ -401,13 +401,6 @@ fn hba_text(options: &Options) -> String {
 /// Replaces a file's text and keeps its owner and mode.
 fn write_over(path: &Path, text: &str) -> Result<(), String> {
     std::fs::write(path, text).map_err(|e| format!("cannot write {}: {e}", path.display()))
-}
-
-fn free_port() -> Result<u16, String> {
-    TcpListener::bind(("127.0.0.1", 0))
-        .and_then(|l| l.local_addr())
-        .map(|a| a.port())
-        .map_err(|e| format!("no free port: {e}"))
 }
 
 /// A new folder that the server's user owns. Its path is short: socket paths are limited.
