@@ -91,7 +91,7 @@ fn reserve(_: &File, _: u64, _: u64) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
+    #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "tests")]
     use std::io::Write as _;
 
     use super::*;
