@@ -15,8 +15,12 @@ const LINE_MAX: usize = 100;
 const EMPTY_WORDS: &[&str] =
     &["manager", "handler", "helper", "processor", "utils", "common", "misc"];
 /// Marks of unfinished work.
-const UNFINISHED: &[&str] =
-    &["todo!(", "unimplemented!(", concat!("FIX", "ME"), concat!("X", "XX")];
+const UNFINISHED: &[&str] = &[
+    concat!("to", "do!("),
+    concat!("unimple", "mented!("),
+    concat!("FIX", "ME"),
+    concat!("X", "XX"),
+];
 
 /// Which crates of ours a crate may name: the floors.
 const FLOORS: &[(&str, &[&str])] = &[
@@ -185,7 +189,7 @@ mod tests {
             ("a/string_utils.rs", "//! h\n", "says nothing"),
             ("a/b.rs", "fn f() {}\n", "no header"),
             ("a/b.rs", "//! h\nstruct TaskManager;\n", "TaskManager"),
-            ("a/b.rs", "//! h\nfn f() { todo!() }\n", "unfinished"),
+            ("a/b.rs", concat!("//! h\nfn f() { to", "do!() }\n"), "unfinished"),
             ("a/b.rs", &long, "72 lines"),
             ("a/b.rs", &big, "move a wall"),
         ];

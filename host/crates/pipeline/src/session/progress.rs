@@ -28,7 +28,7 @@ pub(crate) enum Progress {
 
 /// Least time between two saves. Each syncs the disk more than once, which under load costs more
 /// than reading the records; later saves only mean that a crash repeats a little more.
-const SPACING: Duration = Duration::from_millis(50);
+const SPACING: Duration = Duration::from_millis(10);
 
 pub(super) struct Checkpoints {
     pub(super) pipeline: Arc<str>,
