@@ -17,6 +17,7 @@ use clickhouse::{Client, Compression as Frames};
 use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::rt::TokioExecutor;
 use secrecy::ExposeSecret;
+use tokio::sync::mpsc;
 use wasmgate_model::{Fault, FaultKind};
 
 use crate::error::ServerError;
@@ -30,7 +31,8 @@ const FRAME: usize = 1 << 20;
 /// The body of an insert, as it goes over the wire.
 pub(crate) enum Body {
     Plain(Bytes),
-    Frames(Vec<CompressedData>),
+    /// So many frames, the first ones perhaps before the last are made.
+    Frames(usize, mpsc::UnboundedReceiver<Result<CompressedData, Error>>),
 }
 
 /// All servers of a sink.
@@ -147,20 +149,33 @@ impl Hosts {
         rows.map_err(|error| ServerError::answered(&format!("not JSON: {error}")))
     }
 
-    /// A block as the body of an insert. Compressing takes its time: not for async threads.
+    /// A block as the body of an insert, told as soon as its first frame is made. Compressing takes
+    /// its time: not for async threads.
     ///
     /// # Errors
     /// The compression refuses its level.
-    pub(crate) fn body(&self, block: &Bytes) -> Result<Body, Fault> {
-        if self.frames == Frames::None {
-            return Ok(Body::Plain(block.clone()));
-        }
-        let frames = block.chunks(FRAME).map(|piece| CompressedData::new(piece, self.frames));
-        let frames: Result<Vec<_>, Error> = frames.collect();
-        frames.map(Body::Frames).map_err(|error| {
+    pub(crate) fn body(&self, block: &Bytes, tell: impl FnOnce(Result<Body, Fault>)) {
+        let frame = |piece| CompressedData::new(piece, self.frames);
+        let mut pieces = block.chunks(FRAME);
+        let (Some(first), true) = (pieces.next(), self.frames != Frames::None) else {
+            return tell(Ok(Body::Plain(block.clone())));
+        };
+        let first = frame(first).map_err(|error| {
             let message = "cannot compress an insert; set another `compression`";
             Fault::new(FaultKind::SinkRefused, message).because(error)
-        })
+        });
+        let (frames, made) = mpsc::unbounded_channel();
+        tell(first.map(|first| {
+            // Both ends are here.
+            drop(frames.send(Ok(first)));
+            Body::Frames(1 + pieces.len(), made)
+        }));
+        for piece in pieces {
+            // The insert may have been given up.
+            if frames.send(frame(piece)).is_err() {
+                return;
+            }
+        }
     }
 
     /// Sends one insert to one host. An error without a code leaves unknown whether it was taken.
@@ -202,9 +217,11 @@ impl Hosts {
                     insert.send(rest.split_to(rest.len().min(FRAME))).await?;
                 }
             }
-            Body::Frames(frames) => {
-                for frame in frames {
-                    insert.send_compressed(frame).await?;
+            Body::Frames(count, mut frames) => {
+                for _ in 0..count {
+                    let ended =
+                        || Error::Custom("compressing ended early; please report it".into());
+                    insert.send_compressed(frames.recv().await.ok_or_else(ended)??).await?;
                 }
             }
         }

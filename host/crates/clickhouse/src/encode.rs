@@ -76,7 +76,15 @@ fn attempt(
                 Origin::Field(field) => places.push(&mut block, at, field, binding, &mut misfits),
                 Origin::Key => places.push_keys(&mut block, at, &mut misfits),
                 Origin::Op => places.push_ops(&mut block, at, &mut misfits),
-                own => lines.0.iter().for_each(|line| block.push_raw(at, &line.bytes(own))),
+                Origin::Version => {
+                    block.push_raw(at, lines.0.iter().map(|line| line.version().to_le_bytes()));
+                }
+                Origin::Deleted => block
+                    .push_raw(at, lines.0.iter().map(|line| [u8::from(line.what == What::Delete)])),
+                Origin::Sign => block.push_raw(
+                    at,
+                    lines.0.iter().map(|line| [if line.what == What::Put { 1 } else { 0xff }]),
+                ),
             }
             // A record without a key has a row all the same, where rows are not told apart by it.
             if column.origin == Origin::Key && !column.key {

@@ -1,7 +1,7 @@
 //! A sink for people: one line per record on the standard output, `topic key value` with tabs
 //! between. Bytes that are not text are shown as replacement characters.
 
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::Path;
 
 use async_trait::async_trait;
@@ -11,7 +11,7 @@ use wasmgate_model::Fault;
 
 use crate::disk::refusal;
 use crate::sink::unencodable;
-use crate::worker::{Output, Touched, WorkerSink};
+use crate::worker::{Encoder, Output, Touched, WorkerSink};
 
 /// A sink that shows records.
 #[derive(Debug, Clone, Default)]
@@ -38,24 +38,26 @@ impl SinkConnector for ConsoleSink {
     }
 
     async fn open(&self) -> Result<Box<dyn Sink>, Fault> {
-        Ok(Box::new(WorkerSink::start(Screen::new(std::io::stdout(), self.json))?))
+        Ok(Box::new(WorkerSink::start(Shown::new(self.json), Screen(std::io::stdout()))?))
     }
 }
 
-struct Screen<W: Write> {
-    out: BufWriter<W>,
+/// Encodes records for people.
+struct Shown {
     writer: ValueWriter,
     line: Vec<u8>,
 }
 
-impl<W: Write> Screen<W> {
-    fn new(out: W, json: JsonOptions) -> Self {
-        Self { out: BufWriter::new(out), writer: ValueWriter::with(json), line: Vec::new() }
+impl Shown {
+    fn new(json: JsonOptions) -> Self {
+        Self { writer: ValueWriter::with(json), line: Vec::new() }
     }
 }
 
-impl<W: Write + Send + 'static> Output for Screen<W> {
-    fn write(&mut self, request: &WriteRequest) -> Result<Written, Fault> {
+impl Encoder for Shown {
+    type Lines = String;
+
+    fn encode(&mut self, request: &WriteRequest, lines: &mut String) -> Written {
         let mut written = Written::default();
         for (number, index) in request.in_source_order() {
             let Some(batch) = request.delivery.batches.get(number) else { continue };
@@ -76,20 +78,29 @@ impl<W: Write + Send + 'static> Output for Screen<W> {
                     continue;
                 }
             }
+            let before = lines.len();
             // One record, one line; and nothing that moves the terminal's cursor.
-            let text: String = String::from_utf8_lossy(&self.line)
-                .chars()
-                .map(|c| if c.is_control() && c != '\t' { ' ' } else { c })
-                .collect();
-            writeln!(self.out, "{text}").map_err(refused)?;
+            let text = String::from_utf8_lossy(&self.line);
+            lines.extend(text.chars().map(|c| if c.is_control() && c != '\t' { ' ' } else { c }));
+            lines.push('\n');
             written.records += 1;
-            written.bytes += text.len() as u64 + 1;
+            written.bytes += (lines.len() - before) as u64;
         }
-        Ok(written)
+        written
+    }
+}
+
+struct Screen<W: Write>(W);
+
+impl<W: Write + Send + 'static> Output<String> for Screen<W> {
+    fn write(&mut self, lines: &mut String) -> Result<(), Fault> {
+        self.0.write_all(lines.as_bytes()).map_err(refused)?;
+        lines.clear();
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<Vec<Touched>, Fault> {
-        self.out.flush().map_err(refused)?;
+        self.0.flush().map_err(refused)?;
         Ok(Vec::new())
     }
 }
@@ -124,8 +135,8 @@ mod tests {
     #[tokio::test]
     async fn a_record_is_a_line_before_it_is_durable() {
         let shown = Shared::default();
-        let mut sink =
-            WorkerSink::start(Screen::new(shown.clone(), JsonOptions::default())).unwrap();
+        let encoder = Shown::new(JsonOptions::default());
+        let mut sink = WorkerSink::start(encoder, Screen(shown.clone())).unwrap();
         let schema = Arc::new(Schema::open(1, "t".into(), false));
         let records: [fakes::KeyValue<'_>; 3] =
             [(Some(b"k"), Some(b"{\"a\":\n1}")), (None, None), (Some(b"\xff"), Some(b"\x1b[2Jx"))];

@@ -1,9 +1,9 @@
 //! A sink's own threads, so that slow disks never hold up the async threads.
 //!
 //! ```text
-//! write() -> queue -> [writer: encodes, writes] -> group -> [syncer: fdatasync] -> durable
+//! write() -> queue -> [encoder] -> lines -> [writer] -> group -> [syncer: fdatasync] -> durable
 //! ```
-//! Group commit: while a sync runs, and a moment longer, the writer goes on; all that it wrote
+//! Encoding and writing cost about the same: each has a thread. Group commit: while a sync runs, and a moment longer, the writer goes on; all that it wrote
 //! shares the next sync. After a failure nothing is written any more, so that nothing overtakes
 //! what is missing: the pipeline opens the sink again.
 
@@ -21,8 +21,10 @@ use wasmgate_model::{Fault, FaultKind};
 
 use crate::disk;
 
-/// Requests that wait for the writer at most: the back-pressure.
+/// Requests that wait for the encoder at most: the back-pressure.
 const QUEUE: usize = 32;
+/// Encoded requests that wait for the writer at most.
+const AHEAD: usize = 2;
 /// Requests that share a sync at most.
 const GROUP: usize = 64;
 
@@ -35,10 +37,19 @@ const SPACING: Duration = Duration::from_millis(10);
 /// Something that a file has to be synced for.
 pub(crate) type Touched = (Arc<File>, PathBuf);
 
+/// Makes what is written of requests. Used by one thread.
+pub(crate) trait Encoder: Send + 'static {
+    /// Encoded records; used again once they are written.
+    type Lines: Default + Send + 'static;
+
+    /// Appends the rows to lines that are empty.
+    fn encode(&mut self, request: &WriteRequest, lines: &mut Self::Lines) -> Written;
+}
+
 /// Where a worker's records go. Used by one thread.
-pub(crate) trait Output: Send + 'static {
-    /// Encodes and buffers or writes the rows.
-    fn write(&mut self, request: &WriteRequest) -> Result<Written, Fault>;
+pub(crate) trait Output<Lines>: Send + 'static {
+    /// Buffers or writes the lines, and empties them.
+    fn write(&mut self, lines: &mut Lines) -> Result<(), Fault>;
 
     /// Hands everything to the system, and names the files to sync before it is durable.
     fn flush(&mut self) -> Result<Vec<Touched>, Fault>;
@@ -48,6 +59,13 @@ type Done = oneshot::Sender<Result<Written, Fault>>;
 
 struct Job {
     request: WriteRequest,
+    done: Done,
+}
+
+/// A request that is encoded.
+struct Encoded<Lines> {
+    lines: Lines,
+    written: Written,
     done: Done,
 }
 
@@ -67,16 +85,24 @@ pub(crate) struct WorkerSink {
 }
 
 impl WorkerSink {
-    pub(crate) fn start(output: impl Output) -> Result<Self, Fault> {
+    pub(crate) fn start<E: Encoder>(
+        encoder: E,
+        output: impl Output<E::Lines>,
+    ) -> Result<Self, Fault> {
         let (jobs, queue) = mpsc::channel(QUEUE);
+        let (encoded, ahead) = blocking::sync_channel(AHEAD);
+        let (used, again) = blocking::channel();
         let (groups, synced) = blocking::sync_channel(GROUPS);
         let failure = Failure::default();
         let syncer = {
             let failure = Arc::clone(&failure);
             thread("file-sync", move || sync_groups(&synced, &failure))?
         };
-        let writer = thread("file-write", move || write_jobs(output, queue, &groups, &failure))?;
-        Ok(Self { jobs: Some(jobs), threads: vec![writer, syncer] })
+        let writer = thread("file-write", move || {
+            write_lines(output, &ahead, &used, &groups, &failure);
+        })?;
+        let encoder = thread("file-encode", move || encode_jobs(encoder, queue, &encoded, &again))?;
+        Ok(Self { jobs: Some(jobs), threads: vec![encoder, writer, syncer] })
     }
 }
 
@@ -109,22 +135,44 @@ impl Sink for WorkerSink {
     }
 }
 
-fn write_jobs(
-    mut output: impl Output,
+fn encode_jobs<E: Encoder>(
+    mut encoder: E,
     mut queue: mpsc::Receiver<Job>,
+    encoded: &blocking::SyncSender<Encoded<E::Lines>>,
+    again: &blocking::Receiver<E::Lines>,
+) {
+    while let Some(Job { request, done }) = queue.blocking_recv() {
+        let mut lines = again.try_recv().unwrap_or_default();
+        let written = encoder.encode(&request, &mut lines);
+        // The batches go back while the lines are written.
+        drop(request);
+        if encoded.send(Encoded { lines, written, done }).is_err() {
+            return;
+        }
+    }
+}
+
+fn write_lines<Lines>(
+    mut output: impl Output<Lines>,
+    ahead: &blocking::Receiver<Encoded<Lines>>,
+    used: &blocking::Sender<Lines>,
     groups: &blocking::SyncSender<Group>,
     failure: &Failure,
 ) {
-    while let Some(first) = queue.blocking_recv() {
+    while let Ok(first) = ahead.recv() {
         let mut waiting = Vec::new();
         let mut next = Some(first);
-        while let Some(Job { request, done }) = next.take() {
-            match attempt(failure, || output.write(&request)) {
-                Ok(written) => waiting.push((done, written)),
+        while let Some(Encoded { mut lines, written, done }) = next.take() {
+            match attempt(failure, || output.write(&mut lines)) {
+                Ok(()) => {
+                    waiting.push((done, written));
+                    // An encoder that has ended needs none.
+                    drop(used.send(lines));
+                }
                 Err(fault) => answer(done, Err(fault)),
             }
             if waiting.len() < GROUP {
-                next = queue.try_recv().ok();
+                next = ahead.try_recv().ok();
             }
         }
         let group = match attempt(failure, || output.flush()) {
@@ -182,3 +230,6 @@ fn copy(failure: &Failure) -> Fault {
         None => Fault::new(FaultKind::Internal, "the sink failed without a reason"),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@
 //! answer (after their work, with `after=1`). `table=NAME` limits it to statements that name it.
 //! `GET /inserts` answers a line per insert that was taken: token, rows it brought, statement.
 
+use std::borrow::Cow;
 use std::io::{BufReader, BufWriter};
 use std::net::TcpStream;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -95,8 +96,9 @@ impl Server {
         if !self.knows(request) {
             return Some(refused("Code: 516. DB::Exception: Authentication failed"));
         }
-        let given = String::from_utf8_lossy(&request.body);
-        let sql = request.parameter("query").map_or_else(|| given.trim().to_owned(), str::to_owned);
+        // The body is data where the statement is in the address: megabytes that are no text.
+        let given = || String::from_utf8_lossy(&request.body).trim().to_owned();
+        let sql = request.parameter("query").map_or_else(given, str::to_owned);
         let insert = sql.trim_start().get(..6).is_some_and(|w| w.eq_ignore_ascii_case("insert"));
         let due = if insert { self.due(&sql) } else { None };
         if let Some(fault) = due.as_ref().filter(|f| !f.after) {
@@ -136,8 +138,8 @@ impl Server {
             false => format!(" SETTINGS {}", settings.join(", ")),
         };
         let data = match request.parameter("decompress") {
-            Some("1") => frames::plain(&request.body)?,
-            _ => request.body.clone(),
+            Some("1") => Cow::Owned(frames::plain(&request.body)?),
+            _ => Cow::Borrowed(request.body.as_slice()),
         };
         let format =
             sql.rfind(" FORMAT ").filter(|_| insert && request.parameter("query").is_some());

@@ -3,7 +3,7 @@
 
 use wasmgate_model::{Batch, Op, Payload, Position};
 
-use crate::bind::{Binding, Deletes, Origin};
+use crate::bind::{Binding, Deletes};
 use crate::piece::Piece;
 
 /// What a line says.
@@ -38,17 +38,10 @@ pub(super) struct Lines(pub(super) Vec<Line>);
 type Refusal = (&'static str, String);
 
 impl Line {
-    /// The bytes of a column of fixed width that the sink fills.
-    pub(super) fn bytes(&self, origin: Origin) -> Vec<u8> {
-        match origin {
-            Origin::Version => {
-                let Position { major, minor } = self.position;
-                (u128::from(major) << 64 | u128::from(minor)).to_le_bytes().to_vec()
-            }
-            Origin::Deleted => vec![u8::from(self.what == What::Delete)],
-            Origin::Sign => vec![if self.what == What::Put { 1 } else { 0xff }],
-            Origin::Op | Origin::Key | Origin::Field(_) => Vec::new(),
-        }
+    /// Its order among all changes of the source.
+    pub(super) fn version(&self) -> u128 {
+        let Position { major, minor } = self.position;
+        u128::from(major) << 64 | u128::from(minor)
     }
 
     /// Debezium's letter; a record without an envelope counts as created.

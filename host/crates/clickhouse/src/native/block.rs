@@ -36,10 +36,14 @@ impl BlockWriter {
         }
     }
 
-    /// Appends one value to a column of fixed width, as it is.
-    pub(crate) fn push_raw(&mut self, at: usize, bytes: &[u8]) {
+    /// Appends values to a column of fixed width, as they are.
+    pub(crate) fn push_raw<const N: usize>(
+        &mut self,
+        at: usize,
+        values: impl ExactSizeIterator<Item = [u8; N]>,
+    ) {
         if let Some((_, _, column)) = self.columns.get_mut(at) {
-            column.push_raw(bytes);
+            column.push_raw(values);
         }
     }
 

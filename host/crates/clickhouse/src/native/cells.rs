@@ -80,6 +80,9 @@ impl Out<'_> {
         values: &[T],
         convert: impl Fn(T) -> Result<[u8; N], Reason>,
     ) {
+        if cells.column.nulls.is_empty() {
+            return self.all(cells, values, convert);
+        }
         self.data.reserve(cells.rows.len() * N);
         let mut nulls = Marks::new(&cells.column.nulls);
         for (n, &row) in cells.rows.iter().enumerate() {
@@ -94,6 +97,25 @@ impl Out<'_> {
             }
             self.data.extend_from_slice(&bytes);
         }
+    }
+
+    /// As [`Self::each`], of a column without NULLs.
+    fn all<T: Copy + Default, const N: usize>(
+        &mut self,
+        cells: &Cells<'_>,
+        values: &[T],
+        convert: impl Fn(T) -> Result<[u8; N], Reason>,
+    ) {
+        let Self { data, misfits, base, .. } = self;
+        let rows = cells.rows.iter().enumerate();
+        let converted = rows.map(|(n, &row)| {
+            let value = values.get(row as usize).copied().unwrap_or_default();
+            convert(value).unwrap_or_else(|reason| {
+                misfits.push(Misfit { row: *base + n as u32, reason });
+                [0; N]
+            })
+        });
+        append(data, converted);
     }
 
     /// Calls `write` with the bytes of every row; `default` stands in where there are none. What
@@ -120,6 +142,17 @@ impl Out<'_> {
             }
         }
     }
+}
+
+/// Appends values of one width, without a look at the room for each.
+pub(super) fn append<const N: usize>(
+    data: &mut Vec<u8>,
+    values: impl ExactSizeIterator<Item = [u8; N]>,
+) {
+    let start = data.len();
+    data.resize(start + values.len() * N, 0);
+    let places = data.get_mut(start..).unwrap_or_default().as_chunks_mut::<N>().0;
+    places.iter_mut().zip(values).for_each(|(place, value)| *place = value);
 }
 
 /// Appends a length or count: seven bits a byte, the lowest first.

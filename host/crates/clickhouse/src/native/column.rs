@@ -5,7 +5,7 @@
 
 use wasmgate_model::{Kind, Logical};
 
-use super::cells::{Cells, Marks, Out, Times};
+use super::cells::{Cells, Marks, Out, Times, append};
 use super::low::Dictionary;
 use super::nested;
 use super::reason::{Misfit, Reason};
@@ -88,11 +88,14 @@ impl ColumnWriter {
         }
     }
 
-    /// Appends bytes of a fixed-width value as they are.
-    pub(crate) fn push_raw(&mut self, bytes: &[u8]) {
+    /// Appends values of fixed width as they are.
+    pub(crate) fn push_raw<const N: usize>(
+        &mut self,
+        values: impl ExactSizeIterator<Item = [u8; N]>,
+    ) {
         if let Body::Plain(data) = &mut self.body {
-            data.extend_from_slice(bytes);
-            self.rows += 1;
+            self.rows += values.len() as u32;
+            append(data, values);
         }
     }
 

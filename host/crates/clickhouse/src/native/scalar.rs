@@ -3,6 +3,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
+use uuid::Uuid;
 use wasmgate_model::{Kind, Logical, Values};
 
 use super::cells::{Cells, Out, Times, string};
@@ -166,7 +167,16 @@ fn float<const N: usize>(
 }
 
 fn decimal<const N: usize>(cells: &Cells<'_>, precision: u8, scale: u8, out: &mut Out<'_>) {
+    // `None`: every short number fits.
+    let end = 10_i64.checked_pow(u32::from(precision));
     let convert = |text: &[u8], data: &mut Vec<u8>| {
+        if let Some(value) = wide::short(text, scale) {
+            if end.is_some_and(|end| value >= end || value <= -end) {
+                return Err(Reason::OutOfRange);
+            }
+            data.extend_from_slice(&extended::<N>(value));
+            return Ok(());
+        }
         let (negative, magnitude) = wide::scaled(text, scale)?;
         if !wide::fits_digits(magnitude, precision) {
             return Err(Reason::OutOfRange);
@@ -274,20 +284,32 @@ fn parsed<const N: usize>(
 
 /// Two halves, each with its lowest byte first.
 fn uuid(text: &str) -> Result<[u8; 16], Reason> {
+    /// Bytes of the form 8-4-4-4-12.
+    const USUAL: usize = 36;
+
+    let value = match Uuid::try_parse_ascii(text.as_bytes()) {
+        Ok(usual) if text.len() == USUAL => usual.as_u128(),
+        _ => any_uuid(text)?,
+    };
+    let mut bytes = [0; 16];
+    let (high, low) = ((value >> 64) as u64, value as u64);
+    let halves = high.to_le_bytes().into_iter().chain(low.to_le_bytes());
+    bytes.iter_mut().zip(halves).for_each(|(to, from)| *to = from);
+    Ok(bytes)
+}
+
+/// The digits, wherever dashes are.
+fn any_uuid(text: &str) -> Result<u128, Reason> {
     let mut digits = text.bytes().filter(|b| *b != b'-');
     let mut value = 0_u128;
     for _ in 0..32 {
         let digit = digits.next().and_then(|b| char::from(b).to_digit(16));
         value = value << 4 | u128::from(digit.ok_or(Reason::NotUuid)?);
     }
-    if digits.next().is_some() {
-        return Err(Reason::NotUuid);
+    match digits.next() {
+        Some(_) => Err(Reason::NotUuid),
+        None => Ok(value),
     }
-    let mut bytes = [0; 16];
-    let (high, low) = ((value >> 64) as u64, value as u64);
-    let halves = high.to_le_bytes().into_iter().chain(low.to_le_bytes());
-    bytes.iter_mut().zip(halves).for_each(|(to, from)| *to = from);
-    Ok(bytes)
 }
 
 fn labelled<const N: usize>(cells: &Cells<'_>, labels: &[(String, i16)], out: &mut Out<'_>) {

@@ -43,6 +43,35 @@ pub(crate) fn scaled(text: &[u8], scale: u8) -> Result<(bool, Limbs), NumberErro
     Ok((negative, value.limbs()))
 }
 
+/// Most digits of a [`short`] number: 64 bits hold them, its sign too.
+const SHORT: usize = 18;
+
+/// As [`scaled`], signed, of numbers that are nearly all there are. `None`: look closer.
+pub(crate) fn short(text: &[u8], scale: u8) -> Option<i64> {
+    let (negative, digits) = match text.split_first()? {
+        (b'-', rest) => (true, rest),
+        _ => (false, text),
+    };
+    let (mut value, mut point) = (0_i64, None);
+    if digits.len() > SHORT {
+        return None;
+    }
+    for (at, byte) in digits.iter().enumerate() {
+        match byte.wrapping_sub(b'0') {
+            digit @ 0..=9 => value = value * 10 + i64::from(digit),
+            _ if *byte == b'.' && point.is_none() => point = Some(at),
+            _ => return None,
+        }
+    }
+    let fraction = point.map_or(0, |at| digits.len() - at - 1);
+    let missing = usize::from(scale).checked_sub(fraction)?;
+    if digits.len() + missing > SHORT || digits.len() == usize::from(point.is_some()) {
+        return None;
+    }
+    let value = value * 10_i64.pow(missing as u32);
+    Some(if negative { -value } else { value })
+}
+
 /// Digits so far: 128 bits while they are enough, which is nearly always.
 #[derive(Default)]
 struct Magnitude {
@@ -135,6 +164,7 @@ fn is_power(magnitude: Limbs, bit: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
     use super::*;
 
     #[test]
@@ -160,6 +190,30 @@ mod tests {
         ] {
             assert_eq!(scaled(text.as_bytes(), scale), Err(error), "{text}");
         }
+    }
+
+    #[test]
+    fn short_numbers_are_what_long_ones_are() {
+        let wholes = ["", "0", "7", "00012", "900", "123456789012", "999999999999999999"];
+        let fractions = ["", ".", ".0", ".5", ".25", ".123456", ".999999999999", ".1.2", "e3", "x"];
+        let mut taken = 0;
+        for sign in ["", "-", "+"] {
+            for text in wholes.iter().flat_map(|w| fractions.map(|f| format!("{sign}{w}{f}"))) {
+                for scale in [0, 1, 2, 6, 17, 18, 19, 40] {
+                    let Some(value) = short(text.as_bytes(), scale) else { continue };
+                    taken += 1;
+                    let (negative, magnitude) = scaled(text.as_bytes(), scale).unwrap();
+                    let long = bytes(negative, magnitude);
+                    assert_eq!(
+                        long.first_chunk(),
+                        Some(&i128::from(value).to_le_bytes()),
+                        "{text}"
+                    );
+                }
+            }
+        }
+        assert!(taken > 150, "{taken}");
+        assert_eq!(short(b"-12.5", 2), Some(-1250));
     }
 
     #[test]

@@ -4,12 +4,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
+use wasmgate_codec::encode::JsonOptions;
 use wasmgate_connector::conformance::{self, Record, SinkKit};
-use wasmgate_connector::{RowSet, fakes};
+use wasmgate_connector::{RowSet, WriteRequest, Written, fakes};
 use wasmgate_model::{Delivery, FaultKind, Position, Schema};
 
 use super::*;
+use crate::disk::file_name;
 use crate::input;
+use crate::worker::{Encoder as _, Output as _};
 
 fn sink(target: Target) -> FileSink {
     FileSink::new(FileSinkSettings { target, json: JsonOptions::default() })
@@ -192,12 +195,14 @@ async fn a_full_disk_is_waited_for_and_leaves_whole_lines() {
 #[test]
 fn open_files_are_bounded_within_one_request_and_lose_nothing() {
     let root = tempfile::tempdir().unwrap();
-    let mut files = Files::open(Target::Dir(root.path().into()), JsonOptions::default()).unwrap();
+    let mut encoder = PerTopic::new(JsonOptions::default());
+    let (mut files, mut lines) = (Topics::open(root.path().into()).unwrap(), Default::default());
     let names: Vec<String> = (0..2 * OPEN_FILES + 10).map(|n| format!("t{n}")).collect();
     let topics: Vec<(u64, &str)> = names.iter().map(|name| (1, name.as_str())).collect();
     let request = WriteRequest { delivery: delivery(&topics), rows: RowSet::All };
     for times in 1..=2 {
-        assert_eq!(files.write(&request).unwrap().records, 2 * names.len() as u64);
+        assert_eq!(encoder.encode(&request, &mut lines).records, 2 * names.len() as u64);
+        files.write(&mut lines).unwrap();
         let fds = std::fs::read_dir("/proc/self/fd").unwrap();
         let ours = |fd: &std::fs::DirEntry| {
             std::fs::read_link(fd.path()).is_ok_and(|to| to.starts_with(root.path()))
