@@ -6,6 +6,7 @@
 
 mod tls;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -30,7 +31,7 @@ const FRAME: usize = 1 << 20;
 
 /// The body of an insert, as it goes over the wire.
 pub(crate) enum Body {
-    Plain(Bytes),
+    Plain(Arc<[Bytes]>),
     /// So many frames, the first ones perhaps before the last are made.
     Frames(usize, mpsc::UnboundedReceiver<Result<CompressedData, Error>>),
 }
@@ -154,11 +155,11 @@ impl Hosts {
     ///
     /// # Errors
     /// The compression refuses its level.
-    pub(crate) fn body(&self, block: &Bytes, tell: impl FnOnce(Result<Body, Fault>)) {
+    pub(crate) fn body(&self, block: &Arc<[Bytes]>, tell: impl FnOnce(Result<Body, Fault>)) {
         let frame = |piece| CompressedData::new(piece, self.frames);
-        let mut pieces = block.chunks(FRAME);
-        let (Some(first), true) = (pieces.next(), self.frames != Frames::None) else {
-            return tell(Ok(Body::Plain(block.clone())));
+        let mut pieces: VecDeque<_> = block.iter().flat_map(|part| part.chunks(FRAME)).collect();
+        let (Some(first), true) = (pieces.pop_front(), self.frames != Frames::None) else {
+            return tell(Ok(Body::Plain(Arc::clone(block))));
         };
         let first = frame(first).map_err(|error| {
             let message = "cannot compress an insert; set another `compression`";
@@ -212,9 +213,9 @@ impl Hosts {
             insert = insert.with_setting(name, value);
         }
         match body {
-            Body::Plain(mut rest) => {
-                while !rest.is_empty() {
-                    insert.send(rest.split_to(rest.len().min(FRAME))).await?;
+            Body::Plain(parts) => {
+                for part in parts.iter() {
+                    insert.send(part.clone()).await?;
                 }
             }
             Body::Frames(count, mut frames) => {

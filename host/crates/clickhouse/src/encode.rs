@@ -18,7 +18,7 @@ use lines::{Lines, What};
 /// A block ready to be sent, and who stays out.
 #[derive(Debug)]
 pub(crate) struct Encoded {
-    pub(crate) block: Bytes,
+    pub(crate) block: Vec<Bytes>,
     /// Lines in the block.
     pub(crate) lines: u32,
     /// (number of the piece, place in its `sel`, why), ascending.
@@ -41,7 +41,7 @@ pub(crate) fn encode(pieces: &[Piece], binding: &Binding, settings: &TableSettin
         // Who was found only now stands in the block, with a default in its place: once more.
         if refused.len() == before {
             let refused = refused.into_iter().map(|((piece, at), cause)| (piece, at, cause));
-            return Encoded { block: block.into(), lines, refused: refused.collect() };
+            return Encoded { block, lines, refused: refused.collect() };
         }
     }
 }
@@ -51,7 +51,7 @@ fn attempt(
     binding: &Binding,
     settings: &TableSettings,
     refused: &mut Refused,
-) -> (Vec<u8>, u32) {
+) -> (Vec<Bytes>, u32) {
     let columns = binding.columns.iter().map(|column| (column.name.as_str(), &column.ty));
     let mut block = BlockWriter::new(columns, Options { times: settings.times });
     let mut all = Vec::new();

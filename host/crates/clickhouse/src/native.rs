@@ -10,6 +10,7 @@ mod cells;
 mod column;
 mod low;
 mod nested;
+mod parts;
 mod reason;
 mod scalar;
 mod time;

@@ -13,7 +13,7 @@ use wasmgate_services::clickhouse::ClickHouse;
 
 use crate::{Problem, encode, rows};
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 7;
 /// Rows of one delivery, as the gateway's pipelines have it.
 const DELIVERY: u64 = 1024;
 const TABLES: u64 = 20;
@@ -75,7 +75,7 @@ async fn compare(
     for copy in ["native", "json"] {
         engine.query(&format!("CREATE TABLE {table}_{copy} AS {table}"))?;
     }
-    let block = encode::block(&rows::batch(&schema, 0, count as u64));
+    let block = encode::block(&rows::batch(&schema, 0, count as u64)).concat();
     let lines = rows::json_lines(0, count as u64);
     let names: Vec<&str> = rows::types().iter().map(|(name, _)| *name).collect();
     let native =
@@ -144,20 +144,22 @@ async fn several(engine: &ClickHouse, rows: u64) -> Result<(), Problem> {
     let connector = ClickHouseSink::new(settings(engine.url(), rows as usize), None)?;
     let mut sink = connector.open().await?;
     pour(&mut sink, &schema, 0, 1024).await?;
-    engine.query("CREATE TABLE native_several AS sunk_several")?;
+    for copy in ["native", "json"] {
+        engine.query(&format!("CREATE TABLE {copy}_several AS sunk_several"))?;
+    }
     let names: Vec<&str> = rows::types().iter().map(|(name, _)| *name).collect();
     let native =
         format!("/?query=INSERT%20INTO%20native_several%20({})%20FORMAT%20Native", names.join(","));
-    let (mut best, mut from) = ([f64::INFINITY; 2], 1024);
+    let json = "/?query=INSERT%20INTO%20json_several%20FORMAT%20JSONEachRow";
+    let (mut best, mut from) = ([f64::INFINITY; 3], 1024);
     for _ in 0..ROUNDS {
-        let blocks: Vec<Vec<u8>> = (0..INSERTS)
-            .map(|n| encode::block(&rows::batch(&schema, from + n * rows, from + (n + 1) * rows)))
-            .collect();
-        let started = Instant::now();
-        for block in &blocks {
-            engine.post(&native, block)?;
-        }
-        let prepared = started.elapsed();
+        let bounds = |n| (from + n * rows, from + (n + 1) * rows);
+        let block = |(from, to)| encode::block(&rows::batch(&schema, from, to)).concat();
+        let blocks: Vec<Vec<u8>> = (0..INSERTS).map(bounds).map(block).collect();
+        let prepared = in_turn(engine, &native, &blocks)?;
+        let lines = |(from, to)| rows::json_lines(from, to).into_bytes();
+        let lines: Vec<Vec<u8>> = (0..INSERTS).map(bounds).map(lines).collect();
+        let json = in_turn(engine, json, &lines)?;
         let to = from + INSERTS * rows;
         // A delivery is never cut: fifths of an insert make inserts of just that size.
         let requests = requests(&schema, (from, to), rows.div_ceil(5));
@@ -182,17 +184,27 @@ async fn several(engine: &ClickHouse, rows: u64) -> Result<(), Problem> {
             return Err(format!("{writes} inserts instead of {INSERTS}").into());
         }
         from = to;
-        for (best, spent) in best.iter_mut().zip([prepared, sunk]) {
+        for (best, spent) in best.iter_mut().zip([prepared, json, sunk]) {
             *best = best.min(spent.as_secs_f64());
         }
     }
-    let [native, sink_s] = best.map(|seconds| (INSERTS * rows) as f64 / seconds);
+    let [native, json, sink_s] = best.map(|seconds| (INSERTS * rows) as f64 / seconds);
     println!("  {INSERTS} prepared blocks in turn   {native:>9.0} rows/s");
+    println!("  {INSERTS} posts of JSON lines       {json:>9.0} rows/s");
     println!(
-        "  {INSERTS} inserts of the sink       {sink_s:>9.0} rows/s  {:.2}x of Native  ({rows} rows each)",
-        sink_s / native
+        "  {INSERTS} inserts of the sink       {sink_s:>9.0} rows/s  {:.2}x of Native, {:.2}x of JSON lines  ({rows} rows each)",
+        sink_s / native,
+        sink_s / json
     );
     Ok(())
+}
+
+fn in_turn(engine: &ClickHouse, path: &str, bodies: &[Vec<u8>]) -> Result<Duration, Problem> {
+    let started = Instant::now();
+    for body in bodies {
+        engine.post(path, body)?;
+    }
+    Ok(started.elapsed())
 }
 
 /// 20 tables, each written in turn for a while.

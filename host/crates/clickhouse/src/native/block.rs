@@ -1,7 +1,10 @@
 //! One block: columns with names and types, filled piece by piece and written once.
 
+use bytes::Bytes;
+
 use super::cells::{Cells, Times, string, varint};
 use super::column::ColumnWriter;
+use super::parts::Parts;
 use super::reason::Misfit;
 use crate::types::Type;
 
@@ -58,18 +61,17 @@ impl BlockWriter {
         self.columns.get(at).map_or(0, |(_, _, column)| column.rows())
     }
 
-    /// The block's bytes.
+    /// The block's bytes, in parts.
     #[must_use]
-    pub fn finish(&self) -> Vec<u8> {
-        let size: usize = self.columns.iter().map(|(n, _, c)| n.len() + 64 + c.size()).sum();
-        let mut out = Vec::with_capacity(size + 16);
-        varint(self.columns.len() as u64, &mut out);
-        varint(u64::from(self.rows()), &mut out);
-        for (name, ty, column) in &self.columns {
-            string(name.as_bytes(), &mut out);
-            string(ty.to_string().as_bytes(), &mut out);
-            column.write(&mut out);
+    pub fn finish(self) -> Vec<Bytes> {
+        let mut parts = Parts::default();
+        varint(self.columns.len() as u64, parts.end());
+        varint(u64::from(self.rows()), parts.end());
+        for (name, ty, column) in self.columns {
+            string(name.as_bytes(), parts.end());
+            string(ty.to_string().as_bytes(), parts.end());
+            column.write(&mut parts);
         }
-        out
+        parts.finish()
     }
 }

@@ -8,6 +8,7 @@ use wasmgate_model::{Kind, Logical};
 use super::cells::{Cells, Marks, Out, Times, append};
 use super::low::Dictionary;
 use super::nested;
+use super::parts::Parts;
 use super::reason::{Misfit, Reason};
 use super::scalar;
 use crate::types::Type;
@@ -99,15 +100,15 @@ impl ColumnWriter {
         }
     }
 
-    /// Appends prefixes and values.
-    pub fn write(&self, out: &mut Vec<u8>) {
+    /// Hands over prefixes and values.
+    pub(super) fn write(self, parts: &mut Parts) {
         if self.rows > 0 {
-            self.write_prefix(out);
-            self.write_values(out);
+            self.write_prefix(parts.end());
+            self.write_values(parts);
         }
     }
 
-    pub(super) fn write_prefix(&self, out: &mut Vec<u8>) {
+    fn write_prefix(&self, out: &mut Vec<u8>) {
         match &self.body {
             Body::Plain(_) => {}
             Body::Nullable { inner, .. } => inner.write_prefix(out),
@@ -120,35 +121,23 @@ impl ColumnWriter {
         }
     }
 
-    pub(super) fn write_values(&self, out: &mut Vec<u8>) {
-        match &self.body {
-            Body::Plain(data) => out.extend_from_slice(data),
+    fn write_values(self, parts: &mut Parts) {
+        match self.body {
+            Body::Plain(data) => parts.push(data),
             Body::Nullable { nulls, inner } => {
-                out.extend_from_slice(nulls);
-                inner.write_values(out);
+                parts.push(nulls);
+                inner.write_values(parts);
             }
-            Body::Low(dictionary) => dictionary.write(out),
+            Body::Low(dictionary) => dictionary.write(parts.end()),
             Body::Array { ends, element, .. } => {
-                out.extend_from_slice(ends);
-                element.write_values(out);
+                parts.push(ends);
+                element.write_values(parts);
             }
             Body::Map { ends, key, value, .. } => {
-                out.extend_from_slice(ends);
-                key.write_values(out);
-                value.write_values(out);
+                parts.push(ends);
+                key.write_values(parts);
+                value.write_values(parts);
             }
-        }
-    }
-
-    /// Bytes held.
-    #[must_use]
-    pub fn size(&self) -> usize {
-        match &self.body {
-            Body::Plain(data) => data.len(),
-            Body::Nullable { nulls, inner } => nulls.len() + inner.size(),
-            Body::Low(dictionary) => dictionary.size(),
-            Body::Array { ends, element, .. } => ends.len() + element.size(),
-            Body::Map { ends, key, value, .. } => ends.len() + key.size() + value.size(),
         }
     }
 

@@ -124,8 +124,4 @@ impl Dictionary {
             out.extend(number.to_le_bytes().into_iter().take(width));
         }
     }
-
-    pub(super) fn size(&self) -> usize {
-        self.keys.len() + self.rows.len() * 4
-    }
 }

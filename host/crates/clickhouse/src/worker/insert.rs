@@ -117,6 +117,7 @@ impl Inserter {
             if range.noted && ready.lines > 0 {
                 self.context.ledger.note(&place.0, &place.1, entry.clone()).await?;
             }
+            let bytes = ready.bytes();
             let out = match self.send(&mut ready, &binding, &mut larger).await? {
                 Sent::Taken => ready.refused,
                 // A second look: if the table is still in the way, somebody has to act.
@@ -136,7 +137,7 @@ impl Inserter {
                 (entry.taken, entry.refused) = noted(pieces, &out);
                 self.context.ledger.note(&place.0, &place.1, entry).await?;
             }
-            self.tell(pieces, out, ready.block.len() as u64);
+            self.tell(pieces, out, bytes);
             return Ok(larger);
         }
     }
@@ -214,7 +215,7 @@ impl Inserter {
                     let counts = &context.health.counts;
                     counts.writes.fetch_add(1, Ordering::Relaxed);
                     counts.rows.fetch_add(u64::from(ready.lines), Ordering::Relaxed);
-                    counts.bytes.fetch_add(ready.block.len() as u64, Ordering::Relaxed);
+                    counts.bytes.fetch_add(ready.bytes(), Ordering::Relaxed);
                     return Ok(Sent::Taken);
                 }
                 Err(error) => error,

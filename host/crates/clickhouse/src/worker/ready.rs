@@ -22,7 +22,7 @@ use crate::shape::Shape;
 /// An insert that can be sent.
 pub(super) struct Ready {
     /// Plain, for what is sent again.
-    pub(super) block: Bytes,
+    pub(super) block: Arc<[Bytes]>,
     /// As it is sent first.
     pub(super) body: Option<Body>,
     pub(super) lines: u32,
@@ -44,6 +44,13 @@ pub(super) struct Encoder {
     pub(super) context: Arc<Context>,
     pub(super) settings: Arc<TableSettings>,
     pub(super) bindings: Vec<(Arc<Shape>, Arc<Binding>)>,
+}
+
+impl Ready {
+    /// Bytes of the block.
+    pub(super) fn bytes(&self) -> u64 {
+        self.block.iter().map(|part| part.len() as u64).sum()
+    }
 }
 
 impl Encoder {
@@ -81,12 +88,13 @@ pub(super) fn begin(
     let (told, begun) = oneshot::channel();
     tokio::task::spawn_blocking(move || {
         let Encoded { block, lines, refused } = encode(&pieces, &binding, &settings);
-        let ready = Ready { block, body: None, lines, refused, token: String::new() };
+        let block: Arc<[Bytes]> = block.into();
+        let ready =
+            Ready { block: Arc::clone(&block), body: None, lines, refused, token: String::new() };
         if lines == 0 {
             return tell(told, Ok(ready));
         }
-        let token = token(&ready.block, &context.name, &binding, range, &place);
-        let block = ready.block.clone();
+        let token = token(&block, &context.name, &binding, range, &place);
         context.hosts.body(&block, |body| {
             tell(told, body.map(|body| Ready { body: Some(body), token, ..ready }));
         });
@@ -108,8 +116,8 @@ pub(super) async fn end<T>(begun: Begun<T>) -> Result<T, Fault> {
 }
 
 /// The same bytes compressed once more.
-pub(super) async fn again(context: &Arc<Context>, block: &Bytes) -> Result<Body, Fault> {
-    let (context, block) = (Arc::clone(context), block.clone());
+pub(super) async fn again(context: &Arc<Context>, block: &Arc<[Bytes]>) -> Result<Body, Fault> {
+    let (context, block) = (Arc::clone(context), Arc::clone(block));
     let (told, begun) = oneshot::channel();
     tokio::task::spawn_blocking(move || context.hosts.body(&block, |body| tell(told, body)));
     end(begun).await
@@ -118,7 +126,13 @@ pub(super) async fn again(context: &Arc<Context>, block: &Bytes) -> Result<Body,
 /// Names an insert: pipeline, table, source range, version of what is sent, and the bytes. With the
 /// bytes in it, a token never stands for other rows, whatever became of a source. Of the bytes 128
 /// bits of XXH3 say enough: they tell two inserts of one range apart, and cost a tenth of SHA-256.
-fn token(block: &[u8], pipeline: &str, binding: &Binding, range: Range, place: &Place) -> String {
+fn token(
+    block: &[Bytes],
+    pipeline: &str,
+    binding: &Binding,
+    range: Range,
+    place: &Place,
+) -> String {
     let mut hash = Sha256::new();
     for text in [pipeline, &binding.table, &*place.0, &*place.1] {
         hash.update((text.len() as u64).to_le_bytes());
@@ -129,6 +143,8 @@ fn token(block: &[u8], pipeline: &str, binding: &Binding, range: Range, place: &
         hash.update(position.minor.to_le_bytes());
     }
     hash.update(binding.version);
-    hash.update(XxHash3_128::oneshot(block).to_le_bytes());
+    let mut bytes = XxHash3_128::new();
+    block.iter().for_each(|part| bytes.write(part));
+    hash.update(bytes.finish_128().to_le_bytes());
     hex::encode(hash.finalize())
 }

@@ -59,7 +59,7 @@ pub(crate) fn through(
     let create = format!("CREATE TABLE {table} (n UInt64, v {ty}) ENGINE = MergeTree ORDER BY n");
     engine.query(&create).map_err(|e| format!("{ty}: {e}"))?;
     engine
-        .post(&format!("/?query=INSERT%20INTO%20{table}%20(n,v)%20FORMAT%20Native&enable_time_time64_type=1"), &block.finish())
+        .post(&format!("/?query=INSERT%20INTO%20{table}%20(n,v)%20FORMAT%20Native&enable_time_time64_type=1"), &block.finish().concat())
         .map_err(|e| format!("{ty}: {e}"))?;
     let text = engine
         .query(&format!("SELECT if(isNull(v), '\\\\N', toString(v)) FROM {table} ORDER BY n FORMAT JSONCompactColumns"))
@@ -589,7 +589,7 @@ fn anything_goes_into_any_type_or_is_a_misfit() {
                 let mut block = BlockWriter::new([("v", &ty)], Options { times });
                 let mut misfits = Vec::new();
                 block.push(0, &cells, &mut misfits);
-                (block.rows(), block.finish(), misfits)
+                (block.rows(), block.finish().concat(), misfits)
             };
             let (count, data, misfits) = write();
             prop_assert_eq!(count as usize, values.len());
