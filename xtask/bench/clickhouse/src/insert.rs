@@ -14,8 +14,9 @@ use wasmgate_services::clickhouse::ClickHouse;
 use crate::{Problem, encode, rows};
 
 const ROUNDS: usize = 7;
-/// Rows of one delivery, as the gateway's pipelines have it.
-const DELIVERY: u64 = 1024;
+/// Rows of one delivery, about what pipelines have. A delivery is never cut: a divisor of what an
+/// insert holds makes inserts of just that size.
+const DELIVERY: u64 = 1000;
 const TABLES: u64 = 20;
 /// Inserts of one run of several.
 const INSERTS: u64 = 10;
