@@ -1,6 +1,6 @@
 //! When the socket is left to fill. The server sends every change in a segment of its own; a busy
 //! stream read as it arrives costs a wake-up, a read and a hand-over per change, many times what
-//! decoding it costs. So a stream that is read without a pause is read every two milliseconds; one
+//! decoding it costs. So a stream that is read without a pause is read every millisecond; one
 //! that pauses is read at once, so that single transactions wait for nothing.
 
 use std::time::Duration;
@@ -12,9 +12,9 @@ const BUSY: u32 = 16;
 /// A stream that has nothing for so long pauses.
 const PAUSE: Duration = Duration::from_millis(1);
 /// How long a busy stream is left alone. Socket buffers grow to hold what comes meanwhile.
-const GATHER: Duration = Duration::from_millis(2);
+const GATHER: Duration = Duration::from_millis(1);
 /// A read that finds so many bytes is worth its price: the next one may follow at once.
-const PLENTY: usize = 64 << 10;
+const PLENTY: usize = 32 << 10;
 
 /// How the reads follow each other.
 #[derive(Debug)]
