@@ -22,7 +22,7 @@ use tokio::sync::mpsc;
 use wasmgate_model::{Fault, FaultKind};
 
 use crate::error::ServerError;
-use crate::settings::{Compression, SinkSettings};
+use crate::settings::{Compression, SinkSettings, is_local};
 
 /// Idle connections are closed before the server does it (3 s by default).
 const IDLE: Duration = Duration::from_secs(2);
@@ -56,8 +56,9 @@ impl Hosts {
         let mut http = HyperClient::builder(TokioExecutor::new());
         http.pool_idle_timeout(IDLE);
         let frames = match settings.compression {
+            Compression::Auto if settings.hosts.iter().all(|h| is_local(h)) => Frames::None,
             Compression::None => Frames::None,
-            Compression::Lz4 => Frames::Lz4,
+            Compression::Auto | Compression::Lz4 => Frames::Lz4,
             Compression::Zstd(level) => Frames::Zstd(level),
         };
         let client = |host: &String| {

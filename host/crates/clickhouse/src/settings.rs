@@ -1,6 +1,7 @@
 //! Settings of the sink, checked before anything is opened.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -13,8 +14,10 @@ use crate::native::Times;
 /// How inserts are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compression {
-    None,
+    /// LZ4, and none where every server is on this machine: there it costs more than it saves.
     #[default]
+    Auto,
+    None,
     Lz4,
     /// Level 1 to 19.
     Zstd(i32),
@@ -233,6 +236,16 @@ impl SinkSettings {
     }
 }
 
+/// Whether a server, as `http://host:port`, is on this machine.
+pub(crate) fn is_local(host: &str) -> bool {
+    let (_, place) = host.split_once("://").unwrap_or(("", host));
+    let name = match place.strip_prefix('[') {
+        Some(address) => address.split_once(']').map_or(address, |(name, _)| name),
+        None => place.split_once(':').map_or(place, |(name, _)| name),
+    };
+    name == "localhost" || name.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
 fn table(table: &TableSettings) -> Result<(), Fault> {
     let wrong = |what: String| Err(Fault::new(FaultKind::Config, what));
     if table.name.is_empty() {
@@ -245,4 +258,27 @@ fn table(table: &TableSettings) -> Result<(), Fault> {
         return wrong(format!("exclude: {name} is included as well"));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_of_this_machine() {
+        let local = [
+            "http://localhost:8123",
+            "https://127.0.0.1",
+            "http://127.1.2.3:1",
+            "http://[::1]:8123",
+        ];
+        let others = [
+            "http://db:8123",
+            "http://10.0.0.1:8123",
+            "http://[2001:db8::1]:1",
+            "https://localhost.example.org",
+        ];
+        assert!(local.iter().all(|host| is_local(host)));
+        assert!(!others.iter().any(|host| is_local(host)));
+    }
 }

@@ -38,6 +38,7 @@ impl Checks<'_> {
             },
             parallel: raw.parallel as usize,
             compression: match raw.compression {
+                raw::ClickHouseCompression::Auto => Compression::Auto,
                 raw::ClickHouseCompression::None => Compression::None,
                 raw::ClickHouseCompression::Lz4 => Compression::Lz4,
                 raw::ClickHouseCompression::Zstd => Compression::Zstd(1),

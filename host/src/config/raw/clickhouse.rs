@@ -38,7 +38,8 @@ pub(crate) struct ClickHouse {
     /// Inserts at a time, over all tables. Default 4, from 1 to 64.
     #[serde(default = "parallel")]
     pub(crate) parallel: u32,
-    /// How inserts are compressed. Default `lz4`.
+    /// How inserts are compressed. Default `auto`: `lz4`, and `none` where every host is an address
+    /// of this machine (`localhost`, `127.0.0.1`, `[::1]`); behind a tunnel set `lz4`.
     #[serde(default)]
     pub(crate) compression: ClickHouseCompression,
     /// The server gathers inserts of several clients. Rows still count as durable only when they
@@ -145,8 +146,9 @@ impl Default for ClickHouseBatch {
 #[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ClickHouseCompression {
-    None,
     #[default]
+    Auto,
+    None,
     Lz4,
     Zstd,
 }

@@ -35,7 +35,7 @@ fn settings(url: String, rows: usize) -> SinkSettings {
         tables: Vec::new(),
         batch: Default::default(),
         parallel: 4,
-        compression: Compression::Lz4,
+        compression: Compression::default(),
         async_insert: false,
         timeout: Duration::from_secs(60),
         connect_timeout: Duration::from_secs(5),

@@ -142,7 +142,8 @@ impl Rig {
             tables: Vec::new(),
             batch: Default::default(),
             parallel: 4,
-            compression: Compression::None,
+            // Plain: what is asserted is read in the bodies, and this server is local.
+            compression: Compression::Auto,
             async_insert: false,
             timeout: Duration::from_secs(60),
             connect_timeout: Duration::from_secs(5),

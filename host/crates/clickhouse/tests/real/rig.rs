@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use wasmgate_clickhouse::{ClickHouseSink, LedgerPlace, SinkSettings, TableSettings};
+use wasmgate_clickhouse::{ClickHouseSink, Compression, LedgerPlace, SinkSettings, TableSettings};
 use wasmgate_connector::fakes::{MemoryStore, delivery};
 use wasmgate_connector::{CheckpointStore, RowSet, Sink, SinkConnector, WriteRequest, Written};
 use wasmgate_model::{
@@ -25,7 +25,7 @@ pub(crate) fn settings(url: &str) -> SinkSettings {
         tables: Vec::new(),
         batch: Default::default(),
         parallel: 4,
-        compression: Default::default(),
+        compression: Compression::Lz4,
         async_insert: false,
         timeout: Duration::from_secs(60),
         connect_timeout: Duration::from_secs(5),
