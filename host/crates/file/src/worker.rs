@@ -3,8 +3,8 @@
 //! ```text
 //! write() -> queue -> [encoder] -> lines -> [writer] -> group -> [syncer: fdatasync] -> durable
 //! ```
-//! Encoding and writing cost about the same: each has a thread. Group commit: while a sync runs, and
-//! a moment longer, the writer goes on; all that it wrote shares the next sync. After a failure
+//! Encoding and writing cost about the same: each has a thread. Group commit: while a sync runs,
+//! and a moment longer, the writer goes on; all that it wrote shares the next sync. After a failure
 //! nothing is written any more, so that nothing overtakes what is missing: the pipeline opens the
 //! sink again.
 
