@@ -224,3 +224,32 @@ fn decimals_of_every_shape() {
         assert_eq!(column.text(0), Some(want), "ZEROFILL is no part of the number");
     }
 }
+
+#[test]
+fn images_without_every_column_count_their_nulls_by_the_columns_they_have() {
+    let kinds = [(t::LONG, 0), (t::VARCHAR, 80), (t::LONG, 0), (t::TINY, 0)];
+    let mapped = |(ty, meta)| MappedColumn {
+        ty,
+        meta,
+        nullable: true,
+        unsigned: None,
+        name: None,
+        collation: None,
+        labels: Vec::new(),
+        geometry: None,
+    };
+    let wires: Wires = kinds.iter().filter_map(|kind| wire(&mapped(*kind), false)).collect();
+    // The second column is in no image. Of the others the third is null, then the first.
+    let mut body = vec![1, 0, 0, 0, 0, 0, 1, 0, 2, 0, 4, 0b1101];
+    body.extend_from_slice(&[0b1111_1010, 7, 0, 0, 0, 8]);
+    body.extend_from_slice(&[0b1111_1001, 9, 0, 0, 0]);
+    let mut event = RowsEvent::parse(RowsKind::Insert, true, &body).unwrap();
+    assert!(!event.is_whole());
+    let int = |n| Some(Datum::Int(n));
+    for want in [[int(7), None, None, int(8)], [None, None, int(9), None]] {
+        let (image, _) = event.next(&wires).unwrap().unwrap();
+        let mut got = image.values(&wires);
+        assert_eq!(want.map(|_| got.next().unwrap()), want);
+    }
+    assert!(event.next(&wires).unwrap().is_none());
+}

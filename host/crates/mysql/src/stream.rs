@@ -84,7 +84,7 @@ pub(crate) struct Stream {
     resume: Position,
     /// Transactions that were read already, where the log is read from further back.
     seen: Option<(GtidSet, Place)>,
-    known_prepared: Vec<String>,
+    known_prepared: Vec<PreparedAt>,
     pub next_major: u64,
     pub executed: GtidSet,
     pub place: Place,
@@ -139,7 +139,7 @@ impl Stream {
             server: state.server,
             resume: at,
             seen,
-            known_prepared: state.prepared.iter().map(|p| p.xid.clone()).collect(),
+            known_prepared: state.prepared,
             next_major: at.major,
             executed: state.executed,
             place: state.place.clone(),
@@ -158,21 +158,27 @@ impl Stream {
 
     /// What goes with the end of what was read.
     pub(crate) fn state(&self, out: &Assembler) -> Arc<[u8]> {
-        let place = match &self.transaction {
+        let mut place = match &self.transaction {
             Some(transaction) => &transaction.place,
             None => &self.place,
         };
-        let prepared = self.waiting.iter().map(|(xid, p)| PreparedAt {
+        let now = self.waiting.iter().map(|(xid, p)| PreparedAt {
             xid: xid.clone(),
             place: p.place.clone(),
             before: p.before.clone(),
         });
+        let mut prepared: Vec<PreparedAt> = now.collect();
+        // Where the log is read again it is at an earlier place, whose changes are told already.
+        if let Some((_, until)) = self.seen.as_ref().filter(|(_, until)| until >= place) {
+            place = until;
+            prepared.clone_from(&self.known_prepared);
+        }
         State {
             snapshot_done: true,
             server: self.server.clone(),
             executed: self.executed.clone(),
             place: place.clone(),
-            prepared: prepared.collect(),
+            prepared,
             work: self.work.clone(),
             quarantine: out.held().to_vec(),
         }
@@ -413,7 +419,7 @@ impl Stream {
 
     /// The names of prepared transactions at the checkpoint.
     pub(crate) fn was_prepared(&self, xid: &str) -> bool {
-        self.known_prepared.iter().any(|known| known == xid)
+        self.known_prepared.iter().any(|known| known.xid == xid)
     }
 
     /// Takes the kept events of a transaction as if they came now.

@@ -137,6 +137,8 @@ fn between(key: &str, from: Option<i128>, to: Option<i128>) -> String {
 #[cfg(test)]
 #[expect(clippy::indexing_slicing, reason = "tests")]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
 
     /// Cuts a table of these numbers; answers how many rows each range has.
@@ -174,6 +176,31 @@ mod tests {
             assert!(counts.iter().all(|n| *n <= 100), "{counts:?}");
         }
         assert_eq!(counts(&[5], 100), [1]);
+    }
+
+    #[test]
+    fn tables_are_cut_by_numbers_of_the_primary_key_alone() {
+        let column = |(name, ty): &(&str, &str)| {
+            json!({ "name": name, "type": ty, "nullable": false, "auto_increment": false,
+                    "generated": false, "comment": "" })
+        };
+        let cut = |columns: &[(&str, &str)], key: &[&str], primary: bool| {
+            let columns: Vec<Value> = columns.iter().map(column).collect();
+            let table = json!({ "columns": columns, "key": key, "primary": primary,
+                                "charset": "", "comment": "" });
+            TableDefinition::from_json(&table).and_then(|table| number(&table))
+        };
+        let (number, text) = (("n`", "bigint(20) unsigned"), ("t", "varchar(20)"));
+        assert_eq!(cut(&[text, number], &["n`"], true).as_deref(), Some("`n```"));
+        assert_eq!(cut(&[text, number], &["n`", "t"], true).as_deref(), Some("`n```"));
+        assert_eq!(cut(&[text, number], &["t", "n`"], true), None);
+        for ty in ["varchar(20)", "decimal(20,0)", "double", "date", "year", "bit(8)", "enum('1')"]
+        {
+            assert_eq!(cut(&[("k", ty)], &["k"], true), None, "{ty}");
+        }
+        // The hint says PRIMARY.
+        assert_eq!(cut(&[number], &["n`"], false), None);
+        assert_eq!(cut(&[number], &[], false), None);
     }
 
     #[test]

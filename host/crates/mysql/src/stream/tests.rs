@@ -26,7 +26,7 @@ fn places_go_on_beyond_32_bits() {
         body: &[],
     };
     let mut at = place(4);
-    for round in 1..=6 {
+    for round in 1..=10 {
         let end = round * GIB + 100;
         let start = behind(&mut at, &event(end, 100));
         assert_eq!((start.offset, at.offset), (end - 100, end), "{round}");

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use wasmgate_mysql::Settings;
 use wasmgate_services::mysql::{Flavor, MySql, Options};
 
-use crate::harness::{Db, Event, FLAVORS, Run, secret, skipped};
+use crate::harness::{Db, Event, FLAVORS, Run, busy, secret, skipped};
 
 const SETUP: &str = "CREATE TABLE t(id int PRIMARY KEY, seq bigint);
     CREATE TABLE nokey(id int, seq bigint); INSERT INTO nokey VALUES (1, 0), (1, 0), (2, 0);
@@ -200,5 +200,66 @@ async fn a_restart_begins_it_again_and_statements_choose_rows() {
         db.sql("XA COMMIT 'x'; INSERT INTO t VALUES (-1, 0)");
         let all = run.until(|all| all.iter().any(|e| e.key["id"] == -1)).await;
         assert!(all.iter().any(|e| e.key["id"] == 1000), "{flavor:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_connections_read_one_large_table_under_a_condition() {
+    for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
+        let db = Db::new(flavor, "blocking_ranges", SETUP);
+        fill(&db, 40_000);
+        db.sql("ANALYZE TABLE t");
+        let mut run = Run::open(&settings(&db), 1000).await;
+        let name = format!("{}.t", db.name);
+        let even = json!([{ "data-collection": name, "filter": "id % 2 = 0 OR id < 0" }]);
+        ask(&db, "even", &["t"], json!({ "additional-conditions": even }));
+        let all = run.until(|all| told(all, "COMPLETED").len() == 1).await;
+        let ids = read(&all, "t").into_iter().map(|e| e.key["id"].as_i64().unwrap());
+        let mut ids: Vec<i64> = ids.collect();
+        // One connection reads in the order of the key.
+        let steps = ids.windows(2).filter(|w| w[0] > w[1]).count();
+        assert!(steps > 3, "{flavor:?}: {steps} ranges");
+        ids.sort_unstable();
+        assert!(ids == (1..=20_000).map(|n| n * 2).collect::<Vec<_>>(), "{flavor:?}");
+        assert!(read(&all, "nokey").is_empty(), "{flavor:?}: nobody asked for it");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_are_not_newer_than_the_stream_where_commits_never_pause() {
+    for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
+        let db = Db::new(flavor, "blocking_busy", SETUP);
+        fill(&db, 20);
+        db.sql(&busy("UPDATE t SET seq = i WHERE id = i % 20 + 1; DO SLEEP(0.0005);"));
+        let settings = settings(&db);
+        let mut run = Run::open(&settings, 200).await;
+        let all = std::thread::scope(|scope| {
+            let db = &db;
+            let writer = scope.spawn(move || db.sql("CALL busy()"));
+            let runtime = tokio::runtime::Handle::current();
+            tokio::task::block_in_place(|| {
+                runtime.block_on(async {
+                    let mut all = run.until(|all| all.iter().any(|e| e.op == "u")).await;
+                    for n in 1..=2 {
+                        ask(db, &format!("b{n}"), &["t"], json!({}));
+                        let done = |all: &[Event]| told(all, "COMPLETED").len() == 1;
+                        all.extend(run.until(done).await);
+                    }
+                    db.sql("INSERT INTO stop VALUES (1)");
+                    writer.join().unwrap();
+                    db.sql("INSERT INTO t VALUES (-1, 0)");
+                    all.extend(run.until(|all| all.iter().any(|e| e.key["id"] == -1)).await);
+                    all
+                })
+            })
+        });
+        assert_eq!((mirror(&all), read(&all, "t").len()), (rows_of(&db), 40), "{flavor:?}");
+        // A restart does not read what is read.
+        let checkpoint = run.checkpoint.clone();
+        drop(run);
+        let mut run = Run::resume(&settings, 200, checkpoint).await.unwrap();
+        db.sql("INSERT INTO t VALUES (-2, 0)");
+        let all = run.until(|all| all.iter().any(|e| e.key["id"] == -2)).await;
+        assert!(read(&all, "t").is_empty() && told(&all, "STARTED").is_empty(), "{flavor:?}");
     }
 }

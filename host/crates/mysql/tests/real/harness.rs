@@ -97,6 +97,23 @@ impl Db {
     }
 }
 
+/// A procedure `busy` that runs a script with `i` from 1, without a pause in between, until the table
+/// `stop` has a row; a test that fails does not wait for it for ever.
+pub(crate) fn busy(script: &str) -> String {
+    format!(
+        "CREATE TABLE stop(id int PRIMARY KEY);
+DELIMITER //
+CREATE PROCEDURE busy() BEGIN
+    DECLARE i int DEFAULT 1;
+    WHILE i < 50000 AND NOT EXISTS (SELECT * FROM stop) DO
+        {script}
+        SET i = i + 1;
+    END WHILE;
+END//
+DELIMITER ;"
+    )
+}
+
 /// Two readers of one number throw each other out.
 fn own_number() -> u32 {
     static NEXT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(1000);

@@ -49,6 +49,34 @@ async fn differences_of_json_are_applied() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn documents_that_are_logged_whole_stand_beside_differences() {
+    if skipped(Flavor::MySql) {
+        return;
+    }
+    let long = "x".repeat(100);
+    let setup = format!(
+        r#"CREATE TABLE t(id int PRIMARY KEY, j json, v int, k json);
+        INSERT INTO t VALUES (1, '{{"a":1,"long":"{long}"}}', 1, '{{"b":1,"long":"{long}"}}')"#
+    );
+    let db = Db::new(Flavor::MySql, "differences_whole", &setup);
+    let mut run = Run::open(&db.streaming(), 100).await;
+    // One column is given as differences and the other whole, either way round.
+    db.sql(
+        r#"SET binlog_row_value_options = PARTIAL_JSON;
+        UPDATE t SET j = JSON_SET(j, '$.a', 2), k = '{"b":2}';
+        UPDATE t SET j = '{"a":3}', v = 2, k = JSON_SET(k, '$.b', 3)"#,
+    );
+    let want =
+        [format!(r#"{{"a":2,"long":"{long}"}} 1 {{"b":2}}"#), r#"{"a":3} 2 {"b":3}"#.to_owned()];
+    let all = run.count(2).await;
+    let text = |e: &crate::harness::Event| {
+        let row = e.after();
+        format!("{} {} {}", row["j"].as_str().unwrap(), row["v"], row["k"].as_str().unwrap())
+    };
+    assert_eq!(all.iter().map(text).collect::<Vec<_>>(), want);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn prepared_transactions_are_held_until_their_end() {
     for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
         // Readers that other tests open meanwhile would meet transactions prepared before them.

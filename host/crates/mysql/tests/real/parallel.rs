@@ -8,7 +8,7 @@ use wasmgate_capture_kit::parallel::{ids, marks};
 use wasmgate_mysql::{Settings, Snapshot};
 use wasmgate_services::mysql::{Flavor, MySql, Options};
 
-use crate::harness::{Db, Event, FLAVORS, Mirror, Run, skipped};
+use crate::harness::{Db, Event, FLAVORS, Mirror, Run, busy, skipped, until};
 
 /// The events of a snapshot that completes.
 async fn copied(settings: &Settings, rows: usize) -> Vec<Event> {
@@ -82,6 +82,28 @@ async fn several_connections_share_a_view_without_gtids_by_holding_writers_up() 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn writers_go_on_once_the_views_are_opened() {
+    if skipped(Flavor::MySql) {
+        return;
+    }
+    let arguments = ["--gtid-mode=OFF", "--enforce-gtid-consistency=OFF"].map(str::to_owned);
+    let options = Options { arguments: arguments.to_vec(), ..Options::default() };
+    let server = Arc::new(MySql::start(Flavor::MySql, &options).unwrap());
+    let db = Db::on(server, "parallel_go_on", SETUP);
+    fill(&db, "big", 20_000);
+    for threads in [1, 3] {
+        let mut settings = db.settings();
+        settings.snapshots.threads = threads;
+        let mut run = Run::open(&settings, 10).await;
+        let first = run.next().await.unwrap().unwrap();
+        // Nobody takes more of it: the snapshot is not over, and holds nobody up.
+        db.sql(&format!("SET lock_wait_timeout = 2; INSERT INTO c VALUES ({threads}, 0)"));
+        assert!(!run.status.snapshot_done.load(Ordering::Relaxed));
+        run.settle(&first).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn several_connections_and_the_stream_equal_the_tables_under_writers() {
     for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
         let tables = ["t1", "t2", "t3", "t4"];
@@ -133,6 +155,48 @@ async fn several_connections_and_the_stream_equal_the_tables_under_writers() {
             let got: Vec<String> = got.iter().map(|(id, n)| format!("{id}\t{n}")).collect();
             let want = db.sql(&format!("SELECT id, n FROM {table} ORDER BY id"));
             assert_eq!(got.join("\n"), want, "{flavor:?} {table}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_views_stand_at_one_point_where_commits_never_pause() {
+    for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
+        let tables: Vec<String> = (1..=32).map(|n| format!("t{n}")).collect();
+        let each = |sql: &str| tables.iter().map(|t| sql.replace('?', t)).collect::<String>();
+        let db = Db::new(flavor, "parallel_busy", &each("CREATE TABLE ?(id int PRIMARY KEY);"));
+        let inserts = each("INSERT INTO ? VALUES (i);");
+        db.sql(&busy(&inserts));
+        let mut settings = db.settings();
+        settings.snapshots.threads = 32;
+        let all = std::thread::scope(|scope| {
+            let db = &db;
+            let writer = scope.spawn(move || db.sql("CALL busy()"));
+            let runtime = tokio::runtime::Handle::current();
+            tokio::task::block_in_place(|| {
+                runtime.block_on(async {
+                    until(|| (db.sql("SELECT count(*) FROM t1") != "0").then_some(()));
+                    let mut run = Run::open(&settings, 1000).await;
+                    let mut all = run.until(|all| all.iter().any(|e| e.op == "c")).await;
+                    db.sql("INSERT INTO stop VALUES (1)");
+                    writer.join().unwrap();
+                    db.sql("INSERT INTO t1 VALUES (-1)");
+                    let last = |e: &Event| e.key["id"] == -1;
+                    if !all.iter().any(last) {
+                        all.extend(run.until(|all| all.iter().any(last)).await);
+                    }
+                    all
+                })
+            })
+        });
+        for table in &tables {
+            let of_table = all.iter().filter(|e| e.topic == format!("srv.{}.{table}", db.name));
+            let mut rows: Vec<i64> = of_table.map(|e| e.key["id"].as_i64().unwrap()).collect();
+            rows.sort_unstable();
+            let rows: Vec<String> = rows.iter().map(i64::to_string).collect();
+            let want = db.sql(&format!("SELECT id FROM {table} ORDER BY id"));
+            // Another point would give rows twice, or leave some out.
+            assert!(rows.join("\n") == want, "{flavor:?} {table}: {} rows", rows.len());
         }
     }
 }
@@ -199,6 +263,60 @@ async fn one_large_table_is_read_by_several_connections_under_writers() {
         let want = db.sql("SELECT id, part, n FROM t ORDER BY id, part");
         assert!(got.join("\n") == want, "{flavor:?}");
         assert_eq!(ends(&seen), ["first", "last"], "{flavor:?}");
+    }
+}
+
+/// Tables: name, columns, the key of row `i`, whether several connections read it.
+const KEYS: &[(&str, &str, &str, bool)] = &[
+    // All but one crowd in a tiny part of the numbers.
+    ("crowd", "id bigint PRIMARY KEY", "IF(i = 1, 9000000000000000000, i)", true),
+    ("high", "id bigint unsigned PRIMARY KEY", "18446744073709551615 - i", true),
+    ("below", "id int PRIMARY KEY", "-i", true),
+    ("words", "id varchar(20) PRIMARY KEY", "concat('k', i)", false),
+    ("numerals", "id varchar(20) PRIMARY KEY", "i", false),
+    ("exact", "id decimal(20,2) PRIMARY KEY", "i / 4", false),
+    ("pair", "k char(1) DEFAULT 'k', id int, PRIMARY KEY (k, id)", "i", false),
+    ("only_unique", "id int NOT NULL UNIQUE", "i", false),
+    ("nokey", "id int", "i", false),
+];
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_tables_are_read_once_whatever_their_keys() {
+    for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
+        let digits = "CREATE TABLE digits(d int);
+            INSERT INTO digits VALUES (0),(1),(2),(3),(4),(5),(6),(7),(8),(9)";
+        let db = Db::new(flavor, "ranges_keys", digits);
+        for (table, columns, key, _) in KEYS {
+            db.sql(&format!(
+                "CREATE TABLE {table}({columns}); INSERT INTO {table}(id) SELECT {key} FROM
+                 (SELECT a.d + b.d * 10 + c.d * 100 + d.d * 1000 + e.d * 10000 + 1 i FROM digits a,
+                 digits b, digits c, digits d, digits e) numbers WHERE i <= 25000;
+                 ANALYZE TABLE {table}"
+            ));
+        }
+        let mut settings = db.settings();
+        settings.snapshots.threads = 3;
+        settings.notifications.topic = Some("told".into());
+        let all = copied(&settings, 1000).await;
+        for (table, _, _, several) in KEYS {
+            let name = format!("{}.{table}", db.name);
+            let of_table = all.iter().filter(|e| e.topic == format!("srv.{name}"));
+            let mut read: Vec<String> = of_table.map(|e| e.after()["id"].to_string()).collect();
+            let numbers = read.windows(2).map(|w| [&w[0], &w[1]].map(|n| n.parse::<i64>().ok()));
+            // One connection reads in the order of the key.
+            let steps = numbers.filter(|[a, b]| a.is_some() && a > b).count();
+            assert!(!several || steps > 3, "{flavor:?} {table}: {steps} ranges");
+            read.sort_unstable();
+            let count = read.len();
+            read.dedup();
+            assert_eq!((count, read.len()), (25_000, 25_000), "{flavor:?} {table}");
+            // It is told once that it ended, with all its rows.
+            let data = all.iter().map(|e| &e.value["additional_data"]);
+            let scans = data.filter(|data| data["scanned_collection"] == *name);
+            let rows: Vec<_> =
+                scans.filter_map(|data| data["total_rows_scanned"].as_str()).collect();
+            assert_eq!(rows, ["25000"], "{flavor:?} {table}");
+        }
     }
 }
 

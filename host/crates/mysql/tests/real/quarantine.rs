@@ -4,6 +4,7 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use wasmgate_capture_kit::beside::send;
 use wasmgate_capture_kit::{self as kit, Reads};
 use wasmgate_connector::Refusal;
 use wasmgate_model::Checkpoint;
@@ -123,6 +124,27 @@ async fn a_table_that_a_module_does_not_fit_waits_alone_and_is_read_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_was_emptied_meanwhile_is_emptied_and_needs_a_key_to_go_on() {
+    for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
+        let db = Db::new(flavor, "emptied", SETUP);
+        let mut ledger = Ledger::open(&db).await;
+        ledger.equals().await;
+        db.sql(
+            "ALTER TABLE t DROP v; INSERT INTO t VALUES (4); TRUNCATE t; INSERT INTO t VALUES (5);
+             ALTER TABLE t ADD v int, DROP PRIMARY KEY; INSERT INTO other VALUES (1)",
+        );
+        ledger.until(|l| l.others() == 1).await;
+        let Err(Refusal::Conflict(why)) = ledger.resume().await else { panic!("resumed") };
+        assert!(why.contains("stays quarantined") && why.contains("no key"), "{why}");
+        db.sql("ALTER TABLE t ADD PRIMARY KEY (id)");
+        assert_eq!(ledger.resume().await, Ok(()));
+        ledger.equals().await;
+        assert_eq!(ledger.rows.len(), 1, "{flavor:?}");
+        assert!(ledger.run.status.quarantined().is_empty());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_table_whose_rows_cannot_be_read_waits_alone_and_is_read_anew() {
     for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
         let db = Db::new(flavor, "unreadable", SETUP);
@@ -201,6 +223,26 @@ async fn a_table_that_does_not_fit_is_not_read_by_the_first_snapshot() {
         assert_eq!(ledger.resume().await, Ok(()));
         ledger.equals().await;
         assert_eq!(ledger.rows.len(), 2, "{flavor:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_does_not_fit_is_not_read_by_a_blocking_snapshot() {
+    for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
+        let setup = "CREATE TABLE t(id int PRIMARY KEY); INSERT INTO t VALUES (1);
+            CREATE TABLE other(id int PRIMARY KEY); INSERT INTO other VALUES (1)";
+        let db = Db::new(flavor, "misfit_blocking", setup);
+        let mut ledger = Ledger::open_as(&db, db.streaming()).await;
+        let tables = ["t", "other"].map(|table| format!("{}.{table}", db.name));
+        let data = json!({ "data-collections": tables, "type": "blocking" });
+        // The chain is asked about it with the first one.
+        for times in 1..=2 {
+            let asked = send(&ledger.run.commands, "execute-snapshot", &data);
+            ledger.until(|l| l.others() == times).await;
+            assert_eq!(asked.await.unwrap(), Ok(()), "{flavor:?}");
+            assert_eq!(ledger.run.status.quarantined().len(), 1, "{flavor:?}");
+            assert!(ledger.events.iter().all(|e| e.topic != ledger.topic), "{flavor:?}");
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde_json::{Value, json};
+use wasmgate_capture_kit::beside::send;
 use wasmgate_capture_kit::restart::midway;
 use wasmgate_connector::conformance::{self, SourceKit};
 use wasmgate_model::{Checkpoint, FaultKind};
@@ -69,6 +71,64 @@ async fn keeps_the_contract_of_sources_by_file_and_position() {
     if !skipped(Flavor::MySql) {
         keeps_the_contract(Flavor::MySql, &["--gtid-mode=OFF", "--enforce-gtid-consistency=OFF"])
             .await;
+    }
+}
+
+/// What is stored of the log.
+fn stored(checkpoint: &Checkpoint) -> Value {
+    let (_, _, state) = checkpoint.iter().next().unwrap();
+    serde_json::from_slice(state.unwrap()).unwrap()
+}
+
+/// The checkpoint of a file that is 4 GiB longer.
+fn further(checkpoint: &Checkpoint) -> Checkpoint {
+    let mut moved = Checkpoint::default();
+    let mut state = stored(checkpoint);
+    state["pos"] = json!(state["pos"].as_u64().unwrap() + (1 << 32));
+    let (partition, at, _) = checkpoint.iter().next().unwrap();
+    moved.assign(partition.clone(), at, Some(state.to_string().into_bytes().into()));
+    moved
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_place_beyond_4_gib_is_reached_from_the_beginning_of_its_file() {
+    if skipped(Flavor::MySql) {
+        return;
+    }
+    let server = own(Flavor::MySql, &["--gtid-mode=OFF", "--enforce-gtid-consistency=OFF"]);
+    let db = Db::on(server, "far", "CREATE TABLE t(id int PRIMARY KEY)");
+    let settings = db.streaming();
+    let mut run = Run::open(&settings, 10).await;
+    for prepares in [false, true] {
+        if prepares {
+            db.sql("XA START 'x'; INSERT INTO t VALUES (5); XA END 'x'; XA PREPARE 'x'");
+        }
+        db.sql("INSERT INTO t VALUES (1)");
+        run.count(1).await;
+        // No file is as long here: everything in this one is before the place.
+        let checkpoint = further(&run.checkpoint);
+        drop(run);
+        db.sql("INSERT INTO t VALUES (2)");
+        run = Run::resume(&settings, 10, checkpoint.clone()).await.unwrap();
+        // What is stored while the log is read again is where it was read to.
+        let asked = send(&run.commands, "pause-snapshot", &json!({}));
+        let mut all = run.while_asked(&asked).await;
+        assert_eq!(asked.await.unwrap(), Ok(()));
+        let (now, before) = (stored(&run.checkpoint), stored(&checkpoint));
+        for part in ["file", "pos", "prepared"] {
+            assert_eq!(now[part], before[part], "{part}");
+        }
+        assert_eq!(now["prepared"].as_array().unwrap().len(), usize::from(prepares));
+        db.sql("FLUSH LOGS; INSERT INTO t VALUES (3)");
+        all.extend(run.count(1).await);
+        if prepares {
+            db.sql("XA COMMIT 'x'");
+            all.extend(run.count(1).await);
+        }
+        let ids: Vec<_> = all.iter().map(|e| e.key["id"].clone()).collect();
+        assert_eq!(ids, [3, 5][..=usize::from(prepares)]);
+        db.sql("DELETE FROM t");
+        run.until(|all| all.iter().filter(|e| e.op == "d").count() >= 3).await;
     }
 }
 

@@ -110,6 +110,41 @@ async fn comments_are_told_where_they_are_asked_for() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn comments_are_known_after_a_restart() {
+    for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
+        let setup = "CREATE TABLE t(id int PRIMARY KEY COMMENT 'the id') COMMENT 'the table'";
+        let db = Db::new(flavor, "comments_kept", setup);
+        let settings = Settings {
+            include_schema_changes: true,
+            include_schema_comments: true,
+            ..db.streaming()
+        };
+        let mut run = Run::open(&settings, 100).await;
+        db.sql("INSERT INTO t VALUES (1)");
+        run.count(1).await;
+        let checkpoint = run.checkpoint.clone();
+        drop(run);
+        let mut run = Run::resume(&settings, 100, checkpoint).await.unwrap();
+        // Nothing of it tells the comments again.
+        db.sql("ALTER TABLE t ADD n int");
+        let all = run.count(1).await;
+        let table = &all[0].value["tableChanges"][0]["table"];
+        let columns = &table["columns"];
+        assert_eq!(
+            (&table["comment"], &columns[0]["comment"], &columns[1]["comment"]),
+            (&json!("the table"), &json!("the id"), &Value::Null),
+            "{flavor:?}"
+        );
+        // A table that is made while the stream goes on.
+        db.sql("CREATE TABLE u(id int PRIMARY KEY COMMENT 'its id') ENGINE = InnoDB COMMENT 'new'");
+        let all = run.count(1).await;
+        let table = &all[0].value["tableChanges"][0]["table"];
+        let told = (&table["comment"], &table["columns"][0]["comment"]);
+        assert_eq!(told, (&json!("new"), &json!("its id")), "{flavor:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn heartbeats_carry_the_position_of_an_idle_database_on() {
     for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
         let setup = "CREATE TABLE t(id int PRIMARY KEY); CREATE DATABASE beats;

@@ -7,6 +7,8 @@ use tokio::sync::{mpsc, oneshot};
 use wasmgate_connector::{SourceCommand, SourceStatus};
 use wasmgate_model::{FaultKind, Schema};
 
+mod asked;
+
 use super::*;
 use crate::notify::Notifications;
 use crate::signal::Kind;
@@ -95,6 +97,10 @@ struct Side {
     stored: Option<serde_json::Value>,
     held: Vec<String>,
     due: Vec<(TableName, bool)>,
+    /// Rows of its next chunk that the chain takes before the table is held back.
+    takes: Option<usize>,
+    /// A snapshot that the stream waits for is under way.
+    blocks: bool,
 }
 
 impl Side {
@@ -162,8 +168,10 @@ impl StreamSide for Side {
         window: Window<(), ()>,
     ) -> Result<bool, Fault> {
         let fresh = |(n, _): &(u8, &str)| !window.is_stale(0, Some(&key(*n)));
-        self.out.rows.extend(chunk.rows.into_iter().filter(fresh));
-        Ok(false)
+        let takes = self.takes.take();
+        let rows = chunk.rows.into_iter().filter(fresh).take(takes.unwrap_or(usize::MAX));
+        self.out.rows.extend(rows);
+        Ok(takes.is_some())
     }
 
     async fn captured(&mut self) -> Result<Vec<TableName>, Fault> {
@@ -202,6 +210,10 @@ impl StreamSide for Side {
     fn stays(&mut self, _: &TableName, why: &str) {
         self.due.clear();
         self.out.kinds.push(why.to_owned());
+    }
+
+    fn give_up(&mut self) -> bool {
+        std::mem::take(&mut self.blocks)
     }
 }
 
