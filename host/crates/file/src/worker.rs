@@ -32,9 +32,9 @@ const GROUP: usize = 64;
 /// Groups that wait for the syncer at most.
 const GROUPS: usize = 16;
 /// Least time between the starts of two syncs: the first after a pause is made at once, those of a
-/// busy sink would otherwise take as much of the machine as the records. A checkpoint follows each:
-/// with half of this, syncs and checkpoints took a seventh of a fast stream's work.
-const SPACING: Duration = Duration::from_millis(20);
+/// busy sink would otherwise take as much of the machine as the records. Longer, and fast snapshots
+/// wait for it: only so many batches may be under way.
+const SPACING: Duration = Duration::from_millis(10);
 
 /// Something that a file has to be synced for.
 pub(crate) type Touched = (Arc<File>, PathBuf);

@@ -79,7 +79,10 @@ fn ours(
     let sink = file.map_or("blackhole: {}".to_owned(), to_file);
     let text = pipeline(server.port(), name, &source, &sink);
     drop(fs::remove_dir_all(dir.join("data")));
-    let mut gateway = Gateway::start(dir, &text)?;
+    // No modules: with the data directory their compiled code goes, and would be made beside this.
+    let modules = dir.join("modules");
+    fs::create_dir_all(&modules)?;
+    let mut gateway = Gateway::start_with(dir, &modules, &text, Stdio::null())?;
     let usage = gateway.finish(name, rows)?;
     gateway.stop()?;
     if let Some(file) = file {

@@ -143,7 +143,9 @@ impl<R: Send + 'static> Incremental<R> {
             self.forget(side);
             self.opening = false;
         }
-        if tables.is_empty() && side.give_up() {
+        // A snapshot that the stream waits for begins again with the tables that stay, if any do.
+        let first = self.work.queue.first();
+        if first.is_some_and(|item| item.tables.iter().any(goes)) && side.give_up() {
             self.forget(side);
         }
         for item in &mut self.work.queue {

@@ -72,14 +72,23 @@ async fn an_answer_that_comes_after_the_stop_is_passed_over() {
 }
 
 #[tokio::test]
-async fn a_stop_of_everything_gives_up_what_the_stream_waits_for() {
-    let item = Item { blocking: true, ..Item::of("id", vec![TableItem::of(&name())]) };
-    let mut bench = Bench::new(&[1], Work { queue: vec![item], ..Work::default() });
-    bench.side.blocks = true;
-    bench.side.open(7, Tracked::new(name(), Vec::new()));
-    bench.beside.signal(["id", "stop-snapshot", ""], &mut bench.side).await.unwrap();
-    assert!(!bench.side.blocks && bench.side.windows.is_empty());
-    assert_eq!((stored(&bench), told(&bench, "ABORTED ")), (Work::default(), 1));
+async fn a_stop_gives_up_what_the_stream_waits_for() {
+    let tables = || vec![TableItem::of(&name())];
+    let item = Item { blocking: true, ..Item::of("id", tables()) };
+    for (asked, stopped) in [
+        ("", true),
+        (r#"{"data-collections":["s.t"]}"#, true),
+        (r#"{"data-collections":["s.other"]}"#, false),
+    ] {
+        let queue = vec![item.clone(), Item::of("next", vec![TableItem::of(&name())])];
+        let mut bench = Bench::new(&[1], Work { queue, ..Work::default() });
+        bench.side.blocks = true;
+        bench.side.open(7, Tracked::new(name(), Vec::new()));
+        bench.beside.signal(["id", "stop-snapshot", asked], &mut bench.side).await.unwrap();
+        assert_eq!((bench.side.blocks, bench.side.windows.is_empty()), (!stopped, stopped));
+        assert_eq!(told(&bench, "ABORTED "), if stopped { 2 } else { 0 }, "{asked}");
+        assert_eq!(stored(&bench) == Work::default(), stopped, "{asked}");
+    }
 }
 
 #[tokio::test]
