@@ -6,7 +6,6 @@
 
 mod tls;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -55,12 +54,7 @@ impl Hosts {
         let connector = tls::connector(settings)?;
         let mut http = HyperClient::builder(TokioExecutor::new());
         http.pool_idle_timeout(IDLE);
-        let frames = match settings.compression {
-            Compression::Auto if settings.hosts.iter().all(|h| is_local(h)) => Frames::None,
-            Compression::None => Frames::None,
-            Compression::Auto | Compression::Lz4 => Frames::Lz4,
-            Compression::Zstd(level) => Frames::Zstd(level),
-        };
+        let frames = frames(settings.compression, &settings.hosts);
         let client = |host: &String| {
             let http = http.build(connector.clone());
             let mut client = Client::with_http_client(http)
@@ -158,8 +152,9 @@ impl Hosts {
     /// The compression refuses its level.
     pub(crate) fn body(&self, block: &Arc<[Bytes]>, tell: impl FnOnce(Result<Body, Fault>)) {
         let frame = |piece| CompressedData::new(piece, self.frames);
-        let mut pieces: VecDeque<_> = block.iter().flat_map(|part| part.chunks(FRAME)).collect();
-        let (Some(first), true) = (pieces.pop_front(), self.frames != Frames::None) else {
+        let pieces: Vec<_> = block.iter().flat_map(|part| part.chunks(FRAME)).collect();
+        let mut pieces = pieces.into_iter();
+        let (Some(first), true) = (pieces.next(), self.frames != Frames::None) else {
             return tell(Ok(Body::Plain(Arc::clone(block))));
         };
         let first = frame(first).map_err(|error| {
@@ -231,6 +226,15 @@ impl Hosts {
     }
 }
 
+fn frames(compression: Compression, hosts: &[String]) -> Frames {
+    match compression {
+        Compression::Auto if hosts.iter().all(|host| is_local(host)) => Frames::None,
+        Compression::None => Frames::None,
+        Compression::Auto | Compression::Lz4 => Frames::Lz4,
+        Compression::Zstd(level) => Frames::Zstd(level),
+    }
+}
+
 /// An error with its causes.
 fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -248,3 +252,19 @@ fn chain(error: &dyn std::error::Error) -> String {
 
 /// Shared by everything that asks the servers.
 pub(crate) type SharedHosts = Arc<Hosts>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn inserts_are_compressed_by_themselves_where_a_server_is_elsewhere() {
+        let hosts = |names: &[&str]| names.iter().map(|n| format!("http://{n}:8123")).collect();
+        let auto = |names: &[&str]| {
+            let hosts: Vec<String> = hosts(names);
+            frames(Compression::Auto, &hosts)
+        };
+        assert!(auto(&["localhost", "[::1]"]) == Frames::None);
+        assert!(auto(&["localhost", "db"]) == Frames::Lz4);
+    }
+}

@@ -74,22 +74,25 @@ fn described<'a>(ty: &'a str, charset: &'a Charset, labels: &'a Arc<[String]>) -
     }
 }
 
+fn mapped((ty, meta): (u8, u16)) -> MappedColumn {
+    MappedColumn {
+        ty,
+        meta,
+        nullable: true,
+        unsigned: None,
+        name: None,
+        collation: None,
+        labels: Vec::new(),
+        geometry: None,
+    }
+}
+
 proptest! {
     #[test]
     fn values_are_the_same_on_the_short_way_and_on_the_long_one(
         picks in prop::collection::vec((0_usize..KINDS.len(), any::<bool>()), 1..70),
         bytes in prop::collection::vec(prop_oneof![Just(0_u8), Just(2), 0x30_u8..0x7b, any::<u8>()], 0..600),
     ) {
-        let mapped = |(ty, meta)| MappedColumn {
-            ty,
-            meta,
-            nullable: true,
-            unsigned: None,
-            name: None,
-            collation: None,
-            labels: Vec::new(),
-            geometry: None,
-        };
         let labels: Arc<[String]> = Arc::from(["a".to_owned()]);
         let wires: Wires =
             picks.iter().filter_map(|(i, unsigned)| wire(&mapped(KINDS[*i].1), *unsigned)).collect();
@@ -228,16 +231,6 @@ fn decimals_of_every_shape() {
 #[test]
 fn images_without_every_column_count_their_nulls_by_the_columns_they_have() {
     let kinds = [(t::LONG, 0), (t::VARCHAR, 80), (t::LONG, 0), (t::TINY, 0)];
-    let mapped = |(ty, meta)| MappedColumn {
-        ty,
-        meta,
-        nullable: true,
-        unsigned: None,
-        name: None,
-        collation: None,
-        labels: Vec::new(),
-        geometry: None,
-    };
     let wires: Wires = kinds.iter().filter_map(|kind| wire(&mapped(*kind), false)).collect();
     // The second column is in no image. Of the others the third is null, then the first; the bits
     // behind theirs mean nothing.

@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A drop directory and, below it, a store of versions.
 struct Place {
     dir: TempDir,
-    library: Library,
+    modules: Library,
 }
 
 impl Place {
@@ -37,8 +37,8 @@ impl Place {
         for (name, bytes) in files {
             fs::write(dir.path().join("drop").join(name), bytes).unwrap();
         }
-        let library = open(dir.path());
-        Self { dir, library }
+        let modules = open(dir.path());
+        Self { dir, modules }
     }
 
     fn path(&self, name: &str) -> PathBuf {
@@ -53,7 +53,7 @@ impl Place {
     }
 
     fn scan(&self) -> Vec<Change> {
-        self.library.scan().unwrap()
+        self.modules.scan().unwrap()
     }
 
     /// Looks until something has changed.
@@ -67,7 +67,7 @@ impl Place {
     }
 
     fn find(&self, name: &str) -> Option<ModuleStatus> {
-        self.library.list().into_iter().find(|s| s.name == name)
+        self.modules.list().into_iter().find(|s| s.name == name)
     }
 
     fn status(&self, name: &str) -> ModuleStatus {
@@ -75,7 +75,7 @@ impl Place {
     }
 
     fn digest(&self, name: &str) -> String {
-        self.library.get(name).unwrap().identity().sha256.clone()
+        self.modules.get(name).unwrap().identity().sha256.clone()
     }
 
     /// The reason in the note beside a file, if there is one.
@@ -90,10 +90,10 @@ impl Place {
 
     /// Ends this process, as far as the library goes, and starts the next.
     fn restart(self) -> Self {
-        let Self { dir, library } = self;
-        drop(library);
-        let library = open(dir.path());
-        Self { dir, library }
+        let Self { dir, modules } = self;
+        drop(modules);
+        let modules = open(dir.path());
+        Self { dir, modules }
     }
 }
 
@@ -134,7 +134,7 @@ fn what_is_there_at_the_start_is_active_or_noted() {
     let files: &[(&str, &[u8])] =
         &[("probe.wasm", &probe), ("bad.wasm", b"junk"), ("Big.wasm", &probe), ("notes.txt", b"")];
     let place = Place::new(files);
-    let states: Vec<_> = place.library.list().into_iter().map(|s| (s.name, s.state)).collect();
+    let states: Vec<_> = place.modules.list().into_iter().map(|s| (s.name, s.state)).collect();
     let expected = [
         ("Big", ModuleState::Rejected),
         ("bad", ModuleState::Rejected),
@@ -166,7 +166,7 @@ fn a_new_version_waits_for_its_verdict() {
     assert_eq!((change.name.as_str(), change.kind), ("probe", ChangeKind::Replaced));
     assert_eq!(place.digest("probe"), old, "not before it is accepted");
 
-    place.library.reject(&change, "pipeline orders cannot be bound").unwrap();
+    place.modules.reject(&change, "pipeline orders cannot be bound").unwrap();
     assert_eq!(place.digest("probe"), old);
     let status = place.status("probe");
     assert_eq!(status.state, ModuleState::Active);
@@ -179,7 +179,7 @@ fn a_new_version_waits_for_its_verdict() {
     // Touched, it is tried again.
     touch(&place.path("probe.wasm"), 4);
     let change = place.scan().remove(0);
-    place.library.accept(change).unwrap();
+    place.modules.accept(change).unwrap();
     assert_ne!(place.digest("probe"), old);
     assert_eq!(place.status("probe").error, None);
     assert_eq!(place.status("probe").previous, [("1.2.3".to_owned(), old)]);
@@ -228,32 +228,32 @@ fn removed_files_are_removed_modules() {
     let mut changes = place.scan();
     let names: Vec<_> = changes.iter().map(|c| (c.name.as_str(), c.kind)).collect();
     assert_eq!(names, [("a", ChangeKind::Removed), ("b", ChangeKind::Removed)]);
-    place.library.reject(&changes.remove(1), "pipeline orders uses it").unwrap();
-    place.library.accept(changes.remove(0)).unwrap();
-    assert!(place.library.get("a").is_none());
-    assert!(place.library.get("b").is_some());
+    place.modules.reject(&changes.remove(1), "pipeline orders uses it").unwrap();
+    place.modules.accept(changes.remove(0)).unwrap();
+    assert!(place.modules.get("a").is_none());
+    assert!(place.modules.get("b").is_some());
     assert!(place.scan().is_empty());
-    place.library.accept(place.library.remove("b").unwrap()).unwrap();
-    assert!(place.library.list().is_empty());
-    assert_eq!(place.library.remove("b").unwrap_err().kind, FaultKind::ModuleRefused);
+    place.modules.accept(place.modules.remove("b").unwrap()).unwrap();
+    assert!(place.modules.list().is_empty());
+    assert_eq!(place.modules.remove("b").unwrap_err().kind, FaultKind::ModuleRefused);
 }
 
 #[test]
 fn put_writes_the_file_and_a_rollback_undoes_it() {
     let [one, two] = versions();
     let place = Place::new(&[]);
-    let first = place.library.put("rule-1", &one).unwrap().identity().sha256.clone();
+    let first = place.modules.put("rule-1", &one).unwrap().identity().sha256.clone();
     assert_eq!(fs::read(place.path("rule-1.wasm")).unwrap(), one);
-    let second = place.library.put("rule-1", &two).unwrap().identity().sha256.clone();
-    assert_eq!(place.library.propose("rule-1", &two).unwrap().kind, ChangeKind::Same);
+    let second = place.modules.put("rule-1", &two).unwrap().identity().sha256.clone();
+    assert_eq!(place.modules.propose("rule-1", &two).unwrap().kind, ChangeKind::Same);
     assert!(place.scan().is_empty(), "our own writing is no news");
 
-    let back = place.library.rollback("rule-1").unwrap();
-    place.library.accept(back).unwrap();
+    let back = place.modules.rollback("rule-1").unwrap();
+    place.modules.accept(back).unwrap();
     assert_eq!(place.digest("rule-1"), first);
     assert_ne!(first, second);
     assert_eq!(fs::read(place.path("rule-1.wasm")).unwrap(), one);
-    assert_eq!(place.library.rollback("rule-1").unwrap_err().kind, FaultKind::ModuleRefused);
+    assert_eq!(place.modules.rollback("rule-1").unwrap_err().kind, FaultKind::ModuleRefused);
     assert_eq!(place.files(), ["rule-1.wasm"]);
 }
 
@@ -262,10 +262,10 @@ fn a_refused_put_leaves_no_trace() {
     let [one, _] = versions();
     let place = Place::new(&[]);
     for (name, bytes) in [("ok", &b"junk"[..]), ("../up", &one), ("", &one), ("Up", &one)] {
-        let fault = place.library.put(name, bytes).unwrap_err();
+        let fault = place.modules.put(name, bytes).unwrap_err();
         assert_eq!(fault.kind, FaultKind::ModuleRefused, "{name}");
     }
-    assert!(place.library.list().is_empty());
+    assert!(place.modules.list().is_empty());
     assert!(!place.path("ok.wasm").exists());
     let started = Instant::now();
     assert!(place.scan().is_empty() && started.elapsed() < Duration::from_secs(1));
@@ -284,9 +284,9 @@ fn several_files_at_once_are_several_changes() {
     let found: Vec<_> = changes.iter().map(|c| (c.name.as_str(), c.kind)).collect();
     let (new, gone, other) = (ChangeKind::Added, ChangeKind::Removed, ChangeKind::Replaced);
     assert_eq!(found, [("a", other), ("c", new), ("b", gone)]);
-    changes.into_iter().for_each(|change| place.library.accept(change).unwrap());
+    changes.into_iter().for_each(|change| place.modules.accept(change).unwrap());
     assert_ne!(place.digest("a"), old);
-    assert!(place.library.get("b").is_none() && place.library.get("c").is_some());
+    assert!(place.modules.get("b").is_none() && place.modules.get("c").is_some());
     assert!(place.noted("d").is_some());
 }
 
@@ -328,7 +328,7 @@ fn what_is_copied_with_pauses_is_taken_when_it_is_whole() {
     assert!(place.noted("probe").is_some());
     place.drop_in("probe.wasm", &two);
     let change = place.scan().remove(0);
-    place.library.accept(change).unwrap();
+    place.modules.accept(change).unwrap();
     assert_eq!((place.status("probe").error, place.noted("probe")), (None, None));
 }
 
@@ -348,7 +348,7 @@ fn notes_go_with_their_files() {
     fs::remove_file(place.path("bad.wasm")).unwrap();
     assert!(place.scan().is_empty());
     assert!(place.noted("bad").is_none() && place.find("bad").is_none());
-    place.library.put("worse", &one).unwrap();
+    place.modules.put("worse", &one).unwrap();
     assert!(place.noted("worse").is_none());
 }
 
@@ -356,9 +356,9 @@ fn notes_go_with_their_files() {
 fn uploads_that_are_refused_are_not_noted_beside_files() {
     let [one, two] = versions();
     let place = Place::new(&[("probe.wasm", &one)]);
-    place.library.propose("probe", b"junk").unwrap_err();
-    let change = place.library.propose("probe", &two).unwrap();
-    place.library.reject(&change, "pipeline orders cannot be bound").unwrap();
+    place.modules.propose("probe", b"junk").unwrap_err();
+    let change = place.modules.propose("probe", &two).unwrap();
+    place.modules.reject(&change, "pipeline orders cannot be bound").unwrap();
     assert_eq!(place.status("probe").error.unwrap(), "pipeline orders cannot be bound");
     assert_eq!(place.files(), ["probe.wasm"]);
     assert_eq!(fs::read(place.path("probe.wasm")).unwrap(), one);
@@ -370,7 +370,7 @@ fn an_upload_of_what_runs_replaces_a_file_that_was_refused() {
     let place = Place::new(&[("probe.wasm", &one)]);
     place.drop_in("probe.wasm", b"junk");
     assert!(place.scan().is_empty() && place.noted("probe").is_some());
-    place.library.put("probe", &one).unwrap();
+    place.modules.put("probe", &one).unwrap();
     assert_eq!(place.noted("probe"), None);
     assert_eq!(place.status("probe").error, None);
     assert_eq!(place.status("probe").previous, []);
@@ -394,7 +394,7 @@ fn where_notes_cannot_be_written_modules_load_and_the_status_has_the_reason() {
         changes
     });
     assert!(place.status("bad").error.unwrap().contains("not WebAssembly"));
-    changes.into_iter().for_each(|change| place.library.accept(change).unwrap());
+    changes.into_iter().for_each(|change| place.modules.accept(change).unwrap());
     assert_eq!(place.status("probe").previous.len(), 1);
     assert_eq!(lines.iter().filter(|line| line.contains("cannot be written")).count(), 1);
     assert!(!place.files().iter().any(|name| name.ends_with(".draft")), "{:?}", place.files());
@@ -406,8 +406,8 @@ fn modules_run_on_while_their_directory_is_away() {
     let place = Place::new(&[("a.wasm", &one), ("b.wasm", &one)]);
     let old = place.digest("a");
     fs::rename(place.path(""), place.dir.path().join("away")).unwrap();
-    assert_eq!(place.library.scan().unwrap_err().kind, FaultKind::Disk);
-    assert!(place.library.get("a").is_some() && place.library.get("b").is_some());
+    assert_eq!(place.modules.scan().unwrap_err().kind, FaultKind::Disk);
+    assert!(place.modules.get("a").is_some() && place.modules.get("b").is_some());
     fs::create_dir(place.path("")).unwrap();
     place.drop_in("a.wasm", &one);
     place.drop_in("b.wasm", &two);

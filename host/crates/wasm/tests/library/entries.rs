@@ -35,7 +35,7 @@ fn only_files_are_modules() {
         }
         place
     });
-    let found: Vec<_> = place.library.list().into_iter().map(|s| (s.name, s.state)).collect();
+    let found: Vec<_> = place.modules.list().into_iter().map(|s| (s.name, s.state)).collect();
     let active = |name: &str| (name.to_owned(), ModuleState::Active);
     assert_eq!(found, [active("good"), active("linked")]);
     for (name, what) in [
@@ -77,7 +77,7 @@ fn files_of_editors_and_copiers_are_passed_over() {
     ];
     let files: Vec<(&str, &[u8])> = names.iter().map(|name| (*name, &one[..])).collect();
     let place = Place::new(&files);
-    assert_eq!(place.library.list(), []);
+    assert_eq!(place.modules.list(), []);
     for name in names {
         touch(&place.path(name), 4);
     }
@@ -114,7 +114,7 @@ fn a_file_of_gigabytes_is_refused_for_its_size() {
     let place = place.restart();
     let error = place.status("huge").error.unwrap();
     assert!(error.contains("the limit is"), "{error}");
-    assert!(place.library.get("good").is_some());
+    assert!(place.modules.get("good").is_some());
 }
 
 #[test]
@@ -139,13 +139,13 @@ fn a_file_that_cannot_be_read_is_refused_and_tried_again() {
     assert!(place.noted("bad").unwrap().contains("cannot be read"));
     assert_eq!(place.noted("closed").is_some(), enforced);
     place = place.restart();
-    assert!(place.library.get("good").is_some());
-    assert!(place.status("bad").error.is_some() && place.library.get("bad").is_some());
+    assert!(place.modules.get("good").is_some());
+    assert!(place.status("bad").error.is_some() && place.modules.get("bad").is_some());
 
     fs::remove_file(place.path("bad.wasm")).unwrap();
     place.drop_in("bad.wasm", &two);
     let change = place.scan().into_iter().find(|change| change.name == "bad").unwrap();
-    place.library.accept(change).unwrap();
+    place.modules.accept(change).unwrap();
     assert_eq!((place.status("bad").error, place.noted("bad")), (None, None));
     // Removed after it could not be read, it is removed as any other.
     fs::remove_file(place.path("bad.wasm")).unwrap();
@@ -181,7 +181,7 @@ fn whoever_finds_a_note_finds_the_reason_in_the_status() {
     let place = Place::new(&[("good.wasm", &one)]);
     let told = |name: &str| {
         until("the note", || place.noted(name).is_some());
-        let found = place.library.list().into_iter().find(|status| status.name == name);
+        let found = place.modules.list().into_iter().find(|status| status.name == name);
         found.and_then(|status| status.error)
     };
     for _ in 0..5 {
@@ -195,7 +195,7 @@ fn whoever_finds_a_note_finds_the_reason_in_the_status() {
             let seen = scope.spawn(|| told("good"));
             place.drop_in("good.wasm", &two);
             let changes = place.scan();
-            place.library.reject(&changes[0], "no").unwrap();
+            place.modules.reject(&changes[0], "no").unwrap();
             assert!(seen.join().unwrap().is_some(), "a version that does not fit");
         });
         fs::remove_file(place.path("bad.wasm")).unwrap();

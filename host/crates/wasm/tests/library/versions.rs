@@ -41,11 +41,11 @@ impl Place {
     }
 
     fn put(&self, name: &str, number: u8) {
-        self.library.put(name, &numbered(number)).unwrap();
+        self.modules.put(name, &numbered(number)).unwrap();
     }
 
     fn roll_back(&self, name: &str) {
-        self.library.accept(self.library.rollback(name).unwrap()).unwrap();
+        self.modules.accept(self.modules.rollback(name).unwrap()).unwrap();
     }
 
     fn store(&self, name: &str) -> PathBuf {
@@ -71,15 +71,15 @@ fn rollbacks_reach_three_versions_back_and_lose_none_also_after_a_restart() {
     assert_eq!(place.standing("rule"), (3, vec![2], vec![4, 5]));
 
     // By its digest, what was set aside comes back.
-    let forward = place.library.rollback_to("rule", &digest_of(&numbered(5))).unwrap();
-    place.library.accept(forward).unwrap();
+    let forward = place.modules.rollback_to("rule", &digest_of(&numbered(5))).unwrap();
+    place.modules.accept(forward).unwrap();
     assert_eq!(place.standing("rule"), (5, vec![3, 2], vec![4]));
-    let back = place.library.rollback_to("rule", &digest_of(&numbered(2))).unwrap();
-    place.library.accept(back).unwrap();
+    let back = place.modules.rollback_to("rule", &digest_of(&numbered(2))).unwrap();
+    place.modules.accept(back).unwrap();
     assert_eq!(place.standing("rule"), (2, vec![], vec![5, 3, 4]));
-    let fault = place.library.rollback("rule").unwrap_err();
+    let fault = place.modules.rollback("rule").unwrap_err();
     assert!(fault.chain().contains("no earlier version"), "{}", fault.chain());
-    let fault = place.library.rollback_to("rule", &digest_of(&numbered(0))).unwrap_err();
+    let fault = place.modules.rollback_to("rule", &digest_of(&numbered(0))).unwrap_err();
     assert_eq!(fault.kind, FaultKind::ModuleRefused, "it was pruned");
     // So does an upload of it.
     place.put("rule", 4);
@@ -101,7 +101,7 @@ fn the_store_holds_what_can_be_reached_and_nobody_else_reads_it() {
             assert_eq!(digest_of(&fs::read(store.join(&name)).unwrap()), digest);
         }
     }
-    place.library.accept(place.library.remove("rule").unwrap()).unwrap();
+    place.modules.accept(place.modules.remove("rule").unwrap()).unwrap();
     assert_eq!(names(&place.dir.path().join("versions")), ["other"]);
 }
 
@@ -111,7 +111,7 @@ fn files_have_versions_as_uploads_have() {
     for number in 1..3 {
         place.drop_in("rule.wasm", &numbered(number));
         let change = place.scan().remove(0);
-        place.library.accept(change).unwrap();
+        place.modules.accept(change).unwrap();
     }
     place = place.restart();
     assert_eq!(place.standing("rule"), (2, vec![1, 0], vec![]));
@@ -144,7 +144,7 @@ fn a_file_that_is_refused_at_the_start_leaves_the_last_version_running() {
     assert_eq!(place.status("new").state, ModuleState::Rejected);
     place.drop_in("rule.wasm", &numbered(3));
     let change = place.scan().remove(0);
-    place.library.accept(change).unwrap();
+    place.modules.accept(change).unwrap();
     assert_eq!(place.standing("rule"), (3, vec![2, 0], vec![]));
 }
 
@@ -157,9 +157,9 @@ fn a_file_replaced_between_processes_can_be_refused_by_whoever_uses_the_module()
     for _ in 0..2 {
         place = place.restart();
         assert_eq!(place.standing("rule"), (2, vec![1, 0], vec![]));
-        assert_eq!(place.library.replaced(), ["rule"]);
-        place.library.retreat("other", "it was not replaced").unwrap_err();
-        place.library.retreat("rule", "pipeline orders: no such option").unwrap();
+        assert_eq!(place.modules.replaced(), ["rule"]);
+        place.modules.retreat("other", "it was not replaced").unwrap_err();
+        place.modules.retreat("rule", "pipeline orders: no such option").unwrap();
         assert_eq!(place.standing("rule"), (1, vec![0], vec![]));
         assert_eq!(place.noted("rule").unwrap(), "pipeline orders: no such option");
         assert_eq!(place.status("rule").error.unwrap(), "pipeline orders: no such option");
@@ -168,7 +168,7 @@ fn a_file_replaced_between_processes_can_be_refused_by_whoever_uses_the_module()
     place.drop_in("rule.wasm", &numbered(1));
     place = place.restart();
     assert_eq!(place.standing("rule"), (1, vec![0], vec![]));
-    assert_eq!((place.library.replaced(), place.noted("rule")), (vec![], None));
+    assert_eq!((place.modules.replaced(), place.noted("rule")), (vec![], None));
 }
 
 #[test]
@@ -192,7 +192,7 @@ fn what_is_damaged_or_foreign_is_ignored_and_said() {
     }
     // Damaged while we run, it is found out when it is wanted.
     fs::write(file(2), b"damaged").unwrap();
-    let fault = place.library.rollback("rule").unwrap_err();
+    let fault = place.modules.rollback("rule").unwrap_err();
     assert!(fault.kind == FaultKind::Disk && fault.chain().contains("damaged"));
     assert_eq!(place.standing("rule").0, 3);
     // Taken in again, it is whole again.
@@ -335,14 +335,14 @@ fn a_refused_file_is_read_again_when_somebody_asks() {
 #[test]
 fn configurations_that_were_taken_are_known_for_the_same_version() {
     let place = Place::new(&[("rule.wasm", &numbered(0))]);
-    place.library.note_opened("rule", ["{}", "{\"a\":1}"].into_iter());
-    assert!(!place.library.took_before("rule", "{}"), "only this process knows the version");
+    place.modules.note_opened("rule", ["{}", "{\"a\":1}"].into_iter());
+    assert!(!place.modules.took_before("rule", "{}"), "only this process knows the version");
     let place = place.restart();
-    assert!(place.library.took_before("rule", "{}"));
-    assert!(!place.library.took_before("rule", "{\"a\":2}"));
+    assert!(place.modules.took_before("rule", "{}"));
+    assert!(!place.modules.took_before("rule", "{\"a\":2}"));
     fs::write(place.path("rule.wasm"), numbered(1)).unwrap();
     let place = place.restart();
-    assert!(!place.library.took_before("rule", "{}"));
+    assert!(!place.modules.took_before("rule", "{}"));
 }
 
 /// Not a test of its own: what the next one kills.
@@ -389,7 +389,7 @@ fn a_kill_at_any_moment_leaves_a_store_that_starts() {
         assert_eq!(fs::read(place.path("rule.wasm")).unwrap(), numbered(active));
         assert!(!previous.is_empty(), "{active} {previous:?} {aside:?}");
         for number in previous.into_iter().chain(aside) {
-            place.library.rollback_to("rule", &digest_of(&numbered(number))).unwrap();
+            place.modules.rollback_to("rule", &digest_of(&numbered(number))).unwrap();
         }
         let left = [place.files(), names(&place.store("rule"))].concat();
         assert!(!left.iter().any(|name| name.ends_with(".draft")), "{left:?}");
@@ -403,26 +403,26 @@ fn what_was_deleted_in_use_is_known_until_the_next_version() {
     let mut place = Place::new(&[]);
     place.put("rule", 0);
     place.put("rule", 1);
-    place.library.bury("rule").unwrap();
+    place.modules.bury("rule").unwrap();
     assert!(!place.path("rule.wasm").exists());
     for rubbish in [false, false, true] {
         if rubbish {
             fs::write(place.path("rule.wasm"), "nope").unwrap();
         }
         place = place.restart();
-        assert!(place.library.get("rule").is_none());
-        let kept = place.library.buried("rule").unwrap();
+        assert!(place.modules.get("rule").is_none());
+        let kept = place.modules.buried("rule").unwrap();
         assert_eq!(kept.identity().sha256, digest_of(&numbered(1)));
     }
     place.put("rule", 2);
     for _ in 0..2 {
         assert_eq!(place.standing("rule"), (2, vec![], vec![]));
-        assert!(place.library.buried("rule").is_none());
+        assert!(place.modules.buried("rule").is_none());
         place = place.restart();
     }
     // What cannot be removed is not deleted.
     fs::remove_file(place.path("rule.wasm")).unwrap();
     fs::create_dir(place.path("rule.wasm")).unwrap();
-    assert_eq!(place.library.bury("rule").unwrap_err().kind, FaultKind::Disk);
-    assert!(place.library.get("rule").is_some() && !place.store("rule").join("deleted").exists());
+    assert_eq!(place.modules.bury("rule").unwrap_err().kind, FaultKind::Disk);
+    assert!(place.modules.get("rule").is_some() && !place.store("rule").join("deleted").exists());
 }
