@@ -31,11 +31,6 @@ impl Process {
         found.ok_or_else(|| ApiError::pipeline_unknown(name))
     }
 
-    fn known_module(&self, name: &str) -> Result<(), ApiError> {
-        let known = self.modules.library().list().iter().any(|status| status.name == name);
-        if known { Ok(()) } else { Err(ApiError::module_unknown(name)) }
-    }
-
     /// Does something that blocks while modules compile.
     async fn apart<T: Send + 'static>(
         &self,
@@ -195,15 +190,14 @@ impl Gateway for Process {
     }
 
     async fn delete_module(&self, name: &str, force: bool) -> Result<Deletion, ApiError> {
-        self.known_module(name)?;
-        if self.modules.library().get(name).is_none() {
-            let message = format!("no version of `{name}` was ever taken in; remove its file");
-            return Err(ApiError::new(409, "module-not-active", message));
-        }
         let owned = name.to_owned();
         match self.apart(move |modules| modules.remove(&owned, force)).await? {
             Ok(paused) => Ok(Deletion { name: name.to_owned(), paused }),
             Err(NotRemoved::Gone) => Err(ApiError::module_unknown(name)),
+            Err(NotRemoved::NotActive) => {
+                let message = format!("no version of `{name}` was ever taken in; remove its file");
+                Err(ApiError::new(409, "module-not-active", message))
+            }
             Err(NotRemoved::Fault(fault)) => Err(refused(&fault)),
             Err(NotRemoved::Used(users)) => {
                 let message = format!("module `{name}` is used by {}", users.join(", "));
@@ -213,10 +207,10 @@ impl Gateway for Process {
     }
 
     async fn roll_back(&self, name: &str, sha256: Option<&str>) -> Result<ModuleView, ApiError> {
-        self.known_module(name)?;
         let (owned, sha256) = (name.to_owned(), sha256.map(str::to_owned));
         let done = self.apart(move |modules| modules.roll_back(&owned, sha256.as_deref())).await?;
         done.map_err(|why| match why {
+            NotRolledBack::Gone => ApiError::module_unknown(name),
             NotRolledBack::NotKept => {
                 let message = format!("no such earlier version of module `{name}` is kept");
                 ApiError::new(409, "module-no-previous", message)

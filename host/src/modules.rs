@@ -50,6 +50,8 @@ pub(crate) struct Modules {
 
 /// Why a module was not rolled back.
 pub(crate) enum NotRolledBack {
+    /// There is no such module, any more.
+    Gone,
     /// No such version is kept.
     NotKept,
     Fault(Fault),
@@ -59,6 +61,8 @@ pub(crate) enum NotRolledBack {
 pub(crate) enum NotRemoved {
     /// There is none, any more.
     Gone,
+    /// It has a file, of which no version was ever taken in.
+    NotActive,
     /// These pipelines use it.
     Used(Vec<String>),
     Fault(Fault),
@@ -233,11 +237,14 @@ impl Modules {
     pub(crate) fn roll_back(&self, name: &str, sha256: Option<&str>) -> Result<(), NotRolledBack> {
         let _turn = lock(&self.turn);
         // Asked in turn: another rollback may just have taken the last one.
-        let status = self.library.list().into_iter().find(|status| status.name == name);
-        let kept = status.is_some_and(|status| match sha256 {
+        let mut statuses = self.library.list().into_iter();
+        let Some(status) = statuses.find(|status| status.name == name) else {
+            return Err(NotRolledBack::Gone);
+        };
+        let kept = match sha256 {
             Some(wanted) => status.previous.iter().chain(&status.aside).any(|v| v.1 == wanted),
             None => !status.previous.is_empty(),
-        });
+        };
         if !kept {
             return Err(NotRolledBack::NotKept);
         }
@@ -261,7 +268,8 @@ impl Modules {
         let _turn = lock(&self.turn);
         // Asked in turn: another request may just have removed it.
         if self.library.get(name).is_none() {
-            return Err(NotRemoved::Gone);
+            let known = self.library.list().iter().any(|status| status.name == name);
+            return Err(if known { NotRemoved::NotActive } else { NotRemoved::Gone });
         }
         let users = self.used_by(name);
         if !users.is_empty() && !force {
