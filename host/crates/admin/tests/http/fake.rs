@@ -158,7 +158,10 @@ impl Gateway for Fake {
 
 /// Limits of uploads that a test can reach.
 pub(crate) fn limits() -> UploadLimits {
-    UploadLimits { bytes: 64 << 10, turn: Duration::ZERO, ..UploadLimits::default() }
+    // An upload that a test holds half done is not given up meanwhile.
+    let pace_time = Duration::from_secs(60);
+    let (bytes, turn) = (64 << 10, Duration::ZERO);
+    UploadLimits { bytes, turn, pace_time, ..UploadLimits::default() }
 }
 
 /// What a test talks to.
