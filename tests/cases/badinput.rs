@@ -12,6 +12,9 @@ use super::servers::{database, kafka, postgres, unique};
 
 const HEAD: &str = "data_dir: {dir}/data\nhttp: { listen: 127.0.0.1:0 }\nmodules: { dir: '{modules}' }\npipelines:\n";
 
+/// A port where nobody listens. One that was free a moment ago may be another test's server by now.
+const NOBODY: &str = "1";
+
 /// A pipeline that cannot run as its server is, its state, words of the reason.
 struct Refused<'a> {
     name: &'a str,
@@ -89,8 +92,6 @@ fn badinput_of_a_server_is_one_clear_error() {
     let database_of = |server: &Postgres| database(server, "bad", SCHEMA);
     let (port, database) = (server.port(), database_of(&server));
     let (replica_port, replica_database) = (replica.port(), database_of(&replica));
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let nobody = nobody.to_string();
     let of = |name, differs: &[(&str, &str)], state, words| Refused {
         name,
         source: source(port, &database, name, differs),
@@ -99,7 +100,7 @@ fn badinput_of_a_server_is_one_clear_error() {
         words,
     };
     let mut cases = vec![
-        of("nobody", &[("port", &nobody)], "retrying", &["127.0.0.1", "refused"]),
+        of("nobody", &[("port", NOBODY)], "retrying", &["127.0.0.1", "refused"]),
         of("password", &[("password", "wrong")], "failed", &["password", "postgres", "28P01"]),
         of("database", &[("database", "nowhere")], "failed", &["nowhere", "3D000"]),
         of("replication", &[("user", "reader")], "failed", &["REPLICATION", "reader"]),
@@ -287,17 +288,17 @@ fn base64(text: &str) -> String {
 fn badinput_unreachable_broker_is_retried_and_said() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("in.jsonl"), "{}\n").unwrap();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let nobody = format!("127.0.0.1:{NOBODY}");
     let config = format!(
         "{HEAD}  copy:\n    source: {{ file: {{ path: {{dir}}/in.jsonl, topic: docs }} }}\n    \
-         sinks: [ {{ topics: '.*', kafka: {{ bootstrap_servers: '127.0.0.1:{port}' }} }} ]\n    \
+         sinks: [ {{ topics: '.*', kafka: {{ bootstrap_servers: '{nobody}' }} }} ]\n    \
          dead_letters: {{ file: {{ dir: {{dir}}/dlq }} }}\n"
     );
     let gateway = Gateway::start(dir.path(), &config);
     let status = gateway.wait_pipeline("copy", "a reason", refused);
     assert_eq!(status["state"], "retrying");
     let reason = status["reason"].as_str().unwrap();
-    assert!(reason.contains(&port.to_string()), "{reason}");
+    assert!(reason.contains(&nobody), "{reason}");
     let ready = wasmgate_tests::http::request(gateway.address(), "GET", "/readyz", b"").unwrap();
     assert_eq!(ready.0, 503, "{}", ready.1);
     assert!(gateway.signal_and_wait("TERM").0.success());

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -172,9 +173,9 @@ fn reload_of_a_broken_module_leaves_the_old_one_running() {
         assert_eq!(digest(&gateway, "quality-check"), before, "{what}");
         fs::remove_file(&note).unwrap();
     }
-    let mut text = fs::read_to_string(dir.path().join("in.jsonl")).unwrap();
-    text.push_str("{\"n\":1}\n{\"m\":2}\n");
-    fs::write(dir.path().join("in.jsonl"), text).unwrap();
+    // Appended: a file that is written anew is empty for a moment, which its reader may see.
+    let mut file = fs::OpenOptions::new().append(true).open(dir.path().join("in.jsonl")).unwrap();
+    file.write_all(b"{\"n\":1}\n{\"m\":2}\n").unwrap();
     wasmgate_tests::gateway::wait_lines(&gateway, &out, 2);
     let letters =
         wasmgate_tests::gateway::wait_lines(&gateway, &dir.path().join("dlq/copy.jsonl"), 1);
