@@ -130,8 +130,7 @@ impl Driver {
         status.phase("snapshot");
         status.snapshot_rows.store(0, Ordering::Relaxed);
         let mut sessions = vec![session];
-        let wanted = settings.snapshots.threads;
-        let mut state = begin(&mut sessions, wanted, &self.connector, &server).await?;
+        let mut state = begin(&mut sessions, settings, &self.connector, &server).await?;
         // Stored before the first row: a crash from here on takes the snapshot again.
         self.assign(at, &state).await?;
         // Whatever was held back is read now.

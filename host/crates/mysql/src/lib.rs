@@ -38,6 +38,6 @@ mod transaction;
 
 pub use settings::{
     BigintMode, ColumnRules, DecimalMode, Filter, Heartbeats, Modes, Notifications, Settings,
-    Signals, Snapshot, Snapshots, SslMode, Start, TimeMode, Watermarks,
+    Signals, Snapshot, Snapshots, SslMode, Start, TimeMode, VIEW_TRIES, Watermarks,
 };
 pub use source::MySqlSource;

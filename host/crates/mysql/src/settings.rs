@@ -111,6 +111,9 @@ pub enum Watermarks {
     InsertDelete,
 }
 
+/// So often a view between two transactions is tried.
+pub const VIEW_TRIES: usize = 50;
+
 /// How existing rows are read. Connections read tables, and ranges of one table, by name one after
 /// the other.
 pub type Snapshots = wasmgate_replication::Snapshots<Watermarks>;
@@ -182,6 +185,10 @@ pub struct Settings {
     /// Bound on connecting, TLS and authentication together.
     pub connect_timeout: Duration,
     pub snapshots: Snapshots,
+    /// So often views of several connections between two transactions are tried before writers are
+    /// held up for a moment: [`VIEW_TRIES`]. No option of users; with 0 every server is to a test
+    /// as one whose commits never pause.
+    pub view_tries: usize,
     pub signals: Signals,
     pub notifications: Notifications,
     /// Folder for the history of the tables' definitions; made when missing.
@@ -221,6 +228,7 @@ impl Default for Settings {
             heartbeat: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(10),
             snapshots: Snapshots::default(),
+            view_tries: VIEW_TRIES,
             signals: Signals::default(),
             notifications: Notifications::default(),
             history_dir: PathBuf::new(),

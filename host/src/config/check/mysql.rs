@@ -75,6 +75,7 @@ impl Checks<'_> {
             include_query: raw.include_query,
             heartbeat,
             connect_timeout: connect,
+            view_tries: mysql::VIEW_TRIES,
             // The pipeline, which has a name, says it.
             history_dir: PathBuf::new(),
         }))

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use wasmgate_model::Fault;
 use wasmgate_replication::TableItem;
 
-use super::Beside;
+use super::{Beside, Own};
 use crate::assemble::{Assembler, now_us};
 use crate::catalog::{self, TableName};
 use crate::connect::Session;
@@ -73,9 +73,8 @@ impl Beside {
     }
 
     async fn open_views(&mut self) -> Result<(), Fault> {
-        let (mut sessions, wanted) = (Vec::new(), self.own.settings.snapshots.threads);
-        let begun = snapshot::begin(&mut sessions, wanted, &self.own.connector, &self.own.server);
-        let seen = begun.await?;
+        let (mut sessions, Own { settings, connector, server, .. }) = (Vec::new(), &self.own);
+        let seen = snapshot::begin(&mut sessions, settings, connector, server).await?;
         let views = Some(Views { sessions, sees: seen.executed });
         self.own.blocking = Some(Box::new(Blocking { views, high: seen.place }));
         Ok(())

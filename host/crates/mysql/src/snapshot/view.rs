@@ -15,10 +15,9 @@ use crate::connect::{Connector, Session, text};
 use crate::fault::{Who, refused};
 use crate::gtid::GtidSet;
 use crate::prepare::{maria_position, status};
+use crate::settings::{Settings, VIEW_TRIES};
 use crate::state::{Place, State};
 
-/// So often views between two transactions are tried before writers are held up for a moment.
-const TRIES: usize = 50;
 const START: &str = "START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY";
 
 /// What is in the way where writers cannot be held up.
@@ -30,15 +29,15 @@ fn locking(who: &Who) -> String {
     )
 }
 
-/// Opens views of one point on `sessions`, which become `wanted`, and fewer where the server does
-/// not let them; answers the state that the stream goes on with.
+/// Opens views of one point on `sessions`, which become as many as the settings say, and fewer
+/// where the server does not let them; answers the state that the stream goes on with.
 pub(crate) async fn begin(
     sessions: &mut Vec<Session>,
-    wanted: usize,
+    settings: &Settings,
     connector: &Connector,
     server: &Server,
 ) -> Result<State, Fault> {
-    while sessions.len() < wanted {
+    while sessions.len() < settings.snapshots.threads {
         sessions.push(connector.connect().await?);
     }
     if let Some(first) = sessions.first_mut().filter(|_| !server.maria) {
@@ -49,7 +48,7 @@ pub(crate) async fn begin(
     for session in sessions.iter_mut() {
         session.run(DOING, level).await?;
     }
-    let found = match lock_free(sessions, server).await? {
+    let found = match lock_free(sessions, server, settings.view_tries).await? {
         Some(found) => found,
         None => match locked(sessions, server).await {
             Ok(found) => found,
@@ -62,7 +61,7 @@ pub(crate) async fn begin(
                      GRANT RELOAD ON *.* for more on a busy server"
                 );
                 sessions.truncate(1);
-                match lock_free(sessions, server).await? {
+                match lock_free(sessions, server, VIEW_TRIES).await? {
                     Some(found) => found,
                     None => locked(sessions, server).await?,
                 }
@@ -87,11 +86,12 @@ pub(crate) async fn begin(
 async fn lock_free(
     sessions: &mut [Session],
     server: &Server,
+    tries: usize,
 ) -> Result<Option<(Place, GtidSet)>, Fault> {
     if !server.maria && !server.gtids {
         return Ok(None);
     }
-    for _ in 0..TRIES {
+    for _ in 0..tries {
         let found = match server.maria {
             true => same_place(sessions).await?,
             false => between_transactions(sessions).await?,

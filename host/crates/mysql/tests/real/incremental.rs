@@ -11,7 +11,7 @@ use wasmgate_model::Checkpoint;
 use wasmgate_mysql::{Settings, Snapshot, Watermarks};
 use wasmgate_services::mysql::{Flavor, MySql, Options};
 
-use crate::harness::{Db, Event, FLAVORS, Run, skipped};
+use crate::harness::{Db, Event, FLAVORS, Run, skipped, until};
 
 const SIGNALS: &str = "CREATE TABLE sig(id varchar(64) PRIMARY KEY, type varchar(32), data text);";
 
@@ -253,6 +253,54 @@ async fn keys_of_every_type_are_gone_by() {
             }
             assert_eq!(seen.len(), 100, "{flavor:?} {column}");
         }
+    }
+}
+
+/// Holds the lock `moved` until the table `stop` has a row; whoever fails does not wait for it for
+/// ever.
+const HOLD: &str = "DELIMITER //
+    CREATE PROCEDURE hold() BEGIN
+        DECLARE i int DEFAULT GET_LOCK('moved', 0);
+        WHILE i < 3000 AND NOT EXISTS (SELECT * FROM stop) DO SET i = i + 1 + SLEEP(0.01); END WHILE;
+    END//
+    DELIMITER ;
+    CALL hold()";
+
+/// The view of a chunk has the row under its old key, of which the stream tells while it is read that
+/// there is no such row any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_whose_key_changes_while_it_is_read_does_not_come_back_under_the_old_one() {
+    for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
+        // From the first mark on, whoever reads row 2 waits for the lock.
+        let setup = format!(
+            "CREATE TABLE t(id int PRIMARY KEY, seq int); CREATE TABLE stop(id int); {SIGNALS}
+             CREATE TRIGGER arms AFTER INSERT ON sig FOR EACH ROW SET @armed = 1"
+        );
+        let mut database = Database::new(flavor, "chunk_moved", &setup);
+        database.settings.snapshots.watermarks = Watermarks::InsertInsert;
+        insert(&database.db, "t", 3);
+        let (server, name) = (Arc::clone(&database.db.server), database.db.name.clone());
+        let held = tokio::task::spawn_blocking(move || server.sql(&name, HOLD).unwrap());
+        let wait = |sql: &str| until(|| (database.db.sql(sql) == "1").then_some(()));
+        wait("SELECT IS_FREE_LOCK('moved') = 0");
+        let mut run = Run::open(&database.settings, 10).await;
+        run.until_assigned().await.unwrap();
+        let mut data = database.execute(&["t"]);
+        let filter = "id <> 2 OR @armed IS NULL OR GET_LOCK('moved', 60) = 1";
+        data["additional-conditions"] =
+            json!([{ "data-collection": database.name("t"), "filter": filter }]);
+        let taken = send(&run.commands, "execute-snapshot", &data);
+        let mut all = run.while_asked(&taken).await;
+        let reads = "SELECT count(*) FROM information_schema.processlist WHERE state = 'User lock'";
+        wait(reads);
+        database.sql("UPDATE t SET id = 20, seq = 1 WHERE id = 2");
+        all.extend(run.until(|all| all.iter().any(|e| e.key["id"] == 20)).await);
+        wait(reads);
+        database.sql("INSERT INTO stop VALUES (1)");
+        all.extend(run.until(|all| told(all, "COMPLETED") == 1).await);
+        held.await.unwrap();
+        assert_eq!(ids(&all), [1, 3], "{flavor:?}");
+        assert_eq!(mirror(&database.of(&all, "t")), rows_of(&database.db, "t"), "{flavor:?}");
     }
 }
 

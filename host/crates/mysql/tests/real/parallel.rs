@@ -8,7 +8,7 @@ use wasmgate_capture_kit::parallel::{ids, marks};
 use wasmgate_mysql::{Settings, Snapshot};
 use wasmgate_services::mysql::{Flavor, MySql, Options};
 
-use crate::harness::{Db, Event, FLAVORS, Mirror, Run, busy, skipped, until};
+use crate::harness::{Db, Event, FLAVORS, Mirror, Run, busy, secret, skipped, until};
 
 /// The events of a snapshot that completes.
 async fn copied(settings: &Settings, rows: usize) -> Vec<Event> {
@@ -197,6 +197,37 @@ async fn all_views_stand_at_one_point_where_commits_never_pause() {
             let want = db.sql(&format!("SELECT id FROM {table} ORDER BY id"));
             // Another point would give rows twice, or leave some out.
             assert!(rows.join("\n") == want, "{flavor:?} {table}: {} rows", rows.len());
+        }
+    }
+}
+
+/// As where commits never pause: views between two transactions are not even tried.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_connection_reads_where_no_point_is_found_and_writers_may_not_be_held_up() {
+    for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
+        let db = Db::alone(flavor, "parallel_one", SETUP);
+        fill(&db, "big", 3000);
+        let monitor = match flavor {
+            Flavor::MySql => "REPLICATION CLIENT",
+            Flavor::MariaDb => "BINLOG MONITOR",
+        };
+        db.sql(&format!(
+            "CREATE USER 'reads'@'%' IDENTIFIED BY 'p', 'holds'@'%' IDENTIFIED BY 'p';
+             GRANT SELECT, REPLICATION SLAVE, {monitor} ON *.* TO 'reads'@'%', 'holds'@'%';
+             GRANT RELOAD ON *.* TO 'holds'@'%'; {LOGGED}"
+        ));
+        for (user, views) in [("reads", "1"), ("holds", "3")] {
+            let (user, password) = (user.to_owned(), secret("p"));
+            let seen = format!(
+                "SELECT count(DISTINCT thread_id) FROM mysql.general_log WHERE user_host LIKE
+                 '{user}%' AND argument LIKE 'START TRANSACTION WITH CONSISTENT SNAPSHOT%'"
+            );
+            let mut settings = Settings { user, password, view_tries: 0, ..db.settings() };
+            settings.snapshots.threads = 3;
+            let found = ids(&copied(&settings, 1000).await);
+            assert_eq!((&found["a"], &found["b"]), (&vec![1, 2, 3], &vec![7]), "{flavor:?}");
+            assert_eq!(found["big"], (1..=3000).collect::<Vec<_>>(), "{flavor:?}");
+            assert_eq!(db.sql(&seen), views, "{flavor:?} {}", settings.user);
         }
     }
 }
