@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use serde_json::{Value, json};
+use wasmgate_capture_kit::beside::send;
 use wasmgate_mysql::Settings;
 use wasmgate_services::mysql::{Flavor, MySql, Options};
 
-use crate::harness::{Db, Event, FLAVORS, Run, busy, secret, skipped};
+use crate::harness::{Db, Event, FLAVORS, Run, busy, secret, skipped, until};
 
 const SETUP: &str = "CREATE TABLE t(id int PRIMARY KEY, seq bigint);
     CREATE TABLE nokey(id int, seq bigint); INSERT INTO nokey VALUES (1, 0), (1, 0), (2, 0);
@@ -261,5 +262,60 @@ async fn rows_are_not_newer_than_the_stream_where_commits_never_pause() {
         db.sql("INSERT INTO t VALUES (-2, 0)");
         let all = run.until(|all| all.iter().any(|e| e.key["id"] == -2)).await;
         assert!(read(&all, "t").is_empty() && told(&all, "STARTED").is_empty(), "{flavor:?}");
+    }
+}
+
+/// What holds commits back between the log and the tables, and lets them go: an acknowledgement is
+/// waited for that nobody gives.
+fn semi_sync(flavor: Flavor) -> (Vec<String>, String, String) {
+    let (source, replica) = match flavor {
+        Flavor::MySql => ("source", "replica"),
+        Flavor::MariaDb => ("master", "slave"),
+    };
+    let plugin = "--plugin-load-add=semisync_source.so".to_owned();
+    let plugins = (flavor == Flavor::MySql).then_some(plugin).into_iter().collect();
+    let name = |what: &str| format!("rpl_semi_sync_{source}_{what}");
+    let hold = format!(
+        "SET GLOBAL {} = 60000, GLOBAL {} = ON, GLOBAL {} = AFTER_SYNC, GLOBAL {} = ON",
+        name("timeout"),
+        name(&format!("wait_no_{replica}")),
+        name("wait_point"),
+        name("enabled")
+    );
+    (plugins, hold, format!("SET GLOBAL {} = OFF", name("enabled")))
+}
+
+/// A transaction that the stream has told and nobody sees yet: rows without it would be older.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rows_wait_for_what_the_stream_has_told_and_the_tables_do_not_show() {
+    for flavor in FLAVORS.into_iter().filter(|f| !skipped(*f)) {
+        let (arguments, hold, let_go) = semi_sync(flavor);
+        let options = Options { arguments, ..Options::default() };
+        let server = Arc::new(MySql::start(flavor, &options).unwrap());
+        let db = Db::on(Arc::clone(&server), "blocking_ahead", SETUP);
+        fill(&db, 3);
+        let mut run = Run::open(&settings(&db), 10).await;
+        run.until_assigned().await.unwrap();
+        db.sql(&hold);
+        let commit = tokio::task::spawn_blocking(move || {
+            server.sql("blocking_ahead", "UPDATE t SET seq = 9 WHERE id = 2").unwrap();
+        });
+        let mut all = run.until(|all| all.iter().any(|e| e.op == "u")).await;
+        assert_eq!(db.sql("SELECT seq FROM t WHERE id = 2"), "0", "{flavor:?}");
+        let begun = || -> u32 {
+            let status = db.sql("SHOW GLOBAL STATUS LIKE 'Com_begin'");
+            status.split_once('\t').unwrap().1.parse().unwrap()
+        };
+        let before = begun();
+        let data = json!({ "data-collections": ["blocking_ahead.t"], "type": "blocking" });
+        let taken = send(&run.commands, "execute-snapshot", &data);
+        all.extend(run.while_asked(&taken).await);
+        // The views are opened again and again, and no table is read from them.
+        until(|| (begun() > before + 3 || !run.status.copies().is_empty()).then_some(()));
+        db.sql(&let_go);
+        commit.await.unwrap();
+        all.extend(run.until(|all| told(all, "COMPLETED").len() == 1).await);
+        assert_eq!(read(&all, "t").len(), 3, "{flavor:?}");
+        assert_eq!(mirror(&all), rows_of(&db), "{flavor:?}");
     }
 }
