@@ -217,6 +217,18 @@ fn a_policy_that_is_no_module_keeps_nobody_else_waiting() {
     started.stops();
 }
 
+/// What did not open at the very first start took no configuration there, however often it is
+/// started: it is not what ran before.
+#[test]
+fn a_module_that_never_opened_is_not_said_to_have_run_before() {
+    let mut place = Place::new("{ module: guest }", &[("guest", &component(Guest::trap_open))]);
+    for _ in 0..3 {
+        let started = place.start();
+        started.is_paused_because("module `guest` does not open: ");
+        place = started.stops();
+    }
+}
+
 /// A file that is put in place of the broken one is as good as an upload.
 #[test]
 fn a_good_file_lets_its_pipeline_run() {
