@@ -12,12 +12,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 use std::{env, fs};
 
-use crate::cache;
+use crate::{cache, ports};
 
 /// The package and its version; it holds engine 26.7.2.1.
 const PACKAGE: &str = "@chdb/lib-linux-x64-gnu";
 /// Named exactly: npm's default is an older one.
 pub const VERSION: &str = "26.7.3-stable.1";
+
+/// A free port may be taken between the look and the start: so often it is tried again.
+const TRIES: usize = 5;
 
 /// A running engine. Dropping it kills the server and deletes its data.
 #[derive(Debug)]
@@ -48,8 +51,15 @@ impl ClickHouse {
         let dir = env::temp_dir().join(format!("wasmgate-chdb-{}-{number}", std::process::id()));
         fs::create_dir_all(&dir).map_err(|e| format!("{}: {e}", dir.display()))?;
         let secret = secret.map(str::to_owned);
-        let (child, port) = spawn(&dir, 0, secret.as_deref())?;
-        Ok(Self { child, dir, port, secret })
+        let mut last = String::new();
+        for _ in 0..TRIES {
+            let port = ports::free(1)?;
+            match spawn(&dir, port, secret.as_deref()) {
+                Err(taken) if taken.contains("Address already in use") => last = taken,
+                child => return Ok(Self { child: child?, dir, port, secret }),
+            }
+        }
+        Err(last)
     }
 
     /// Where it listens.
@@ -84,7 +94,7 @@ impl ClickHouse {
     /// # Errors
     /// It does not come up.
     pub fn start_again(&mut self) -> Result<(), String> {
-        (self.child, _) = spawn(&self.dir, self.port, self.secret.as_deref())?;
+        self.child = spawn(&self.dir, self.port, self.secret.as_deref())?;
         Ok(())
     }
 
@@ -249,7 +259,7 @@ fn program() -> Result<PathBuf, String> {
         .ok_or_else(|| "wasmgate-chdb is not built: cargo build --package wasmgate-chdb".to_owned())
 }
 
-fn spawn(dir: &Path, port: u16, secret: Option<&str>) -> Result<(Child, u16), String> {
+fn spawn(dir: &Path, port: u16, secret: Option<&str>) -> Result<Child, String> {
     let mut command = Command::new(program()?);
     command.arg(fetched()?).arg(dir).arg(port.to_string());
     command.envs(secret.map(|secret| ("WASMGATE_CHDB_SECRET", secret)));
@@ -264,13 +274,11 @@ fn spawn(dir: &Path, port: u16, secret: Option<&str>) -> Result<(Child, u16), St
     if let Some(stdout) = child.stdout.take() {
         BufReader::new(stdout).read_line(&mut line).map_err(|e| e.to_string())?;
     }
-    match line.trim().rsplit_once(':').and_then(|(_, port)| port.parse().ok()) {
-        Some(port) => Ok((child, port)),
-        None => {
-            child.kill().ok();
-            let status = child.wait().map(|s| s.to_string()).unwrap_or_default();
-            let log = fs::read_to_string(dir.join("server.log")).unwrap_or_default();
-            Err(format!("wasmgate-chdb ended ({status}): {log}"))
-        }
+    if line.starts_with("listening ") {
+        return Ok(child);
     }
+    child.kill().ok();
+    let status = child.wait().map(|s| s.to_string()).unwrap_or_default();
+    let log = fs::read_to_string(dir.join("server.log")).unwrap_or_default();
+    Err(format!("wasmgate-chdb ended ({status}): {log}"))
 }
