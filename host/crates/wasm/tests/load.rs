@@ -116,7 +116,9 @@ fn code_is_compiled_once_and_only_our_own_is_loaded() {
     let dir = tempfile::tempdir().unwrap();
     let cache = dir.path().join("code");
     let probe = guests::guest("probe");
+    let started = Instant::now();
     runtime(Some(&cache)).load("probe", &probe).unwrap();
+    let compiling = started.elapsed();
     let files = kept(&cache);
     let [file] = files.as_slice() else { panic!("{files:?}") };
     let written = || std::fs::metadata(file).unwrap().modified().unwrap();
@@ -128,7 +130,7 @@ fn code_is_compiled_once_and_only_our_own_is_loaded() {
     runtime(Some(&cache)).load("probe", &probe).unwrap();
     let took = started.elapsed();
     assert_eq!(written(), first, "compiled again");
-    assert!(took.as_millis() < 300, "{took:?}");
+    assert!(took < compiling, "{took:?}, and {compiling:?} with compiling");
 
     // Code for another engine goes, other files stay.
     for name in ["ab-0123456789abcdef.cwasm", "notes.txt"] {
