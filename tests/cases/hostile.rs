@@ -207,7 +207,12 @@ fn floods_the_log(guest: Guest) {
     let arena = accepted(guest);
     let want: Vec<i64> = (0..5).chain(10..20).collect();
     assert_eq!(arena.wait_out(want.len()), want);
-    let log = arena.gateway.log();
+    // The last lines of the log may not be read yet.
+    let log = wasmgate_tests::wait_for(
+        "what it says",
+        || Some(arena.gateway.log()).filter(|log| log.contains("module says")),
+        || arena.gateway.log(),
+    );
     let said: Vec<&str> = log.lines().filter(|line| line.contains("module says")).collect();
     assert!((1..200).contains(&said.len()), "{} lines", said.len());
     let tagged = |line: &&str| line.contains("guest") && line.contains("1.0.0");
