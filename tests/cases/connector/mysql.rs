@@ -66,6 +66,10 @@ fn takes_over(flavor: Flavor) {
     wait(&gateway, "the change of the schema", &|| {
         of("shop").iter().any(|r| r["value"]["ddl"] == "ALTER TABLE orders ADD at date")
     });
+    // The next save of the checkpoint has the snapshot, which would come again else.
+    let saved = || gateway.pipeline("legacy").map(|status| status["checkpoint"].clone());
+    let before = saved();
+    wait(&gateway, "a checkpoint", &|| saved().is_some() && saved() != before);
     gateway.kill();
     server.sql("shop", "INSERT INTO orders VALUES (2, 'while it was down', '2024-02-29')").unwrap();
     let gateway = start();
