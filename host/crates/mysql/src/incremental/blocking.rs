@@ -4,6 +4,7 @@
 //! stream told of it, and nothing that the stream told is read twice as something older.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use wasmgate_model::Fault;
 use wasmgate_replication::TableItem;
@@ -18,6 +19,10 @@ use crate::prepare::status;
 use crate::snapshot::{self, Copy, Events, Planned, Planner, hand_over, size};
 use crate::state::Place;
 use crate::stream::Stream;
+
+/// Before views are opened again that did not see all: they are connections of their own, and a
+/// commit that waits for a replica of the server may take seconds.
+const AGAIN: Duration = Duration::from_millis(50);
 
 /// A blocking snapshot that waits for the stream.
 pub(super) struct Blocking {
@@ -89,7 +94,11 @@ impl Beside {
     ) -> Result<(), Fault> {
         let Some(blocking) = self.own.blocking.take() else { return Ok(()) };
         let Blocking { views, high } = *blocking;
-        let views = views.filter(|views| views.see_all(&high, stream));
+        if views.as_ref().is_some_and(|views| !views.see_all(&high, stream)) {
+            drop(views);
+            tokio::time::sleep(AGAIN).await;
+            return self.open_views().await;
+        }
         let Some(Views { mut sessions, .. }) = views else { return self.open_views().await };
         let Some(item) = self.chunks.work.queue.first() else { return Ok(()) };
         self.own.status.phase("snapshot");
