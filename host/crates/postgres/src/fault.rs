@@ -5,6 +5,8 @@ use std::fmt;
 
 use wasmgate_model::{Fault, FaultKind};
 
+use crate::wire_format::TEXT_ONLY;
+
 /// An ErrorResponse of the server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ServerError {
@@ -106,6 +108,11 @@ impl Who {
             "55000" if invalidated(&error.message) => (FaultKind::SourceLost, lost_advice(slot)),
             "42704" if error.message.contains("replication slot") => {
                 (FaultKind::SourceLost, lost_advice(slot))
+            }
+            "42883" if error.message.contains("no binary output function") => {
+                let what = format!("{doing}: values will come as text");
+                let fault = Fault::new(FaultKind::SourceUnavailable, what).coded(TEXT_ONLY);
+                return fault.because(error);
             }
             code if transient(code) => (
                 FaultKind::SourceUnavailable,
