@@ -40,8 +40,8 @@ pub(crate) async fn unknown(
 ) -> Result<Option<String>, Fault> {
     let sql = format!(
         "SELECT a.atttypid, \
-         min(p.schemaname || '.' || p.tablename || '.' || a.attname) || ' ' || \
-         pg_catalog.format_type(a.atttypid, NULL), \
+         min(p.schemaname || '.' || p.tablename || '.' || a.attname) || ' (' || \
+         pg_catalog.format_type(a.atttypid, NULL) || ')', \
          bool_and(t.typsend <> 0 AND coalesce(e.typsend <> 0, true)) \
          FROM pg_catalog.pg_publication_tables p \
          JOIN pg_catalog.pg_namespace n ON n.nspname = p.schemaname \

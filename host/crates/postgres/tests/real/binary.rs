@@ -10,6 +10,7 @@ use wasmgate_codec::pgvalue::{
     BinaryForm, ColumnType, DecimalMode, PgTypeKind, TypeInfo, ValueModes, binary_form,
     column_type, is_built_in, push_binary, push_text,
 };
+use wasmgate_connector::Source as _;
 use wasmgate_model::Column;
 use wasmgate_postgres::{PostgresSource, Snapshot, WireFormat};
 use wasmgate_services::postgres::{Options, Postgres, Release, missing_release};
@@ -229,6 +230,11 @@ async fn a_type_without_a_known_form_turns_the_stream_to_text() {
     db.sql("INSERT INTO t VALUES (1)");
     let mut all = run.count(1).await;
     assert!(asked(&db).contains("binary 'on'"), "{}", asked(&db));
+    let found = async || {
+        let findings = source.check().await;
+        findings.into_iter().map(|f| f.what).find(|what| what.contains("values come")).unwrap()
+    };
+    assert_eq!(found().await, "the stream's values come in binary");
     db.sql(
         "INSERT INTO t VALUES (2); ALTER TABLE t ADD COLUMN p pair;
          INSERT INTO t VALUES (3, DEFAULT, ROW(1, 'x y')); INSERT INTO t VALUES (4)",
@@ -245,6 +251,8 @@ async fn a_type_without_a_known_form_turns_the_stream_to_text() {
     };
     assert_eq!((fault.code(), fault.retry()), ("wire-format", wasmgate_model::Retry::Timed));
     assert!(fault.to_string().contains("column p of public.t"), "{fault}");
+    let said = found().await;
+    assert!(said.contains("as text") && said.contains("public.t.p (pair) is not known"), "{said}");
     let checkpoint = run.checkpoint.clone();
     drop(run);
     let mut run = Run::of(&source, 10, checkpoint).await.unwrap();
