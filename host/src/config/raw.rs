@@ -33,7 +33,7 @@ pub(crate) use postgres::{
     Snapshot, SslMode, Target, Watermarks,
 };
 pub(crate) use postgres::{
-    Events, HeldEvents, InProgress, Origin, Quarantine, SchemaChanges, Stream,
+    Events, HeldEvents, InProgress, Origin, Quarantine, SchemaChanges, Stream, WireFormat,
 };
 pub(crate) use postgres::{Mismatch, OnWalLimit, PublicationMode, SlotCare};
 pub(crate) use sink::{Compression, DeadLetters, FileSink, KafkaSink, Sink};

@@ -155,11 +155,16 @@ pub(crate) fn write_base64_url(bytes: &[u8], out: &mut Vec<u8>) {
 
 /// Appends bytes as a string of hexadecimal digits.
 pub(crate) fn write_hex(bytes: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    out.extend(hex_digits(bytes));
+    out.push(b'"');
+}
+
+/// Bytes as hexadecimal digits.
+pub(crate) fn hex_digits(bytes: &[u8]) -> impl Iterator<Item = u8> {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
-    out.push(b'"');
-    out.extend(bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]));
-    out.push(b'"');
+    bytes.iter().flat_map(move |byte| [digit(byte >> 4), digit(byte & 15)])
 }
 
 /// Appends an integer.

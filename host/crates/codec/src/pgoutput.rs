@@ -6,7 +6,7 @@
 //! Source of the layout: PostgreSQL manual, "Logical Replication Message Formats".
 
 mod control;
-mod wire;
+pub(crate) mod wire;
 
 use std::fmt;
 

@@ -1,11 +1,12 @@
-//! Postgres text values to columns: which kind a type is stored as ([`column_type`]), one value
-//! of it ([`push_text`]), and what a chain reads of rows ([`project_rows`]).
+//! Postgres values to columns: which kind a type is stored as ([`column_type`]), one value of it
+//! ([`push_text`], [`push_binary`]), and what a chain reads of rows ([`project_rows`]).
 //!
-//! The text is the server's output under `datestyle=ISO`, `timezone=UTC`,
+//! Text is the server's output under `datestyle=ISO`, `timezone=UTC`,
 //! `intervalstyle=postgres`, `bytea_output=hex` and `lc_monetary=C`. Specials are stored as
 //! Debezium writes them (infinite dates and timestamps are the numbers in [`instant`]).
 
 mod array;
+mod binary;
 mod figure;
 pub mod instant;
 mod modes;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 
 use wasmgate_model::{ConnectSchema, Kind, Logical, Style};
 
+pub use binary::{BinaryForm, binary_form, push_binary};
 pub use modes::{BinaryMode, DecimalMode, TimePrecision, ValueModes};
 pub use project::project_rows;
 pub use push::{push_text, push_zero};
@@ -121,16 +123,16 @@ impl Form {
     }
 }
 
-/// A text that is not a value of its type.
+/// What the server sent is not a value of its type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ValueError {
-    /// What the text should have been.
+    /// What it should have been.
     pub expected: &'static str,
 }
 
 impl fmt::Display for ValueError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the server's text is not {}", self.expected)
+        write!(f, "the server's value is not {}", self.expected)
     }
 }
 

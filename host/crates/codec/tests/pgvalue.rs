@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use wasmgate_codec::encode::ValueWriter;
 use wasmgate_codec::pgoutput::{Message, Relation, Tuple, TupleValue, decode};
 use wasmgate_codec::pgvalue::{
-    ColumnType, DecimalMode, PgTypeKind, TypeInfo, ValueModes, column_type, push_text, push_zero,
+    ColumnType, DecimalMode, PgTypeKind, TypeInfo, ValueModes, binary_form, column_type,
+    push_binary, push_text, push_zero,
 };
 use wasmgate_model::{Batch, Column, Kind, Op, Payload, Plan, Position, Schema};
 
@@ -430,6 +431,22 @@ fn compare(table: &str, want: &Value, got: &Value) {
     }
 }
 
+fn no_bytes_of_panic(n: usize, bytes: &[u8]) -> Result<(), TestCaseError> {
+    let oid = BUILT_IN[n].1;
+    let Some(form) = binary_form(oid, None) else { return Ok(()) };
+    drop(form.text(bytes, &mut Vec::new()));
+    for mode in [DecimalMode::Precise, DecimalMode::Double] {
+        let Some(ty) = column_type(oid, -1, None, &mode.into()) else { continue };
+        let mut column = Column::new(ty.kind);
+        let pushed = push_binary(&mut column, &ty, &form, bytes);
+        prop_assert_eq!(column.len(), usize::from(pushed.is_ok()));
+        if pushed.is_ok() {
+            flat(1, &[("v", ty)], |columns| columns[0] = column);
+        }
+    }
+    Ok(())
+}
+
 proptest! {
     #[test]
     fn no_text_panics(n in 0..BUILT_IN.len(), text in proptest::collection::vec(any::<u8>(), 0..40)) {
@@ -439,6 +456,22 @@ proptest! {
             let pushed = push_text(&mut column, &ty, &text);
             prop_assert_eq!(column.len(), usize::from(pushed.is_ok()));
         }
+    }
+
+    #[test]
+    fn no_bytes_panic(n in 0..BUILT_IN.len(), bytes in proptest::collection::vec(any::<u8>(), 0..60)) {
+        no_bytes_of_panic(n, &bytes)?;
+    }
+
+    /// Small numbers, as lengths and flags are.
+    #[test]
+    fn no_likely_bytes_panic(
+        n in 0..BUILT_IN.len(),
+        words in proptest::collection::vec(prop_oneof![0..3_u32, Just(u32::MAX), 0..70_000_u32], 0..12),
+        cut in 0..4_usize,
+    ) {
+        let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_be_bytes()).collect();
+        no_bytes_of_panic(n, &bytes[..bytes.len().saturating_sub(cut)])?;
     }
 
     #[test]

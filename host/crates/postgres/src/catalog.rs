@@ -181,7 +181,8 @@ impl Catalog {
         Ok(rows.iter().map(|row| text(row, 0).to_owned()).collect())
     }
 
-    async fn type_info(&mut self, oid: u32) -> Result<TypeInfo, Fault> {
+    /// What is known about a type.
+    pub(crate) async fn type_info(&mut self, oid: u32) -> Result<TypeInfo, Fault> {
         let doing = "cannot read the table's types";
         let sql = format!(
             "WITH RECURSIVE d(oid, modifier) AS (\

@@ -2,7 +2,7 @@
 //! beside the consumer, so that decoding and processing overlap.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -28,6 +28,7 @@ use crate::stream::{Stream, wanted};
 use crate::table::{Naming, document_schema};
 use crate::transactions::Transactions;
 use crate::wire::READ;
+use crate::wire_format::{self, TEXT_ONLY};
 use wasmgate_replication::{About, Answers, Notifier, no_numbers};
 
 /// What the reading task needs beside the prepared server.
@@ -42,15 +43,20 @@ pub(crate) struct Driver {
     pub taken: Answers,
     pub told: Told,
     pub released: Released,
+    /// Set where values have to come as text when the source opens again.
+    pub text_only: Arc<AtomicBool>,
 }
 
 impl Driver {
     /// Runs until the reader is gone, the source is completed or something fails.
     pub(crate) async fn run(self, prepared: Prepared) {
-        let events = self.events.clone();
+        let (events, text_only) = (self.events.clone(), Arc::clone(&self.text_only));
         if let Err(fault) = Box::pin(self.read(prepared)).await
             && fault.kind != FaultKind::Stopped
         {
+            if fault.code() == TEXT_ONLY {
+                text_only.store(true, Ordering::Relaxed);
+            }
             drop(events.send(Err(fault)).await);
         }
     }
@@ -185,9 +191,10 @@ impl Driver {
     ) -> Result<(), Fault> {
         let Self { settings, connector, context, events, confirmed, closing, told, .. } = self;
         context.status.phase("streaming");
-        let Prepared { mut replication, catalog, tables, .. } = prepared;
+        let Prepared { mut replication, mut catalog, tables, .. } = prepared;
         let server = Server::ask(&mut replication, &settings).await?;
-        let protocol = Protocol::choose(&settings.stream, server.version)?;
+        let binary = wire_format::is_binary(&mut catalog, &settings).await?;
+        let protocol = Protocol::choose(&settings.stream, server.version, binary)?;
         let dir = settings.stream.dir.clone();
         let limits = settings.stream.limits;
         let mut transactions = Transactions::new(dir, limits, Arc::clone(&confirmed))?;
@@ -215,6 +222,7 @@ impl Driver {
         let mut stream =
             Stream::new(Arc::clone(&settings), naming, catalog, wanted, at, transactions);
         stream.told = told;
+        stream.binary = binary;
         stream.remembers = out.keeps();
         stream.watch.signal_table = settings.signals.table();
         Pump { settings, status: context.status, events, chunks, stream, out, beside }.run().await

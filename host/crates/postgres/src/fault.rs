@@ -5,6 +5,8 @@ use std::fmt;
 
 use wasmgate_model::{Fault, FaultKind};
 
+use crate::wire_format::TEXT_ONLY;
+
 /// An ErrorResponse of the server.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct ServerError {
@@ -107,6 +109,11 @@ impl Who {
             "42704" if error.message.contains("replication slot") => {
                 (FaultKind::SourceLost, lost_advice(slot))
             }
+            _ if not_in_binary(&error.message) => {
+                let what = format!("{doing}: values will come as text");
+                let fault = Fault::new(FaultKind::SourceUnavailable, what).coded(TEXT_ONLY);
+                return fault.because(error);
+            }
             code if transient(code) => (
                 FaultKind::SourceUnavailable,
                 "the server cannot serve us now; it is tried again".into(),
@@ -139,6 +146,13 @@ pub(crate) fn lost_advice(slot: &str) -> String {
     )
 }
 
+/// Whether the server cannot send a type in binary, or knows no such option, as relatives of
+/// Postgres.
+fn not_in_binary(message: &str) -> bool {
+    message.contains("no binary output function")
+        || message.contains("unrecognized pgoutput option: binary")
+}
+
 /// Classes 08 (connection), 53 (resources), 57P (shutdown, start-up), 58 (system) and 40
 /// (serialisation) pass by themselves.
 fn transient(code: &str) -> bool {
@@ -153,4 +167,22 @@ pub(crate) fn unavailable(what: impl Into<String>, cause: std::io::Error) -> Fau
 /// The server sent what the protocol does not allow.
 pub(crate) fn protocol(what: impl Into<String>) -> Fault {
     Fault::new(FaultKind::SourceProtocol, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_sent_in_binary_is_asked_for_as_text() {
+        let who = Who { user: "u".into(), database: "d".into(), slot: "s".into() };
+        for (message, code) in [
+            ("no binary output function available for type isbn", TEXT_ONLY),
+            ("unrecognized pgoutput option: binary", TEXT_ONLY),
+            ("unrecognized pgoutput option: messages", "source-refused"),
+        ] {
+            let error = ServerError { message: message.into(), ..ServerError::default() };
+            assert_eq!(who.fault("cannot stream", error).code(), code, "{message}");
+        }
+    }
 }

@@ -51,6 +51,7 @@ mod transaction;
 mod transactions;
 mod transport;
 mod wire;
+mod wire_format;
 
 pub use changes::SchemaChanges;
 pub use connection::{
@@ -58,7 +59,7 @@ pub use connection::{
 };
 pub use events::Events;
 pub use quarantine::options::{HeldEvents, Quarantine};
-pub use settings::{Settings, Snapshot, SslMode};
+pub use settings::{Settings, Snapshot, SslMode, WireFormat};
 pub use shape::{
     BinaryMode, ColumnRules, DecimalMode, Filter, Filters, NameAdjustment, Names, Shape, Skipped,
     TimePrecision, ValueModes, pattern,

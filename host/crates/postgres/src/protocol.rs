@@ -7,8 +7,7 @@
 //! | prepared ones | 3 | 15 |
 //! | aborts with their place | 4 | 16 |
 //!
-//! Values come as text in every version: the binary forms differ between versions of the server for
-//! some types, and records would have to be the same.
+//! Values come in binary in every version, where [`crate::wire_format`] says so.
 
 use postgres_protocol::escape::escape_literal;
 use wasmgate_model::{Fault, FaultKind, Position};
@@ -35,7 +34,7 @@ impl Protocol {
     ///
     /// # Errors
     /// The server is too old for what is asked.
-    pub(crate) fn choose(streaming: &Streaming, server: u32) -> Result<Self, Fault> {
+    pub(crate) fn choose(streaming: &Streaming, server: u32, binary: bool) -> Result<Self, Fault> {
         if streaming.two_phase && server < TWO_PHASE {
             let what = "`stream.two_phase` needs PostgreSQL 15; leave it out, and prepared \
                         transactions are read when they commit";
@@ -53,6 +52,9 @@ impl Protocol {
         }
         if parallel {
             version = 4;
+        }
+        if binary {
+            options.push("binary 'on'");
         }
         if !streaming.messages.off {
             options.push("messages 'on'");
@@ -94,12 +96,18 @@ mod tests {
     #[test]
     fn the_version_follows_server_and_settings() {
         use InProgress::{Off, On, Parallel};
-        // (server, in progress, two phases, origin none) → what stands in the command
+        // (server, in progress, two phases and binary, origin none) → what stands in the command
         let cases = [
             (140_000, Off, false, false, "proto_version '1'|"),
             (140_000, On, false, true, "proto_version '2'|streaming 'on'"),
-            (150_000, Parallel, true, true, "proto_version '3'|streaming 'on', two_phase 'on'"),
-            (160_000, Off, true, false, "proto_version '3'|two_phase 'on'"),
+            (
+                150_000,
+                Parallel,
+                true,
+                true,
+                "proto_version '3'|streaming 'on', two_phase 'on', binary 'on'",
+            ),
+            (160_000, Off, true, false, "proto_version '3'|two_phase 'on', binary 'on'"),
             (
                 160_000,
                 Parallel,
@@ -112,7 +120,7 @@ mod tests {
                 Parallel,
                 true,
                 false,
-                "proto_version '4'|streaming 'parallel', two_phase 'on'",
+                "proto_version '4'|streaming 'parallel', two_phase 'on', binary 'on'",
             ),
         ];
         for (server, in_progress, two_phase, none, want) in cases {
@@ -120,7 +128,7 @@ mod tests {
             let messages = Messages { off: true, ..Messages::default() };
             let streaming =
                 Streaming { in_progress, two_phase, origins, messages, ..Streaming::default() };
-            let protocol = Protocol::choose(&streaming, server).unwrap();
+            let protocol = Protocol::choose(&streaming, server, two_phase).unwrap();
             let settings = Settings { stream: streaming, ..Settings::default() };
             let command = protocol.start(&settings, Position::new(1 << 32, 5));
             let (version, options) = want.split_once('|').unwrap();
@@ -131,6 +139,6 @@ mod tests {
             assert!(command.ends_with(&tail), "{command}");
         }
         let old = Streaming { two_phase: true, ..Streaming::default() };
-        assert!(Protocol::choose(&old, 140_000).is_err());
+        assert!(Protocol::choose(&old, 140_000, false).is_err());
     }
 }

@@ -8,7 +8,7 @@ pub(crate) mod options;
 pub(crate) mod record;
 pub(crate) mod streak;
 
-use wasmgate_codec::pgoutput::{OldKind, Tuple, TupleValue};
+use wasmgate_codec::pgoutput::{OldKind, Tuple};
 use wasmgate_connector::KeptChanges;
 use wasmgate_replication::Keeps;
 
@@ -31,11 +31,11 @@ impl Keeps for Kept {
 pub(crate) fn row_key(table: &Table, kind: OldKind, old: Tuple<'_>) -> Option<RowKey> {
     let mut key = RowKey::new();
     for (column, value) in table.columns.iter().zip(old.iter()).filter(|(c, _)| c.key) {
-        let TupleValue::Text(text) = value else { return None };
+        let text = column.text(value)?;
         if !column.identity && kind != OldKind::Full {
             return None;
         }
-        key.insert(column.name.clone(), String::from_utf8(text.to_vec()).ok()?);
+        key.insert(column.name.clone(), String::from_utf8(text.into_owned()).ok()?);
     }
     (!key.is_empty()).then_some(key)
 }

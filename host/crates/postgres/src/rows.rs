@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use wasmgate_codec::encode::original;
 use wasmgate_codec::mask::Mask;
 use wasmgate_codec::pgoutput::{OldKind, Tuple, TupleValue};
-use wasmgate_codec::pgvalue::{ColumnType, ValueError, push_text, push_zero};
+use wasmgate_codec::pgvalue::{ColumnType, ValueError, push_binary, push_text, push_zero};
 use wasmgate_model::{
     Batch, Column, DeadLetterCause, Kind, Op, Payload, Position, Reject, Rows, Verdict,
 };
@@ -268,7 +268,9 @@ impl Cell<'_> {
                 push_unknown(field, self.column, ty);
                 Ok(())
             }
-            Some(TupleValue::Text(text)) => self.value(field, ty, text),
+            Some(value @ (TupleValue::Text(_) | TupleValue::Binary(_))) => {
+                self.value(field, ty, value)
+            }
             Some(TupleValue::Unchanged) => {
                 field.push_absent();
                 Ok(())
@@ -277,7 +279,6 @@ impl Cell<'_> {
                 field.push_null();
                 Ok(())
             }
-            Some(TupleValue::Binary(_)) => Err(ValueError { expected: "text" }),
             None => Err(ValueError { expected: "there" }),
         };
         if result.is_err() && field.len() == rows {
@@ -323,9 +324,19 @@ impl Cell<'_> {
     /// A value that the server sent. NaN and infinite `numeric`s have no form as Connect's
     /// Decimal: where the column may be null they are null, and the log says so once per version
     /// of a table.
-    fn value(self, field: &mut Column, ty: &ColumnType, text: &[u8]) -> Result<(), ValueError> {
+    fn value(
+        self,
+        field: &mut Column,
+        ty: &ColumnType,
+        value: TupleValue<'_>,
+    ) -> Result<(), ValueError> {
         let row = field.len() as u32;
-        push_text(field, ty, text)?;
+        match (value, &self.column.form) {
+            (TupleValue::Binary(bytes), Some(form)) => push_binary(field, ty, form, bytes)?,
+            (TupleValue::Binary(_), None) => return Err(ValueError { expected: "text" }),
+            (TupleValue::Text(text), _) => push_text(field, ty, text)?,
+            (TupleValue::Null | TupleValue::Unchanged, _) => field.push_null(),
+        }
         if field.nulls.last() != Some(&row) {
             return Ok(());
         }

@@ -33,6 +33,18 @@ pub enum Snapshot {
     WhenNeeded,
 }
 
+/// How the server writes values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WireFormat {
+    /// In binary where that form is known here of every type that would come so: in a copy of the
+    /// columns of its table, in the stream of all columns of the publication, for there it is all
+    /// or none. Else as text.
+    #[default]
+    Auto,
+    /// As text.
+    Text,
+}
+
 /// How the connection is protected; libpq's `sslmode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum SslMode {
@@ -99,6 +111,7 @@ pub struct Settings {
     pub status_interval: Duration,
     /// Bytes of the stream that are read ahead of the decoder.
     pub read_ahead: usize,
+    pub wire_format: WireFormat,
     pub stream: Streaming,
 }
 
@@ -134,6 +147,7 @@ impl Default for Settings {
             connect_timeout: Duration::from_secs(10),
             status_interval: Duration::from_secs(10),
             read_ahead: 8 << 20,
+            wire_format: WireFormat::default(),
             stream: Streaming::default(),
         }
     }

@@ -2,7 +2,7 @@
 //! acker, which tells the socket task what is settled.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -27,7 +27,7 @@ use crate::publication::named_tables;
 use crate::quarantine::Held;
 use crate::quarantine::kept::Released;
 use crate::replication::Confirmed;
-use crate::settings::Settings;
+use crate::settings::{Settings, WireFormat};
 use crate::slot::{drop_slot, slot};
 use crate::slot_watch::SlotWatch;
 use crate::state::State;
@@ -44,13 +44,15 @@ pub struct PostgresSource {
     settings: Arc<Settings>,
     /// Changes of tables that it stopped over.
     told: Told,
+    /// Values met that cannot be read in binary.
+    text_only: Arc<AtomicBool>,
 }
 
 impl PostgresSource {
     /// A source with these settings. Nothing is connected yet.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { settings: Arc::new(settings), told: Told::default() }
+        Self { settings: Arc::new(settings), told: Told::default(), text_only: Arc::default() }
     }
 
     /// The replication slot as the server has it; `None`: there is none.
@@ -140,12 +142,15 @@ impl Source for PostgresSource {
         let (closer, closing) = mpsc::channel(1);
         let confirmed = Arc::new(Confirmed::default());
         let (alarm, alarms) = mpsc::channel(1);
-        let settings = Arc::clone(&self.settings);
+        let mut settings = Arc::clone(&self.settings);
+        if self.text_only.load(Ordering::Relaxed) {
+            Arc::make_mut(&mut settings).wire_format = WireFormat::Text;
+        }
         let watched = (connector.clone(), Arc::clone(&status));
-        tokio::spawn(SlotWatch::new(settings, watched.0, watched.1, alarm).run());
+        tokio::spawn(SlotWatch::new(Arc::clone(&settings), watched.0, watched.1, alarm).run());
         let dropping = self.settings.slot_care.drop_on_stop.then(|| connector.clone());
         let driver = Driver {
-            settings: Arc::clone(&self.settings),
+            settings,
             connector,
             context,
             events,
@@ -155,6 +160,7 @@ impl Source for PostgresSource {
             taken: taken.clone(),
             told: self.told.clone(),
             released: released.clone(),
+            text_only: Arc::clone(&self.text_only),
         };
         let task = tokio::spawn(driver.run(prepared)).abort_handle();
         let reader = Reader {

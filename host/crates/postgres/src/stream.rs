@@ -35,6 +35,7 @@ use crate::streaming::Origins;
 use crate::table::{Naming, Table, described};
 use crate::transaction::Transaction;
 use crate::transactions::{Decided, Kept, Step, Transactions};
+use crate::wire_format;
 
 /// XLogData: letter, start, end, clock.
 const XLOG_HEADER: usize = 25;
@@ -47,6 +48,8 @@ pub(crate) struct Stream {
     tables: HashMap<u32, Known>,
     /// Descriptions are remembered, for changes that are kept.
     pub remembers: bool,
+    /// Values come in binary.
+    pub binary: bool,
     /// Tables as a transaction describes them that was sent before it was decided; while it is
     /// replayed they go first.
     replayed: Option<HashMap<u32, Known>>,
@@ -107,6 +110,7 @@ impl Stream {
             watch: Watch::default(),
             told: Told::default(),
             remembers: false,
+            binary: false,
             id: Vec::new(),
             settings,
             naming,
@@ -292,9 +296,12 @@ impl Stream {
         let before = known(self.replayed.as_ref(), &self.tables, relation.id);
         let before = before.and_then(|k| k.table.as_ref()).filter(|t| t.name == name);
         let described = described(relation);
-        let table = Some(self.naming.table(name, &described, &info, before));
+        let table = self.naming.table(name, &described, &info, before);
+        if let Some(fault) = wire_format::unreadable(&table).filter(|_| self.binary) {
+            return Err(fault);
+        }
         let description = self.remembers.then(|| Arc::new(Description { described, info }));
-        self.describe(relation.id, Known { table, description, number });
+        self.describe(relation.id, Known { table: Some(table), description, number });
         Ok(())
     }
 

@@ -1,13 +1,14 @@
 //! One version of one table: the schema its records carry, and how each column of the server's
 //! tuples becomes a field.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 use wasmgate_codec::mask::Mask;
-use wasmgate_codec::pgoutput::Relation;
-use wasmgate_codec::pgvalue::{ColumnType, column_type};
+use wasmgate_codec::pgoutput::{Relation, TupleValue};
+use wasmgate_codec::pgvalue::{BinaryForm, ColumnType, binary_form, column_type};
 use wasmgate_model::{ConnectNames, ConnectSchema, Field, Kind, Schema, TransactionParts};
 
 use crate::catalog::{CatalogColumn, TableInfo, TableName};
@@ -35,6 +36,24 @@ pub(crate) struct TableColumn {
     /// Its number among the fields that only the key has, where the key has it as it is and the
     /// rows have not.
     pub key_only: Option<(usize, ColumnType)>,
+    /// How its values are laid out where they come in binary; `None`: they have to come as text.
+    pub form: Option<BinaryForm>,
+}
+
+impl TableColumn {
+    /// The text of a value, whatever form it came in. `None`: it is null, was not sent, or is no
+    /// value of the column's type.
+    pub(crate) fn text<'v>(&self, value: TupleValue<'v>) -> Option<Cow<'v, [u8]>> {
+        match value {
+            TupleValue::Text(text) => Some(text.into()),
+            TupleValue::Binary(bytes) => {
+                let mut text = Vec::new();
+                self.form.as_ref()?.text(bytes, &mut text).ok()?;
+                Some(text.into())
+            }
+            TupleValue::Null | TupleValue::Unchanged => None,
+        }
+    }
 }
 
 /// A mask on a column.
@@ -209,6 +228,7 @@ impl Naming {
             key,
             mask,
             key_only,
+            form: binary_form(column.type_oid, types),
         });
     }
 

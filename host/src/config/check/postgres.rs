@@ -79,6 +79,10 @@ impl Checks<'_> {
             connect_timeout: self.time_ms(&connect, raw.connect_timeout, 100, 300_000),
             status_interval: self.time_ms(&status, raw.status_interval, 100, 300_000),
             read_ahead: self.size(&field.member("read_ahead"), raw.read_ahead, 64 << 10, 1 << 30),
+            wire_format: match raw.wire_format {
+                raw::WireFormat::Auto => postgres::WireFormat::Auto,
+                raw::WireFormat::Text => postgres::WireFormat::Text,
+            },
             stream: self.stream(&field.member("stream"), raw.stream),
         }))
     }

@@ -22,7 +22,7 @@ pub(crate) use self::connection::{
 pub(crate) use self::events::{Events, HeldEvents, Quarantine, SchemaChanges};
 pub(crate) use self::slot::{Mismatch, OnWalLimit, PublicationMode, SlotCare};
 pub(crate) use self::snapshots::{Notifications, Signals, Watermarks};
-pub(crate) use self::stream::{InProgress, Origin, Stream};
+pub(crate) use self::stream::{InProgress, Origin, Stream, WireFormat};
 use crate::config::raw::Snapshots;
 use crate::config::units::{Secret, Size, Time};
 pub(crate) use columns::{Columns, Key, Mask};
@@ -124,6 +124,9 @@ pub(crate) struct Postgres {
     /// Bytes read ahead of the decoder. Default `8MiB`, from `64KiB` to `1GiB`.
     #[serde(default = "eight_mebibytes")]
     pub(crate) read_ahead: Size,
+    /// How the server writes values; records are the same either way. Default `auto`.
+    #[serde(default)]
+    pub(crate) wire_format: WireFormat,
     /// How the stream is read.
     #[serde(default)]
     pub(crate) stream: Stream,

@@ -34,6 +34,30 @@ pub fn true_us(stored: i64) -> i128 {
     }
 }
 
+/// Days between 1970-01-01 and 2000-01-01, from which the server counts.
+const EPOCH_DAYS: i64 = 10_957;
+
+/// A `date` as the server counts it, as it is stored.
+pub(super) fn days_of(days: i32) -> i64 {
+    match days {
+        i32::MAX => DATE_INFINITY,
+        i32::MIN => DATE_MINUS_INFINITY,
+        _ => i64::from(days) + EPOCH_DAYS,
+    }
+}
+
+/// A timestamp as the server counts it, as it is stored.
+pub(super) fn timestamp_of(us: i64) -> Result<i64, ValueError> {
+    match us {
+        i64::MAX => return Ok(TIMESTAMP_INFINITY),
+        i64::MIN => return Ok(TIMESTAMP_MINUS_INFINITY),
+        _ => {}
+    }
+    let us = i128::from(us) + i128::from(EPOCH_DAYS * DAY_S * SECOND_US);
+    let fits = (i128::from(FIRST_TIMESTAMP)..LAST_TIMESTAMP).contains(&us);
+    if fits { Ok(us as i64) } else { Err(not("a timestamp")) }
+}
+
 /// Days from 1970-01-01 to a date of the proleptic Gregorian calendar; year 0 is 1 BC.
 pub(crate) fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };

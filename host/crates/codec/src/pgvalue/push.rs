@@ -82,7 +82,7 @@ pub fn push_zero(column: &mut Column, ty: &ColumnType) {
 }
 
 /// Runs `write` on the bytes of a new value; takes back what it wrote when it fails.
-fn build(
+pub(super) fn build(
     column: &mut Column,
     write: impl FnOnce(&mut Vec<u8>) -> Result<(), ValueError>,
 ) -> Result<(), ValueError> {
@@ -120,7 +120,7 @@ fn push_numeric(column: &mut Column, ty: &ColumnType, text: &[u8]) -> Result<(),
 }
 
 /// Short texts are mostly ASCII, where the standard library's check is the cheapest.
-fn is_utf8(text: &[u8]) -> bool {
+pub(super) fn is_utf8(text: &[u8]) -> bool {
     if text.len() < 64 {
         text.is_ascii() || std::str::from_utf8(text).is_ok()
     } else {

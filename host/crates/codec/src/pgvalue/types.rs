@@ -298,7 +298,7 @@ impl ColumnType {
 
 /// The element of a built-in array type. Arrays that Debezium leaves out (interval, money, point,
 /// xml) are not here.
-fn element_of(oid: u32) -> Option<u32> {
+pub(super) fn element_of(oid: u32) -> Option<u32> {
     Some(match oid {
         1000 => 16,
         1001 => 17,

@@ -10,8 +10,9 @@ use crate::publication::{
     create_publication, missing_tables, named_tables, operations, wanted_tables,
 };
 use crate::session::{Row, number, text};
-use crate::settings::Snapshot;
+use crate::settings::{Snapshot, WireFormat};
 use crate::slot_care::PublicationMode;
+use crate::wire_format::unknown;
 
 /// The publication, then each table of it that is read.
 pub(super) async fn publication(
@@ -31,11 +32,29 @@ pub(super) async fn publication(
         _ => wanted.clone(),
     };
     match &found {
-        Some(found) => there(catalog, &named, found, findings).await?,
+        Some(found) => {
+            there(catalog, &named, found, findings).await?;
+            wire_format(catalog, findings).await?;
+        }
         None => missing(catalog, &wanted, findings).await?,
     }
     for name in &read {
         table(catalog, name, findings).await?;
+    }
+    Ok(())
+}
+
+/// Whether the stream can be had in binary.
+async fn wire_format(catalog: &mut Catalog, findings: &mut Findings<'_>) -> Result<(), Fault> {
+    if findings.settings.wire_format == WireFormat::Text {
+        return Ok(());
+    }
+    match unknown(catalog, &findings.settings.publication).await? {
+        None => findings.good("the stream's values come in binary"),
+        Some(column) => findings.good(format!(
+            "the stream's values come as text, which costs more: the binary form of {column} is \
+             not known"
+        )),
     }
     Ok(())
 }

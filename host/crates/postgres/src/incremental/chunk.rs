@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use postgres_protocol::escape::escape_literal;
-use wasmgate_codec::pgoutput::TupleValue;
 use wasmgate_connector::SourceStatus;
 use wasmgate_model::Fault;
 use wasmgate_replication::TableItem;
@@ -19,7 +18,7 @@ use crate::connect::{Connector, Purpose};
 use crate::fault::protocol;
 use crate::session::{Session, number, text};
 use crate::settings::Settings;
-use crate::snapshot::lines::Lines;
+use crate::snapshot::lines::{Format, Lines, Values};
 use crate::snapshot::{Clauses, Planner};
 use crate::table::{Naming, Table};
 use crate::wire::bodies;
@@ -29,13 +28,15 @@ const DOING: &str = "cannot read a chunk";
 /// A row that was read.
 pub(crate) struct Row {
     pub key: Key,
-    pub line: Bytes,
+    /// As COPY has it.
+    pub values: Bytes,
 }
 
 /// Rows of a chunk, what they saw, and from where on the stream has told all of that.
 pub(crate) struct Rows {
     pub table: Arc<Table>,
     pub rows: Vec<Row>,
+    pub format: Format,
     pub visible: Visible,
     /// The stream has told all that the rows saw once it is here.
     pub high: u64,
@@ -173,14 +174,16 @@ impl Worker {
         let limit = self.settings.snapshots.chunk_rows;
         let sql = format!(
             "COPY (SELECT {names} FROM {item}{filter} ORDER BY {keys} \
-             FETCH FIRST {limit} ROWS {ties}) TO STDOUT"
+             FETCH FIRST {limit} ROWS {ties}) TO STDOUT{}",
+            clauses.format.option()
         );
         self.session()?.copy_out(DOING, &sql).await?;
         let mut rows = Vec::new();
         while let Some(run) = self.session()?.copied_run(DOING).await? {
-            for line in bodies(&run) {
-                let key = key_of(&mut self.lines, line, &current.places);
-                rows.push(Row { key, line: run.slice_ref(line) });
+            for row in bodies(&run).filter_map(|body| clauses.format.row(body)) {
+                let values = self.lines.values(clauses.format, row);
+                let key = key_of(&current.table, values, &current.places);
+                rows.push(Row { key, values: run.slice_ref(row) });
             }
         }
         Ok(rows)
@@ -277,10 +280,10 @@ impl Reader for Worker {
         let last = rows.last().map(|row| values_of(&row.key));
         let end =
             rows.len() < self.settings.snapshots.chunk_rows || last.as_ref() == Some(&current.max);
-        let table = Arc::clone(&current.table);
+        let (table, format) = (Arc::clone(&current.table), current.clauses.format);
         self.current = Some(current);
         let count = rows.len() as u64;
-        let rows = Rows { table, rows, visible, high, time_us };
+        let rows = Rows { table, rows, format, visible, high, time_us };
         Ok(Answer::Chunk(Chunk { window, count, last, end, rows }))
     }
 
@@ -334,15 +337,14 @@ pub(crate) fn places(table: &Table, key: &[String]) -> Option<Vec<usize>> {
     key.iter().map(|name| table.columns.iter().position(|c| c.name == *name)).collect()
 }
 
-/// The key of a copied line.
-pub(crate) fn key_of(lines: &mut Lines, line: &[u8], places: &[usize]) -> Key {
+/// The key of a copied row, as text in either format.
+pub(crate) fn key_of(table: &Table, values: Values<'_>, places: &[usize]) -> Key {
     let mut key = Vec::with_capacity(16 * places.len());
-    let values: Vec<TupleValue<'_>> = lines.values(line).collect();
+    let values: Vec<_> = values.collect();
     for place in places {
-        match values.get(*place) {
-            Some(TupleValue::Text(value)) => push_key(&mut key, value),
-            _ => push_key(&mut key, b""),
-        }
+        let column = table.columns.get(*place);
+        let text = column.and_then(|column| column.text(*values.get(*place)?));
+        push_key(&mut key, &text.unwrap_or_default());
     }
     key.into()
 }

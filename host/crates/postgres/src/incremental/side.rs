@@ -160,10 +160,10 @@ async fn deliver_rows(
     let (time_us, snapshot) = (chunk.time_us, "incremental");
     let stamp = Stamp { time_us, snapshot, sequence, transaction: None, lsn: None };
     let context = out.context().clone();
-    let mut filling = Filling::new(&context, &chunk.table, &stamp)?;
+    let mut filling = Filling::new(&context, &chunk.table, &stamp, chunk.format)?;
     let name = &chunk.table.name;
     for row in chunk.rows.iter().filter(|row| !window.is_stale(0, Some(&row.key))) {
-        filling.line(&row.line);
+        filling.row(&row.values);
         if filling.is_full() {
             let bytes = filling.bytes;
             let held = add_rows(filling.take()?, bytes, name, out)?;

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use wasmgate_codec::pgoutput::{Tuple, TupleValue};
+use wasmgate_codec::pgoutput::Tuple;
 use wasmgate_replication::incremental::{self, Key, Windows, push_key};
 
 use super::chunk::places;
@@ -28,10 +28,7 @@ fn key_of(tracked: &mut Tracked, table: &Table, tuple: Tuple<'_>) -> Option<Key>
     let places = tracked.columns(table.schema.id, |key| places(table, key))?;
     let mut key = Vec::with_capacity(16 * places.len());
     for place in places {
-        match tuple.iter().nth(*place)? {
-            TupleValue::Text(value) => push_key(&mut key, value),
-            _ => return None,
-        }
+        push_key(&mut key, &table.columns.get(*place)?.text(tuple.iter().nth(*place)?)?);
     }
     Some(key.into())
 }
@@ -112,7 +109,7 @@ impl Watch {
         if self.signal_table.as_ref() == Some(&table.name)
             && let Touched { inserted: true, new: Some(row), .. } = touched
         {
-            self.signals.push(signal(*row));
+            self.signals.push(signal(table, *row));
         }
         for window in self.windows.iter_mut() {
             let Some((number, tracked)) = window.table(&table.name) else { continue };
@@ -152,10 +149,10 @@ impl Watch {
 }
 
 /// The first three columns of a row, whatever their names.
-fn signal(row: Tuple<'_>) -> [String; 3] {
-    let mut values = row.iter().map(|value| match value {
-        TupleValue::Text(text) => String::from_utf8_lossy(text).into_owned(),
-        _ => String::new(),
+fn signal(table: &Table, row: Tuple<'_>) -> [String; 3] {
+    let mut values = table.columns.iter().zip(row.iter()).map(|(column, value)| {
+        let text = column.text(value).unwrap_or_default();
+        String::from_utf8_lossy(&text).into_owned()
     });
     [(); 3].map(|()| values.next().unwrap_or_default())
 }

@@ -1,4 +1,4 @@
-//! Copied lines to a batch. What is the same for every row of a copy is filled in once per batch.
+//! Copied rows to a batch. What is the same for every row of a copy is filled in once per batch.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use wasmgate_codec::project;
 use wasmgate_connector::SourceContext;
 use wasmgate_model::{Batch, Column, Fault, Kind, Payload, Position};
 
-use super::lines::Lines;
+use super::lines::{Format, Lines};
 use crate::assemble::now_us;
 use crate::rows::push_copied;
 use crate::source_block::{source_column, source_columns};
@@ -30,7 +30,8 @@ pub(crate) struct Filling<'a> {
     stamp: &'a Stamp,
     batch: Batch,
     lines: Lines,
-    /// Of the lines in the batch.
+    format: Format,
+    /// Of the rows in the batch.
     pub bytes: usize,
 }
 
@@ -45,15 +46,16 @@ impl<'a> Filling<'a> {
         context: &'a SourceContext,
         table: &'a Table,
         stamp: &'a Stamp,
+        format: Format,
     ) -> Result<Self, Fault> {
         let batch = empty(context, table)?;
-        Ok(Self { context, table, stamp, batch, lines: Lines::default(), bytes: 0 })
+        Ok(Self { context, table, stamp, batch, lines: Lines::default(), format, bytes: 0 })
     }
 
-    /// Appends one line of COPY's text.
-    pub(crate) fn line(&mut self, line: &[u8]) {
-        push_copied(self.table, &mut self.batch, self.lines.values(line));
-        self.bytes += line.len();
+    /// Appends one row of a COPY.
+    pub(crate) fn row(&mut self, row: &[u8]) {
+        push_copied(self.table, &mut self.batch, self.lines.values(self.format, row));
+        self.bytes += row.len();
     }
 
     pub(crate) fn rows(&self) -> usize {

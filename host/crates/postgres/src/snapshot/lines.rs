@@ -1,10 +1,52 @@
-//! COPY's text format: tabs between values, `\N` for null, backslash escapes (PostgreSQL manual,
-//! COPY, "Text Format").
+//! The rows of a COPY, in either of its formats (PostgreSQL manual, COPY, "File Formats"). Text:
+//! tabs between values, `\N` for null, backslash escapes. Binary: the number of values, then each
+//! behind its length. The server sends a row in a message of its own; in binary the first one also
+//! has the header, and the end is a row of its own.
 
 use memchr::{memchr, memchr_iter};
 use wasmgate_codec::pgoutput::TupleValue;
 
-/// Takes lines apart; memory for values that had to be unescaped is used again.
+/// What stands before the first row of a COPY in binary, and behind its flags the length of more.
+const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
+const FLAGS: usize = 4;
+/// In place of the number of values: there are no more rows.
+const END: [u8; 2] = [0xff; 2];
+/// Length of a null.
+const NULL: u32 = u32::MAX;
+
+/// How the rows of a COPY are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    Text,
+    Binary,
+}
+
+impl Format {
+    /// What asks for it, behind `TO STDOUT`.
+    pub(crate) fn option(self) -> &'static str {
+        match self {
+            Self::Text => "",
+            Self::Binary => " (FORMAT binary)",
+        }
+    }
+
+    /// The row in a message; `None`: there is none in it.
+    pub(crate) fn row(self, body: &[u8]) -> Option<&[u8]> {
+        if self == Self::Text {
+            return Some(body);
+        }
+        let row = match body.strip_prefix(SIGNATURE) {
+            None => body,
+            Some(head) => {
+                let (length, rest) = head.get(FLAGS..)?.split_first_chunk::<4>()?;
+                rest.get(u32::from_be_bytes(*length) as usize..)?
+            }
+        };
+        (!row.is_empty() && row != END).then_some(row)
+    }
+}
+
+/// Takes rows apart; memory for values that had to be unescaped is used again.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
     unescaped: Vec<u8>,
@@ -13,9 +55,12 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    /// The values of one line, which may end with its newline. A table without columns gives one
-    /// empty value.
-    pub(crate) fn values<'v>(&'v mut self, line: &'v [u8]) -> Values<'v> {
+    /// The values of a row; a line of text may end with its newline. In text a table without
+    /// columns gives one empty value.
+    pub(crate) fn values<'v>(&'v mut self, format: Format, line: &'v [u8]) -> Values<'v> {
+        if format == Format::Binary {
+            return Values(Kept::Binary(line.get(2..).unwrap_or(&[])));
+        }
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         // Most lines hold no backslash: their values lie there as they are.
         if memchr(b'\\', line).is_none() {
@@ -61,10 +106,12 @@ fn unescape(field: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(rest);
 }
 
-/// The values of a line, in order.
+/// The values of a row, in order.
 pub(crate) struct Values<'v>(Kept<'v>);
 
 enum Kept<'v> {
+    /// What is left of the row.
+    Binary(&'v [u8]),
     /// What is left of the line.
     Plain(Option<&'v [u8]>),
     Unescaped {
@@ -79,6 +126,17 @@ impl<'v> Iterator for Values<'v> {
 
     fn next(&mut self) -> Option<TupleValue<'v>> {
         match &mut self.0 {
+            Kept::Binary(row) => {
+                let (length, rest) = row.split_first_chunk::<4>()?;
+                let length = u32::from_be_bytes(*length);
+                if length == NULL {
+                    *row = rest;
+                    return Some(TupleValue::Null);
+                }
+                let (value, rest) = rest.split_at_checked(length as usize)?;
+                *row = rest;
+                Some(TupleValue::Binary(value))
+            }
             Kept::Plain(line) => {
                 let rest = line.take()?;
                 let value = match memchr(b'\t', rest) {
@@ -121,11 +179,36 @@ mod tests {
         ];
         let mut lines = Lines::default();
         for (line, want) in cases {
-            let values = lines.values(line).map(|value| match value {
+            let values = lines.values(Format::Text, line).map(|value| match value {
                 TupleValue::Text(text) => Some(text),
                 _ => None,
             });
             assert_eq!(values.collect::<Vec<_>>(), *want, "{}", line.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn rows_in_binary_are_taken_apart() {
+        use TupleValue::{Binary, Null};
+        let head = |rest: &[u8]| [b"PGCOPY\n\xff\r\n\0\0\0\0\0", rest].concat();
+        let row: &[u8] = b"\0\x03\0\0\0\x02ab\xff\xff\xff\xff\0\0\0\0";
+        let whole = vec![Binary(b"ab"), Null, Binary(b"")];
+        let cases: Vec<(Vec<u8>, Option<Vec<TupleValue<'_>>>)> = vec![
+            (row.into(), Some(whole.clone())),
+            (head(&[b"\0\0\0\0", row].concat()), Some(whole.clone())),
+            (head(&[b"\0\0\0\x03add", row].concat()), Some(whole)),
+            (head(b"\0\0\0\0\xff\xff"), None),
+            (head(b"\0\0\0\0"), None),
+            (head(b"\0\0\0\x09"), None),
+            (b"\xff\xff".into(), None),
+            (b"\0\0".into(), Some(vec![])),
+            (b"\0\x01\0\0\0\x09cut".into(), Some(vec![])),
+        ];
+        let mut lines = Lines::default();
+        for (body, want) in &cases {
+            let row = Format::Binary.row(body);
+            let got = row.map(|row| lines.values(Format::Binary, row).collect::<Vec<_>>());
+            assert_eq!(got, *want, "{}", body.escape_ascii());
         }
     }
 }

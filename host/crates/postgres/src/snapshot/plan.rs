@@ -10,10 +10,11 @@ use wasmgate_connector::{SourceStatus, TableProgress};
 use wasmgate_model::Fault;
 
 use super::DOING;
+use super::lines::Format;
 use crate::catalog::{Catalog, Published, TableInfo, TableName, quote};
 use crate::incremental::Key;
 use crate::session::{Row, Session, number, text};
-use crate::settings::Settings;
+use crate::settings::{Settings, WireFormat};
 use crate::table::{Naming, Table, described_by_catalog};
 
 /// Pages of a piece, at least: less is not worth a statement.
@@ -38,6 +39,8 @@ pub(crate) struct Clauses {
     pub conditions: Vec<String>,
     /// The whole table, its columns as they are: COPY need not plan a query.
     whole: bool,
+    /// How its rows are copied.
+    pub format: Format,
 }
 
 /// A table to be copied.
@@ -45,6 +48,8 @@ pub(crate) struct Planned {
     pub table: Arc<Table>,
     /// COPY statements; together they give every row once.
     pub pieces: Vec<String>,
+    /// How rows are written.
+    pub format: Format,
     pub progress: Arc<TableProgress>,
     /// Rows that are left out: places of the key among the columns, and keys.
     pub without: Option<Arc<(Vec<usize>, HashSet<Key>)>>,
@@ -92,7 +97,8 @@ impl Planner<'_> {
         let known = pages.iter().all(|p| p.rows >= 0) && clauses.conditions.is_empty();
         let estimate = if known { rows } else { -1 };
         let progress = self.status.copying(published.name.to_string(), estimate);
-        Ok(Planned { table: Arc::new(clauses.table), pieces, progress, without: None })
+        let (table, format) = (Arc::new(clauses.table), clauses.format);
+        Ok(Planned { table, pieces, format, progress, without: None })
     }
 
     /// Whether a table is rather read in chunks beside the stream: it is large, and has a key to go
@@ -132,7 +138,11 @@ impl Planner<'_> {
             }
             None => (format!("ONLY {}", published.name.quoted()), filter.into_iter().collect()),
         };
-        Ok(Clauses { table, info, names, item, conditions, whole })
+        // What a statement of the user's gives may be of other types than the columns.
+        let known = select.is_none() && table.columns.iter().all(|c| c.form.is_some());
+        let binary = known && self.settings.wire_format == WireFormat::Auto;
+        let format = if binary { Format::Binary } else { Format::Text };
+        Ok(Clauses { table, info, names, item, conditions, whole, format })
     }
 
     /// The publication's column list and row filter of a table (15).
@@ -287,15 +297,16 @@ impl Pages {
 }
 
 fn statement(clauses: &Clauses, part: &Part) -> String {
-    let Clauses { table, names, conditions, whole, .. } = clauses;
+    let Clauses { table, names, conditions, whole, format, .. } = clauses;
+    let option = format.option();
     if *whole && part.range.is_none() && !names.is_empty() {
-        return format!("COPY {} ({names}) TO STDOUT", table.name.quoted());
+        return format!("COPY {} ({names}) TO STDOUT{option}", table.name.quoted());
     }
     let all: Vec<String> =
         conditions.iter().chain(&part.range).map(|condition| format!("({condition})")).collect();
     let filter =
         if all.is_empty() { String::new() } else { format!(" WHERE {}", all.join(" AND ")) };
-    format!("COPY (SELECT {names} FROM {}{filter}) TO STDOUT", part.item)
+    format!("COPY (SELECT {names} FROM {}{filter}) TO STDOUT{option}", part.item)
 }
 
 #[cfg(test)]

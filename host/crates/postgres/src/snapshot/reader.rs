@@ -75,7 +75,8 @@ async fn copy(
     let Some(statement) = planned.pieces.get(job.piece) else { return Ok(()) };
     session.copy_out(DOING, statement).await?;
     let mut lines = Lines::default();
-    let mut filling = Filling::new(&work.context, &planned.table, &work.stamp)?;
+    let (table, format) = (&planned.table, planned.format);
+    let mut filling = Filling::new(&work.context, table, &work.stamp, format)?;
     let send = async |filling: &mut Filling<'_>, last| {
         let (rows, bytes) = (filling.rows() as u64, filling.bytes);
         planned.progress.rows.fetch_add(rows, Ordering::Relaxed);
@@ -89,13 +90,13 @@ async fn copy(
         if held() {
             continue;
         }
-        for line in bodies(&run) {
+        for row in bodies(&run).filter_map(|body| format.row(body)) {
             if let Some((places, keys)) = planned.without.as_deref()
-                && keys.contains(&key_of(&mut lines, line, places))
+                && keys.contains(&key_of(table, lines.values(format, row), places))
             {
                 continue;
             }
-            filling.line(line);
+            filling.row(row);
             if filling.is_full() && !send(&mut filling, false).await? {
                 return Ok(());
             }

@@ -107,14 +107,18 @@ fn image(table: &Table, tuple: Tuple<'_>, key: bool) -> Value {
         }
         let value = match value {
             TupleValue::Null => Value::Null,
-            TupleValue::Text(text) => String::from_utf8_lossy(text).into(),
-            TupleValue::Binary(bytes) => {
-                let hex: String = bytes.iter().map(|b| format!("{b:02x}")).collect();
-                format!("\\x{hex}").into()
-            }
             TupleValue::Unchanged => continue,
+            TupleValue::Text(text) => String::from_utf8_lossy(text).into(),
+            TupleValue::Binary(bytes) => match column.text(value) {
+                Some(text) => String::from_utf8_lossy(&text).into(),
+                None => format!("\\x{}", hex(bytes)).into(),
+            },
         };
         image.insert(column.name.clone(), value);
     }
     Value::Object(image)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use wasmgate_postgres::Settings;
+use wasmgate_postgres::{Settings, WireFormat};
 use wasmgate_services::postgres::{Options, Postgres, Release, missing_release};
 
 use crate::harness::{Db, Event, Run};
@@ -30,8 +30,19 @@ fn with(release: Release, extension: &str, package: &str) -> Option<Db> {
     Some(db)
 }
 
-/// Rows by the snapshot, and the same again by the stream.
-async fn twice(db: &Db, settings: &Settings, insert: &str, rows: usize) -> [Vec<Event>; 2] {
+/// Rows by the snapshot, and the same again by the stream, in each form that they can come in.
+async fn twice(db: &Db, settings: &Settings, insert: &str, rows: usize) -> Vec<Vec<Event>> {
+    let mut all = Vec::new();
+    for format in [WireFormat::Auto, WireFormat::Text] {
+        let mut settings = Settings { wire_format: format, ..settings.clone() };
+        settings.slot = format!("{}_{format:?}", db.name).to_lowercase();
+        db.sql("TRUNCATE t");
+        all.extend(once(db, &settings, insert, rows).await);
+    }
+    all
+}
+
+async fn once(db: &Db, settings: &Settings, insert: &str, rows: usize) -> [Vec<Event>; 2] {
     db.sql(insert);
     let mut run = Run::open(settings, 50).await;
     let read = run.count(rows).await;

@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod binary;
 mod capture;
 mod doctor;
 mod evolve;

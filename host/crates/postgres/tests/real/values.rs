@@ -4,14 +4,14 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use wasmgate_postgres::{BinaryMode, DecimalMode, Snapshot, TimePrecision, ValueModes};
+use wasmgate_postgres::{BinaryMode, DecimalMode, Snapshot, TimePrecision, ValueModes, WireFormat};
 use wasmgate_services::postgres::{Options, Postgres, Release, missing_release};
 
 use crate::harness::{Db, Event, Run, skipped};
 
 /// Name, type, an expression of random values, and how the text of a record is read back: `$`
 /// stands for it.
-const COLUMNS: &[(&str, &str, &str, &str)] = &[
+pub(crate) const COLUMNS: &[(&str, &str, &str, &str)] = &[
     ("b", "bool", "random() < 0.5", "$::bool"),
     ("i2", "int2", "(random() * 65535 - 32768)::int", "$::int2"),
     ("i4", "int4", "(random() * 4294967295 - 2147483648)::int8", "$::int4"),
@@ -93,7 +93,7 @@ const COLUMNS: &[(&str, &str, &str, &str)] = &[
 ];
 
 /// Rows of random values and how records are read back, on the server's side.
-fn set_up(rows: usize) -> String {
+pub(crate) fn set_up(rows: usize) -> String {
     let types: Vec<String> = COLUMNS.iter().map(|(n, ty, ..)| format!("{n} {ty}")).collect();
     let values: Vec<String> = COLUMNS
         .iter()
@@ -159,7 +159,16 @@ fn differing(db: &Db, events: &[Event]) -> String {
 /// Random values of every type: the snapshot gives what the stream gives, and both give the
 /// server what it has.
 async fn check_against(db: &Db) {
+    for format in [WireFormat::Auto, WireFormat::Text] {
+        check_in(db, format).await;
+    }
+}
+
+async fn check_in(db: &Db, format: WireFormat) {
     let mut settings = db.settings(&["public.t"]);
+    settings.wire_format = format;
+    let name = format!("{}_{format:?}", db.name).to_lowercase();
+    (settings.slot, settings.publication) = (name.clone(), name);
     settings.shape.values = ValueModes {
         decimal: DecimalMode::String,
         time: TimePrecision::IsoString,
@@ -170,7 +179,7 @@ async fn check_against(db: &Db) {
     const ROWS: usize = 150;
     let mut run = Run::open(&settings, 1000).await;
     let read = run.count(ROWS).await;
-    db.sql("CREATE TABLE copy AS TABLE t; DELETE FROM t; INSERT INTO t TABLE copy");
+    db.sql("DROP TABLE IF EXISTS copy; CREATE TABLE copy AS TABLE t; DELETE FROM t; INSERT INTO t TABLE copy");
     let written = run.count(3 * ROWS).await.split_off(2 * ROWS);
     let after = |events: &[Event]| -> Vec<Value> {
         let mut rows: Vec<Value> = events.iter().map(|e| e.after().clone()).collect();

@@ -5,6 +5,19 @@ use serde::Deserialize;
 
 use crate::config::units::{Pattern, Size};
 
+/// How the server writes values.
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum WireFormat {
+    /// In binary, which costs the server and the gateway less, where the binary form of the types
+    /// is known: in snapshots table by table, in the stream where it is of all columns of the
+    /// publication. Else as text.
+    #[default]
+    Auto,
+    /// As text.
+    Text,
+}
+
 /// How the stream is read.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
