@@ -93,7 +93,7 @@ fn check(db: &Db, ty: &str, rows: &str) {
 }
 
 fn bytes(hex: &str) -> Vec<u8> {
-    let pair = |i: usize| u8::from_str_radix(&hex[i..i + 2], 16).unwrap();
+    let pair = |i: usize| u8::from_str_radix(hex.get(i..i + 2).unwrap(), 16).unwrap();
     (0..hex.len()).step_by(2).map(pair).collect()
 }
 

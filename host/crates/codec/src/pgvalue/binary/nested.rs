@@ -24,7 +24,8 @@ impl Head {
     fn read(wire: &mut Wire<'_>) -> Result<Self, ValueError> {
         let count = wire.u32()? as usize;
         // whether there are nulls; the elements' type
-        (wire.u32()?, wire.u32()?);
+        wire.u32()?;
+        wire.u32()?;
         if count > MAX_DIMENSIONS {
             return Err(BAD_ARRAY);
         }
