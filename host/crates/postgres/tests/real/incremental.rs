@@ -219,8 +219,7 @@ async fn large_tables_of_the_first_snapshot_are_read_in_chunks_and_resumed() {
     database.settings.snapshots.chunked_above = Some(100 << 10);
     let (mut run, large) = beside::large_tables_go_on_at_the_last_chunk(&database).await;
     assert_eq!(mirror(&large), rows_of(&database.db, "large"));
-    // A stream that does not end is left after five seconds.
-    tokio::time::timeout(Duration::from_secs(4), run.acker.close()).await.unwrap();
+    tokio::time::timeout(Duration::from_secs(1), run.acker.close()).await.unwrap();
 }
 
 /// A row of the signal table is a signal once: when it is inserted.
