@@ -1,6 +1,7 @@
 //! Room on the disk ahead of what is written. A file system that is asked for the room of many
 //! writes at once gives it for a fraction of what it costs write by write. Only files that grow
-//! have it, no more than a quarter of what was written, and none where the disk is nearly full.
+//! have it, no more than a quarter of what was written, and none where the disk is nearly full or is
+//! memory, where room costs the same either way.
 //! The file's length says nothing of it; it is given back when the file is closed, and after a
 //! kill when it is opened again ([`give_back`]).
 
@@ -76,7 +77,12 @@ pub(crate) fn give_back(file: &File) -> io::Result<()> {
 
 #[cfg(target_os = "linux")]
 fn reserve(file: &File, from: u64, bytes: u64) -> io::Result<()> {
-    use rustix::fs::{FallocateFlags, fallocate, fstatvfs};
+    use rustix::fs::{FallocateFlags, fallocate, fstatfs, fstatvfs};
+    /// Type of a file system in memory (statfs(2)).
+    const TMPFS: u32 = 0x0102_1994;
+    if fstatfs(file)?.f_type as u32 == TMPFS {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
     let disk = fstatvfs(file)?;
     if disk.f_bavail.saturating_mul(disk.f_frsize) < FREE * bytes {
         return Err(io::ErrorKind::StorageFull.into());

@@ -25,7 +25,7 @@ use crate::disk;
 /// Requests that wait for the encoder at most: the back-pressure.
 const QUEUE: usize = 32;
 /// Encoded requests that wait for the writer at most.
-const AHEAD: usize = 2;
+const AHEAD: usize = 4;
 /// Requests that share a sync at most.
 const GROUP: usize = 64;
 

@@ -12,6 +12,7 @@ use wasmgate_model::{
     Batch, Column, DeadLetterCause, Kind, Op, Payload, Position, Reject, Rows, Verdict,
 };
 
+use crate::snapshot::lines::next_binary;
 use crate::source_block::source_column;
 use crate::table::{ColumnMask, Table, TableColumn};
 
@@ -83,6 +84,44 @@ pub(crate) fn push_copied<'v>(
     let row = batch.ops.len() as u32;
     batch.ops.push(Op::Snapshot);
     reject(batch, row, failed);
+}
+
+/// The same of a row that came in binary: so many values, each behind its length, -1 for null.
+pub(crate) fn push_copied_binary(table: &Table, batch: &mut Batch, row: &[u8]) {
+    let failed = match &mut batch.payload {
+        Payload::Rows(Rows { current, .. }) => fill_binary(table, current, row),
+        Payload::Documents(_) => None,
+    };
+    let row = batch.ops.len() as u32;
+    batch.ops.push(Op::Snapshot);
+    reject(batch, row, failed);
+}
+
+/// [`fill_columns`] where every column of the rows takes its values as they are.
+fn fill_binary(table: &Table, columns: &mut [Column], row: &[u8]) -> Failed {
+    let mut failed = None;
+    let mut fields = columns.iter_mut().enumerate();
+    let mut rest = row.get(2..).unwrap_or(&[]);
+    for column in &table.columns {
+        let value = next_binary(&mut rest);
+        let (Some(ty), Some(form)) = (&column.ty, &column.form) else { continue };
+        let Some((number, field)) = fields.next() else { break };
+        let before = field.len();
+        let pushed = match value {
+            // Those without a form in records are looked after.
+            Some(TupleValue::Binary(bytes)) if ty.kind != Kind::Decimal => {
+                push_binary(field, ty, form, bytes)
+            }
+            value => Cell { table, image: Image::Whole, column }.push(field, ty, None, value),
+        };
+        if let Err(error) = pushed {
+            failed.get_or_insert((number, error));
+            if field.len() == before {
+                field.push_null();
+            }
+        }
+    }
+    failed
 }
 
 /// Appends an update whose key did not change.

@@ -82,8 +82,17 @@ pub(crate) struct Table {
     pub columns: Vec<TableColumn>,
     /// Updates that change none of the rows' columns give no record.
     pub skip_unchanged: bool,
+    /// No value is masked, or goes to the key alone.
+    plain: bool,
     /// Whether a number without a form in records was met; it is said once.
     pub not_finite: Arc<AtomicBool>,
+}
+
+impl Table {
+    /// Whether every value goes to its own field as it is.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.plain
+    }
 }
 
 /// Ids of schemas. Other sources of the process count from 0 or 1.
@@ -180,7 +189,8 @@ impl Naming {
         let columns = std::mem::take(&mut fields.columns);
         let schema = self.schema(&name, fields, before);
         let skip_unchanged = self.shape.skip_unchanged;
-        Table { name, schema, columns, skip_unchanged, not_finite: Arc::default() }
+        let plain = columns.iter().all(|c| c.mask.is_none() && c.key_only.is_none());
+        Table { name, schema, columns, skip_unchanged, plain, not_finite: Arc::default() }
     }
 
     /// Adds a column of the tuples, and what rows and key have of it.

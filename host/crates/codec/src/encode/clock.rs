@@ -59,7 +59,10 @@ pub(crate) fn write_time_of_day(us: i64, out: &mut Vec<u8>) {
 
 /// `2024-02-29`, with a sign where the year has not four digits.
 fn calendar(days: i64, out: &mut Vec<u8>) {
-    let (year, month, day) = civil_from_days(days);
+    let (year, month, day) = match u32::try_from(days + FIRST_OF_MARCH) {
+        Ok(days @ ..=CENTURIES) => common(days),
+        _ => civil_from_days(days),
+    };
     let ([m1, m2], [d1, d2]) = (two(month as u64), two(day as u64));
     if (0..10_000).contains(&year) {
         let ([y1, y2], [y3, y4]) = (two(year as u64 / 100), two(year as u64 % 100));
@@ -74,6 +77,26 @@ fn calendar(days: i64, out: &mut Vec<u8>) {
         out.extend_from_slice(itoa::Buffer::new().format(year).as_bytes());
     }
     out.extend_from_slice(&[b'-', m1, m2, b'-', d1, d2]);
+}
+
+/// Days from 0000-03-01 to 1970-01-01.
+const FIRST_OF_MARCH: i64 = 719_468;
+/// Days for which [`common`] counts right, from 0000-03-01: to about the year 10,000.
+const CENTURIES: u32 = 3_652_000;
+
+/// The date so many days after 0000-03-01, by multiplications of 32 bits (Neri and Schneider,
+/// "Euclidean affine functions and their application to calendar algorithms").
+fn common(days: u32) -> (i64, i64, i64) {
+    let n1 = 4 * days + 3;
+    let (century, of_century) = (n1 / 146_097, n1 % 146_097 / 4);
+    let product = 2_939_745 * u64::from(4 * of_century + 3);
+    let (year, of_year) = ((product >> 32) as u32, product as u32 / 2_939_745 / 4);
+    let n3 = 2_141 * of_year + 197_913;
+    let (month, day) = (n3 >> 16, (n3 & 0xffff) / 2_141 + 1);
+    // January and February end the year that begins in March.
+    let next = of_year >= 306;
+    let (year, month) = (100 * century + year, if next { month - 12 } else { month });
+    (i64::from(year) + i64::from(next), i64::from(month), i64::from(day))
 }
 
 /// Appends microseconds since midnight as `13:14:15.12`, without zeros at the end.
@@ -108,4 +131,17 @@ fn fraction(us: u64, digits: u8, out: &mut Vec<u8>) {
 
 fn two(value: u64) -> [u8; 2] {
     [b'0' + (value / 10 % 10) as u8, b'0' + (value % 10) as u8]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_common_day_is_the_day_that_it_is() {
+        for days in 0..=CENTURIES {
+            assert_eq!(common(days), civil_from_days(i64::from(days) - FIRST_OF_MARCH), "{days}");
+        }
+        assert_eq!(common(CENTURIES).0, 9999);
+    }
 }

@@ -104,6 +104,7 @@ impl BinaryForm {
 ///
 /// # Errors
 /// The bytes are not a value of the type; nothing was appended.
+#[inline]
 pub fn push_binary(
     column: &mut Column,
     ty: &ColumnType,

@@ -8,7 +8,7 @@ use wasmgate_model::{Batch, Column, Fault, Kind, Payload, Position};
 
 use super::lines::{Format, Lines};
 use crate::assemble::now_us;
-use crate::rows::push_copied;
+use crate::rows::{push_copied, push_copied_binary};
 use crate::source_block::{source_column, source_columns};
 use crate::table::Table;
 
@@ -54,7 +54,11 @@ impl<'a> Filling<'a> {
 
     /// Appends one row of a COPY.
     pub(crate) fn row(&mut self, row: &[u8]) {
-        push_copied(self.table, &mut self.batch, self.lines.values(self.format, row));
+        if self.format == Format::Binary && self.table.is_plain() {
+            push_copied_binary(self.table, &mut self.batch, row);
+        } else {
+            push_copied(self.table, &mut self.batch, self.lines.values(self.format, row));
+        }
         self.bytes += row.len();
     }
 

@@ -106,6 +106,21 @@ fn unescape(field: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(rest);
 }
 
+/// Takes the next value off what is left of a row in binary. `None`: there is none, or not all of
+/// it.
+#[inline]
+pub(crate) fn next_binary<'v>(row: &mut &'v [u8]) -> Option<TupleValue<'v>> {
+    let (length, rest) = row.split_first_chunk::<4>()?;
+    let length = u32::from_be_bytes(*length);
+    if length == NULL {
+        *row = rest;
+        return Some(TupleValue::Null);
+    }
+    let (value, rest) = rest.split_at_checked(length as usize)?;
+    *row = rest;
+    Some(TupleValue::Binary(value))
+}
+
 /// The values of a row, in order.
 pub(crate) struct Values<'v>(Kept<'v>);
 
@@ -126,17 +141,7 @@ impl<'v> Iterator for Values<'v> {
 
     fn next(&mut self) -> Option<TupleValue<'v>> {
         match &mut self.0 {
-            Kept::Binary(row) => {
-                let (length, rest) = row.split_first_chunk::<4>()?;
-                let length = u32::from_be_bytes(*length);
-                if length == NULL {
-                    *row = rest;
-                    return Some(TupleValue::Null);
-                }
-                let (value, rest) = rest.split_at_checked(length as usize)?;
-                *row = rest;
-                Some(TupleValue::Binary(value))
-            }
+            Kept::Binary(row) => next_binary(row),
             Kept::Plain(line) => {
                 let rest = line.take()?;
                 let value = match memchr(b'\t', rest) {
