@@ -1,9 +1,8 @@
 //! Room on the disk ahead of what is written. A file system that is asked for the room of many
 //! writes at once gives it for a fraction of what it costs write by write. Only files that grow
-//! have it, no more than a quarter of what was written, and none where the disk is nearly full or is
-//! memory, where room costs the same either way.
-//! The file's length says nothing of it; it is given back when the file is closed, and after a
-//! kill when it is opened again ([`give_back`]).
+//! have it, no more than a quarter of what was written, and none where the disk is nearly full or
+//! is memory, where room costs the same either way. The file's length says nothing of it; it is
+//! given back when the file is closed, and after a kill when it is opened again ([`give_back`]).
 
 use std::fs::File;
 use std::io;
