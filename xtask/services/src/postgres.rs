@@ -273,6 +273,14 @@ impl Postgres {
         self.dir.join("data")
     }
 
+    /// Lines of the server's log that have these words in them.
+    #[must_use]
+    pub fn logged(&self, words: &str) -> Vec<String> {
+        let text = std::fs::read(self.dir.join("log")).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        text.lines().filter(|line| line.contains(words)).map(str::to_owned).collect()
+    }
+
     /// The last lines of the server's log.
     #[must_use]
     pub fn log(&self) -> String {

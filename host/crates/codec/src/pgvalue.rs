@@ -34,6 +34,9 @@ pub struct TypeInfo {
     /// arrays by the same name after an underscore.
     pub name: String,
     pub kind: PgTypeKind,
+    /// Name of the function that writes the binary form (`typsend`), of a domain its base type's.
+    /// Extensions may share the names of types; `None`: there is no such form, or none to be read.
+    pub sent: Option<String>,
 }
 
 /// The sort of a type that is not built in.

@@ -11,7 +11,7 @@ use wasmgate_codec::pgvalue::{
 use wasmgate_model::{Column, ConnectSchema, ConnectShape};
 
 fn base(name: &str) -> TypeInfo {
-    TypeInfo { name: name.into(), kind: PgTypeKind::Base }
+    TypeInfo { name: name.into(), kind: PgTypeKind::Base, sent: None }
 }
 
 fn extension(name: &str) -> ColumnType {
@@ -246,12 +246,17 @@ fn pg_06_arrays_of_arrays_say_so() {
 fn what_the_reference_leaves_out_is_had_by_option() {
     let all = ValueModes { unknown: true, all_arrays: true, ..ValueModes::default() };
     let some = ValueModes { unknown: true, ..ValueModes::default() };
-    let composite = TypeInfo { name: "comp".into(), kind: PgTypeKind::Other };
+    let composite = TypeInfo { name: "comp".into(), kind: PgTypeKind::Other, sent: None };
     let array = |element, inner: Option<TypeInfo>| TypeInfo {
         name: "_x".into(),
         kind: PgTypeKind::Array { element, inner: inner.map(Box::new) },
+        sent: None,
     };
-    let domain = TypeInfo { name: "d".into(), kind: PgTypeKind::Domain { base: 23, typmod: -1 } };
+    let domain = TypeInfo {
+        name: "d".into(),
+        kind: PgTypeKind::Domain { base: 23, typmod: -1 },
+        sent: None,
+    };
     let cases = [
         (composite.clone(), "(1,\"x\")", Some("\"KDEsIngiKQ==\""), true),
         (base("cube"), "(1)", Some("\"KDEp\""), true),

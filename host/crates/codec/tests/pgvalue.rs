@@ -50,7 +50,7 @@ fn type_of(text: &str, decimal: DecimalMode) -> Option<ColumnType> {
         }
     };
     if name == "hstore" {
-        let info = TypeInfo { name, kind: PgTypeKind::Base };
+        let info = TypeInfo { name, kind: PgTypeKind::Base, sent: None };
         return column_type(99_999, -1, Some(&info), &decimal.into());
     }
     column_type(oid(&name), modifier, None, &decimal.into())
@@ -314,7 +314,7 @@ fn types_without_a_form_are_left_out() {
         assert_eq!(type_of(name, DecimalMode::Precise), None, "{name}");
     }
     for kind in [PgTypeKind::Other, PgTypeKind::Base] {
-        let info = TypeInfo { name: "comp".into(), kind };
+        let info = TypeInfo { name: "comp".into(), kind, sent: None };
         assert_eq!(column_type(50_000, -1, Some(&info), &ValueModes::default()), None);
     }
     assert_eq!(column_type(50_000, -1, None, &ValueModes::default()), None);
@@ -334,7 +334,7 @@ fn user_type(name: &str) -> TypeInfo {
         "comp" => PgTypeKind::Other,
         _ => PgTypeKind::Base,
     };
-    TypeInfo { name: name.to_owned(), kind }
+    TypeInfo { name: name.to_owned(), kind, sent: None }
 }
 
 /// A captured row as a flat row.

@@ -184,17 +184,21 @@ impl Catalog {
     /// What is known about a type.
     pub(crate) async fn type_info(&mut self, oid: u32) -> Result<TypeInfo, Fault> {
         let doing = "cannot read the table's types";
+        // It has lengths of the text as the database has it, and the text as we are sent it.
+        let readable = "(proname <> 'hstore_send' \
+             OR pg_catalog.getdatabaseencoding() IN ('UTF8', 'SQL_ASCII'))";
         let sql = format!(
             "WITH RECURSIVE d(oid, modifier) AS (\
                SELECT {oid}::oid, -1 UNION ALL \
                SELECT t.typbasetype, CASE t.typtypmod WHEN -1 THEN d.modifier ELSE t.typtypmod END \
                FROM d JOIN pg_catalog.pg_type t ON t.oid = d.oid WHERE t.typtype = 'd') \
-             SELECT t.oid, t.typname, t.typtype, t.typcategory, t.typelem, d.modifier \
+             SELECT t.oid, t.typname, t.typtype, t.typcategory, t.typelem, d.modifier, \
+             (SELECT proname FROM pg_catalog.pg_proc p WHERE p.oid = t.typsend AND {readable}) \
              FROM d JOIN pg_catalog.pg_type t ON t.oid = d.oid WHERE t.typtype <> 'd'"
         );
         let rows = self.query(doing, &sql).await?;
         let Some(row) = rows.first() else {
-            return Ok(TypeInfo { name: String::new(), kind: PgTypeKind::Other });
+            return Ok(TypeInfo { name: String::new(), kind: PgTypeKind::Other, sent: None });
         };
         let (inner, name) = (number::<u32>(row, 0), text(row, 1).to_owned());
         let kind = match (text(row, 2), text(row, 3)) {
@@ -213,7 +217,8 @@ impl Catalog {
             ("b", _) => PgTypeKind::Base,
             _ => PgTypeKind::Other,
         };
-        Ok(TypeInfo { name, kind })
+        let sent = Some(text(row, 6).to_owned()).filter(|sent| !sent.is_empty());
+        Ok(TypeInfo { name, kind, sent })
     }
 
     async fn labels(&mut self, oid: u32) -> Result<Arc<[String]>, Fault> {

@@ -54,9 +54,13 @@ impl Driver {
         if let Err(fault) = Box::pin(self.read(prepared)).await
             && fault.kind != FaultKind::Stopped
         {
-            if fault.code() == TEXT_ONLY {
-                text_only.store(true, Ordering::Relaxed);
-            }
+            let text_only = fault.code() == TEXT_ONLY && text_only.swap(true, Ordering::Relaxed);
+            // Asking for text again would change nothing.
+            let fault = match text_only {
+                true => Fault::new(FaultKind::SourceRefused, "values come as text already")
+                    .because(fault),
+                false => fault,
+            };
             drop(events.send(Err(fault)).await);
         }
     }

@@ -109,7 +109,7 @@ impl Who {
             "42704" if error.message.contains("replication slot") => {
                 (FaultKind::SourceLost, lost_advice(slot))
             }
-            _ if not_in_binary(&error.message) => {
+            code if not_in_binary(doing, code, &error.message) => {
                 let what = format!("{doing}: values will come as text");
                 let fault = Fault::new(FaultKind::SourceUnavailable, what).coded(TEXT_ONLY);
                 return fault.because(error);
@@ -146,10 +146,13 @@ pub(crate) fn lost_advice(slot: &str) -> String {
     )
 }
 
+/// What ends a stream.
+pub(crate) const STREAM: &str = "the stream was ended by the server";
+
 /// Whether the server cannot send a type in binary, or knows no such option, as relatives of
-/// Postgres.
-fn not_in_binary(message: &str) -> bool {
-    message.contains("no binary output function")
+/// Postgres. Of the stream no other function can be missing; words may be in any language.
+fn not_in_binary(doing: &str, code: &str, message: &str) -> bool {
+    (code == "42883" && (doing == STREAM || message.contains("no binary output function")))
         || message.contains("unrecognized pgoutput option: binary")
 }
 
@@ -176,13 +179,18 @@ mod tests {
     #[test]
     fn what_cannot_be_sent_in_binary_is_asked_for_as_text() {
         let who = Who { user: "u".into(), database: "d".into(), slot: "s".into() };
-        for (message, code) in [
-            ("no binary output function available for type isbn", TEXT_ONLY),
-            ("unrecognized pgoutput option: binary", TEXT_ONLY),
-            ("unrecognized pgoutput option: messages", "source-refused"),
+        let refused = FaultKind::SourceRefused.label();
+        for (doing, state, message, code) in [
+            (STREAM, "42883", "keine binäre Ausgabefunktion verfügbar für Typ isbn", TEXT_ONLY),
+            ("a", "42883", "no binary output function available for type isbn", TEXT_ONLY),
+            ("a", "42883", "function f() does not exist", refused),
+            ("a", "0A000", "unrecognized pgoutput option: binary", TEXT_ONLY),
+            (STREAM, "0A000", "unrecognized pgoutput option: messages", refused),
         ] {
-            let error = ServerError { message: message.into(), ..ServerError::default() };
-            assert_eq!(who.fault("cannot stream", error).code(), code, "{message}");
+            let (code_of, message) = (state.into(), message.to_owned());
+            let error = ServerError { code: code_of, message, ..ServerError::default() };
+            let shown = error.to_string();
+            assert_eq!(who.fault(doing, error).code(), code, "{doing}: {shown}");
         }
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep_until};
 use wasmgate_model::{Fault, FaultKind};
 
 use crate::assemble::now_us;
-use crate::fault::{ServerError, Who, protocol};
+use crate::fault::{STREAM, ServerError, Who, protocol};
 use crate::gathering::Gathering;
 use crate::wire::Wire;
 
@@ -201,7 +201,7 @@ impl Receiver {
                 None => return Ok(None),
                 Some(frame) if frame.tag == b'E' => {
                     let error = ServerError::parse(&frame.body);
-                    return Err(self.who.fault("the stream was ended by the server", error));
+                    return Err(self.who.fault(STREAM, error));
                 }
                 // CopyDone, CommandComplete: the server shuts down
                 Some(frame) if matches!(frame.tag, b'c' | b'C' | b'Z') => {

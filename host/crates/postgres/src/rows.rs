@@ -218,15 +218,26 @@ pub(crate) fn key_differs(table: &Table, kind: OldKind, old: Tuple<'_>, new: Tup
     let values = old.iter().zip(new.iter()).zip(&table.columns);
     values.into_iter().any(|((old, new), column)| {
         let told = column.key && (column.identity || kind == OldKind::Full);
-        told && new != TupleValue::Unchanged && old != new
+        told && new != TupleValue::Unchanged && differ(column, old, new)
     })
+}
+
+/// Whether two values of a column are others. In binary there are several ways to write an array
+/// (it may have room for nulls and none) or what is no number.
+fn differ(column: &TableColumn, old: TupleValue<'_>, new: TupleValue<'_>) -> bool {
+    let same = |old, new| match (column.text(old), column.text(new)) {
+        (Some(old), Some(new)) => old == new,
+        _ => false,
+    };
+    let binary = |value| matches!(value, TupleValue::Binary(_));
+    old != new && !(binary(old) && binary(new) && same(old, new))
 }
 
 /// Whether an update changes none of the columns that the rows have.
 pub(crate) fn is_unchanged(table: &Table, old: Tuple<'_>, new: Tuple<'_>) -> bool {
     let values = old.iter().zip(new.iter()).zip(&table.columns);
     values.into_iter().all(|((old, new), column)| {
-        column.ty.is_none() || new == TupleValue::Unchanged || old == new
+        column.ty.is_none() || new == TupleValue::Unchanged || !differ(column, old, new)
     })
 }
 

@@ -1,7 +1,7 @@
-//! Whether the stream's values come in binary: pgoutput sends all of them so, or none. They do
-//! where that form is known here of every column of the publication, and come as text where it is
-//! not: types without such a form would stop the server, and forms that are unknown cannot be
-//! read.
+//! Whether the stream's values come in binary: pgoutput is asked for that of all of them at once.
+//! They do where that form is known here of every column that the publication sends, and come as
+//! text where it is not: arrays of types without such a form would stop the server, and forms that
+//! are unknown cannot be read.
 //!
 //! A table may get such a column later, and the log may tell of one that is gone: the source then
 //! opens again, and asks for text from there on.
@@ -50,7 +50,9 @@ pub(crate) async fn unknown(
            AND NOT a.attisdropped \
          JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
          LEFT JOIN pg_catalog.pg_type e ON e.oid = t.typelem \
-         WHERE p.pubname = {} GROUP BY 1 ORDER BY 2",
+         WHERE p.pubname = {} \
+           AND coalesce(to_jsonb(p) -> 'attnames' ? a.attname::text, true) \
+         GROUP BY 1 ORDER BY 2",
         escape_literal(publication)
     );
     let rows = catalog.query("cannot read the publication's types", &sql).await?;

@@ -254,9 +254,11 @@ impl Reader for Worker {
         let Some(mut current) = self.current.take() else {
             return Ok(gone());
         };
+        // Locked first: whoever rewrites the table meanwhile would leave nothing to be seen of it.
         let sql = format!(
-            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT pg_current_snapshot(), {}, \
-             (extract(epoch FROM now()) * 1000000)::int8",
+            "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; LOCK TABLE {} IN ACCESS SHARE MODE; \
+             SELECT pg_current_snapshot(), {}, (extract(epoch FROM now()) * 1000000)::int8",
+            current.published.name.quoted(),
             columns_of(current.published.oid)
         );
         let rows = self.session()?.query(DOING, &sql).await?;

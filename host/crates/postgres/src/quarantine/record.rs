@@ -144,6 +144,8 @@ pub(super) fn read(body: &[u8], sum: [u8; 8]) -> Result<Record, &'static str> {
 struct Type {
     name: String,
     kind: TypeKind,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sent: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -169,7 +171,7 @@ impl From<&TypeInfo> for Type {
             },
             PgTypeKind::Other => TypeKind::Other,
         };
-        Self { name: info.name.clone(), kind }
+        Self { name: info.name.clone(), kind, sent: info.sent.clone() }
     }
 }
 
@@ -184,7 +186,7 @@ impl From<Type> for TypeInfo {
             }
             TypeKind::Other => PgTypeKind::Other,
         };
-        Self { name: stored.name, kind }
+        Self { name: stored.name, kind, sent: stored.sent }
     }
 }
 

@@ -46,8 +46,10 @@ fn info(db: &Db, oid: u32) -> Option<TypeInfo> {
     if is_built_in(oid) {
         return None;
     }
-    let sql =
-        format!("SELECT typname, typtype, typelem, typcategory FROM pg_type WHERE oid = {oid}");
+    let sql = format!(
+        "SELECT typname, typtype, typelem, typcategory, typsend::regproc FROM pg_type \
+         WHERE oid = {oid}"
+    );
     let row = db.sql(&sql);
     let parts: Vec<&str> = row.split('|').collect();
     let element = parts[2].parse().unwrap();
@@ -57,7 +59,7 @@ fn info(db: &Db, oid: u32) -> Option<TypeInfo> {
         ("d", _) => PgTypeKind::Domain { base: 23, typmod: -1 },
         _ => PgTypeKind::Base,
     };
-    Some(TypeInfo { name: parts[0].into(), kind })
+    Some(TypeInfo { name: parts[0].into(), kind, sent: Some(parts[4].into()) })
 }
 
 /// Holds the values of an expression against the server's own text.
@@ -321,23 +323,145 @@ async fn a_type_that_the_server_cannot_send_in_binary_is_no_obstacle() {
     assert_eq!((fault.code(), fault.retry()), ("wire-format", wasmgate_model::Retry::Timed));
     let checkpoint = run.checkpoint.clone();
     drop(run);
+    // The catalog says nothing of it any more, and the log has its row still.
+    db.sql("DROP TABLE u");
     let mut run = Run::of(&source, 10, checkpoint).await.unwrap();
     assert_eq!(run.count(1).await[0].after()["id"], 2);
     assert!(!asked(&db).contains("binary"), "{}", asked(&db));
 }
 
-/// `wire_format: text` is text, in the stream and in copies.
+/// Copies that were asked for in a database whose statements are logged, of a table of its name.
+fn copies(db: &Db) -> Vec<String> {
+    let asked = db.server.logged("COPY ").into_iter();
+    asked.filter(|statement| statement.contains(&db.name)).collect()
+}
+
+/// `wire_format: text` is text, in the stream, in copies and in chunks; without it all are binary.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn text_can_be_asked_for() {
+    for (format, chunks) in [
+        (WireFormat::Text, false),
+        (WireFormat::Text, true),
+        (WireFormat::Auto, false),
+        (WireFormat::Auto, true),
+    ] {
+        if skipped() {
+            return;
+        }
+        let name = format!("as_{format:?}_{chunks}").to_lowercase();
+        let setup = format!(
+            "ALTER DATABASE {name} SET log_statement = 'all'; CREATE TABLE {name}(id int PRIMARY KEY);
+             INSERT INTO {name} VALUES (1)"
+        );
+        let db = Db::new(&name, &setup);
+        let mut settings = db.settings(&[&format!("public.{name}")]);
+        settings.wire_format = format;
+        settings.snapshots.chunked_above = chunks.then_some(0);
+        let mut run = Run::open(&settings, 10).await;
+        assert_eq!(run.count(1).await[0].after()["id"], 1);
+        run.streaming().await;
+        let binary = format == WireFormat::Auto;
+        assert!(asked(&db).contains("START_REPLICATION"), "{}", asked(&db));
+        assert_eq!(asked(&db).contains("binary 'on'"), binary, "{}", asked(&db));
+        let copies = copies(&db);
+        assert!(!copies.is_empty(), "{}", db.server.log());
+        for copy in copies {
+            assert_eq!(copy.contains("(FORMAT binary)"), binary, "{copy}");
+            assert_eq!(copy.contains("FETCH FIRST"), chunks, "{copy}");
+        }
+    }
+}
+
+/// A column that the publication does not send keeps nothing at text.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn columns_that_are_not_published_do_not_count() {
     if skipped() {
         return;
     }
-    let db = Db::new("as_text", "CREATE TABLE t(id int PRIMARY KEY); INSERT INTO t VALUES (1)");
-    let mut settings = db.settings(&["public.t"]);
-    settings.wire_format = WireFormat::Text;
-    let mut run = Run::open(&settings, 10).await;
-    run.count(1).await;
+    let setup = "CREATE TYPE pair AS (a int, b text); CREATE TABLE t(id int PRIMARY KEY, p pair);
+        CREATE PUBLICATION listed FOR TABLE t (id)";
+    let db = Db::new("listed", setup);
+    let mut run = Run::open(&db.settings(&["public.t"]), 10).await;
     run.streaming().await;
-    assert!(asked(&db).contains("START_REPLICATION"), "{}", asked(&db));
+    db.sql("INSERT INTO t VALUES (1, ROW(1, 'x'))");
+    assert_eq!(run.count(1).await[0].after(), &serde_json::json!({ "id": 1 }));
+    assert!(asked(&db).contains("binary 'on'"), "{}", asked(&db));
+}
+
+/// Types of other extensions have the names of well-known ones; their bytes are others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_type_is_known_by_what_writes_its_bytes() {
+    if skipped() {
+        return;
+    }
+    let like = |name: &str, function: &str| {
+        format!(
+            "CREATE TYPE {name}; CREATE FUNCTION {name}_in(cstring) RETURNS {name} IMMUTABLE STRICT
+               LANGUAGE internal AS 'textin';
+             CREATE FUNCTION {name}_out({name}) RETURNS cstring IMMUTABLE STRICT
+               LANGUAGE internal AS 'textout';
+             CREATE FUNCTION {function}({name}) RETURNS bytea IMMUTABLE STRICT
+               LANGUAGE internal AS 'textsend';
+             CREATE TYPE {name} (INPUT = {name}_in, OUTPUT = {name}_out, SEND = {function},
+               LIKE = text);"
+        )
+    };
+    let setup = format!(
+        "{} CREATE TABLE t(id int PRIMARY KEY, v vector); INSERT INTO t VALUES (1, '[1,2]')",
+        like("vector", "_own_vector_send")
+    );
+    let db = Db::new("namesake", &setup);
+    let mut run = Run::open(&db.settings(&["public.t"]), 10).await;
+    let read = run.count(1).await;
+    run.streaming().await;
+    db.sql("INSERT INTO t VALUES (2, '[1,2]')");
+    for event in read.iter().chain(&run.count(1).await) {
+        assert_eq!(event.after()["v"], serde_json::json!([1.0, 2.0]));
+    }
     assert!(!asked(&db).contains("binary"), "{}", asked(&db));
+}
+
+/// An array has room for nulls or has not, whether there are any: it is the same array.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn equal_arrays_of_other_bytes_are_no_change_of_a_key() {
+    if skipped() {
+        return;
+    }
+    let setup = "CREATE TABLE t(id int[] PRIMARY KEY, v int); ALTER TABLE t REPLICA IDENTITY FULL";
+    let db = Db::new("bitmaps", setup);
+    let mut settings = db.settings(&["public.t"]);
+    settings.shape.skip_unchanged = true;
+    let mut run = Run::open(&settings, 10).await;
+    run.streaming().await;
+    db.sql(
+        "INSERT INTO t VALUES ('{1,NULL}'); UPDATE t SET id[2] = 2; UPDATE t SET id = '{1,2}';
+         UPDATE t SET id = '{1,2}', v = 1",
+    );
+    let ops: Vec<&str> = run.count(5).await.into_iter().map(|e| e.op).collect();
+    assert_eq!(ops, ["c", "d", "tombstone", "c", "u"]);
+    assert!(asked(&db).contains("binary 'on'"), "{}", asked(&db));
+}
+
+/// An hstore's lengths are those of the database's encoding, its text is that of ours.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_hstore_of_another_encoding_comes_as_text() {
+    if skipped() {
+        return;
+    }
+    let shared = Db::new("utf8_beside", "");
+    shared.sql(
+        "CREATE DATABASE latin TEMPLATE template0 ENCODING LATIN1 LC_COLLATE 'C' LC_CTYPE 'C'",
+    );
+    let db = Db { server: Arc::clone(&shared.server), name: "latin".into() };
+    db.sql(
+        "CREATE EXTENSION hstore; CREATE TABLE t(id int PRIMARY KEY, h hstore);
+         INSERT INTO t VALUES (1, hstore(chr(233), chr(233) || 'a'))",
+    );
+    let mut run = Run::open(&db.settings(&["public.t"]), 10).await;
+    let read = run.count(1).await;
+    run.streaming().await;
+    db.sql("INSERT INTO t SELECT 2, h FROM t");
+    for event in read.iter().chain(&run.count(1).await) {
+        assert_eq!(event.after()["h"], "{\"é\":\"éa\"}");
+    }
 }

@@ -22,7 +22,7 @@ fn sent(oid: u32, info: Option<&TypeInfo>) -> Option<Sent> {
     match &info.kind {
         PgTypeKind::Enum(_) => Some(Sent::Text),
         PgTypeKind::Domain { base, .. } => sent(*base, None),
-        PgTypeKind::Base => extension(&info.name),
+        PgTypeKind::Base => extension(info.sent.as_deref()?),
         PgTypeKind::Array { element, inner } => {
             sent(*element, inner.as_deref()).map(|sent| array(*element, sent))
         }
@@ -97,16 +97,16 @@ fn range(bound: Sent) -> Sent {
     Sent::Range(Box::new(bound))
 }
 
-/// Types of extensions; those of `isn` have no binary form.
-fn extension(name: &str) -> Option<Sent> {
-    Some(match name {
-        "citext" => Sent::Text,
-        "ltree" | "lquery" => Sent::Versioned,
-        "hstore" => Sent::Hstore,
-        "vector" => Sent::Floats(false),
-        "halfvec" => Sent::Floats(true),
-        "sparsevec" => Sent::Sparse,
-        "geometry" | "geography" => Sent::Geometry,
+/// Types of extensions, by the function that writes the form: their names are taken by others too.
+fn extension(sent: &str) -> Option<Sent> {
+    Some(match sent {
+        "citextsend" => Sent::Text,
+        "ltree_send" | "lquery_send" => Sent::Versioned,
+        "hstore_send" => Sent::Hstore,
+        "vector_send" => Sent::Floats(false),
+        "halfvec_send" => Sent::Floats(true),
+        "sparsevec_send" => Sent::Sparse,
+        "geometry_send" | "geography_send" => Sent::Geometry,
         _ => return None,
     })
 }

@@ -9,6 +9,8 @@ use crate::pgvalue::{ValueError, not};
 const MAX_DIMENSIONS: usize = 6;
 /// Elements of an array, at most (`MaxArraySize`).
 const MAX_ELEMENTS: u64 = 1 << 27;
+/// The server makes no longer text (`MaxAllocSize`).
+const MAX_TEXT: usize = 1 << 30;
 /// Length of a null.
 const NULL: u32 = u32::MAX;
 
@@ -102,6 +104,9 @@ impl Writer<'_> {
             out.extend_from_slice(b"NULL");
             return Ok(());
         };
+        if out.len() > MAX_TEXT {
+            return Err(not("an array whose text is shorter than 1 GiB"));
+        }
         self.scratch.clear();
         self.element.text(bytes, &mut self.scratch)?;
         let between = self.between;

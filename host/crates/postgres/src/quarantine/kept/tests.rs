@@ -30,11 +30,12 @@ fn description(n: u32) -> Arc<Description> {
     let inner = TypeInfo {
         name: "mood".into(),
         kind: PgTypeKind::Enum(["a", "b"].map(String::from).into()),
+        sent: Some("enum_send".into()),
     };
     let array = PgTypeKind::Array { element: 7, inner: Some(Box::new(inner)) };
     let domain = PgTypeKind::Domain { base: n, typmod: -1 };
     let types = [(1, array), (2, domain), (3, PgTypeKind::Base), (4, PgTypeKind::Other)];
-    let types = types.map(|(oid, kind)| (oid, TypeInfo { name: String::new(), kind }));
+    let types = types.map(|(oid, kind)| (oid, TypeInfo { name: String::new(), kind, sent: None }));
     let info =
         TableInfo { types: HashMap::from(types), key: vec!["id".into()], ..TableInfo::default() };
     Arc::new(Description { described: Vec::new(), info })
