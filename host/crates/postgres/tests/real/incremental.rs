@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use wasmgate_capture_kit as kit;
 use wasmgate_capture_kit::beside::{self, Captured, ids, mirror, send, told};
 use wasmgate_model::Checkpoint;
 use wasmgate_postgres::{Settings, Snapshot, Watermarks};
@@ -122,6 +123,41 @@ async fn a_restart_goes_on_at_the_last_chunk_and_never_takes_a_transaction_for_s
     // Nothing is written: chunks stand at a place where the next commit may stand, too.
     database.settings.snapshots.watermarks = Watermarks::ReadOnly;
     beside::goes_on_at_the_last_chunk(&database).await;
+}
+
+/// What is written anew while a chunk waits for it looks empty to a view from before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_table_that_is_rewritten_while_it_is_read_is_read_whole() {
+    if skipped() {
+        return;
+    }
+    let setup = "CREATE TABLE t(id int PRIMARY KEY, v int);
+        INSERT INTO t SELECT i, i FROM generate_series(1, 1000) i";
+    let Database { db, mut settings } = Database::new("rewritten", setup, &["public.t"]);
+    settings.snapshots.chunk_rows = 5;
+    let mut run = Run::open(&settings, 100).await;
+    let data = json!({ "data-collections": ["public.t"] });
+    let sent = send(&run.commands, "execute-snapshot", &data);
+    let mut all = run.until(|all| !ids(all).is_empty()).await;
+    sent.await.unwrap().unwrap();
+    let mut writer = db.session();
+    let rewriting = {
+        let server = std::sync::Arc::clone(&db.server);
+        tokio::task::spawn_blocking(move || {
+            writer.run("BEGIN; ALTER TABLE t ALTER v TYPE bigint").unwrap();
+            let waiting = "SELECT count(*) FROM pg_locks JOIN pg_stat_activity USING (pid) \
+                 WHERE NOT granted AND datname = 'rewritten' AND mode = 'AccessShareLock'";
+            kit::until(|| (server.psql("rewritten", waiting).unwrap() != "0").then_some(()));
+            writer.run("COMMIT").unwrap();
+        })
+    };
+    all.extend(run.until(|_| rewriting.is_finished()).await);
+    rewriting.await.unwrap();
+    let scanned = |all: &[Event]| told(all, "TABLE_SCAN_COMPLETED");
+    if scanned(&all) == 0 {
+        all.extend(run.until(|more| scanned(more) > 0).await);
+    }
+    assert_eq!(ids(&all), (1..=1000).collect::<Vec<i64>>());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
