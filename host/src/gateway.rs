@@ -52,7 +52,7 @@ impl Process {
     }
 
     fn view(&self, status: ModuleStatus) -> ModuleView {
-        let active = self.modules.library().get(&status.name);
+        let active = self.modules.known().get(&status.name);
         let identity = active.as_ref().map(Loaded::identity);
         let schema = identity.and_then(|i| serde_json::from_str(&i.config_schema).ok());
         let kept = |versions: Vec<(String, String)>| {
@@ -153,7 +153,7 @@ impl Gateway for Process {
     }
 
     fn modules(&self) -> Vec<ModuleView> {
-        let statuses = self.modules.library().list().into_iter();
+        let statuses = self.modules.known().list().into_iter();
         statuses.map(|status| self.view(status)).collect()
     }
 
@@ -217,7 +217,7 @@ impl Gateway for Process {
             }
             NotRolledBack::Fault(fault) => refused(&fault),
         })?;
-        let mut statuses = self.modules.library().list().into_iter();
+        let mut statuses = self.modules.known().list().into_iter();
         let status = statuses.find(|status| status.name == name);
         let status = status.ok_or_else(|| ApiError::module_unknown(name))?;
         Ok(self.view(status))

@@ -31,7 +31,7 @@ pub(crate) struct Outcome {
 
 /// The modules of the process. Calls block while modules compile.
 pub(crate) struct Modules {
-    library: Arc<Library>,
+    known: Arc<Library>,
     users: Vec<User>,
     telemetry: Arc<Telemetry>,
     /// Changes are made one after the other.
@@ -82,9 +82,9 @@ fn own_metrics(metrics: BTreeMap<String, MetricValue>) -> Vec<(String, OwnMetric
 }
 
 impl Modules {
-    pub(crate) fn new(library: Arc<Library>, users: Vec<User>, telemetry: Arc<Telemetry>) -> Self {
+    pub(crate) fn new(known: Arc<Library>, users: Vec<User>, telemetry: Arc<Telemetry>) -> Self {
         let (turn, refused, deleted, held, configs) = Default::default();
-        Self { library, users, telemetry, turn, refused, deleted, held, configs, cases: None }
+        Self { known, users, telemetry, turn, refused, deleted, held, configs, cases: None }
     }
 
     /// Holds every new version against the cases of `dir/NAME.cases`, where there are some.
@@ -115,14 +115,14 @@ impl Modules {
         self
     }
 
-    pub(crate) fn library(&self) -> &Library {
-        &self.library
+    pub(crate) fn known(&self) -> &Library {
+        &self.known
     }
 
     /// What every active module cost and measured so far.
     pub(crate) fn samples(&self) -> Vec<ModuleSample> {
-        let own = self.library.runtime().metrics();
-        let active = self.library.list().into_iter().filter(|m| m.state == ModuleState::Active);
+        let own = self.known.runtime().metrics();
+        let active = self.known.list().into_iter().filter(|m| m.state == ModuleState::Active);
         let sample = |m: wasmgate_wasm::ModuleStatus| ModuleSample {
             own: own.get(&m.name).map(|own| own_metrics(own.snapshot())).unwrap_or_default(),
             module: m.name,
@@ -156,7 +156,7 @@ impl Modules {
     fn look(&self) -> Result<Outcome, Fault> {
         let mut outcome = Outcome::default();
         let before = self.errors();
-        for change in self.library.scan()? {
+        for change in self.known.scan()? {
             let (name, removed) = (change.name.clone(), change.kind == ChangeKind::Removed);
             match self.take(change) {
                 Ok(()) if removed => outcome.removed.push(name),
@@ -197,10 +197,10 @@ impl Modules {
     /// It is no module, or a pipeline cannot work with it; the old version runs on.
     pub(crate) fn put(&self, name: &str, component: &[u8]) -> Result<Option<Loaded>, Fault> {
         let _turn = lock(&self.turn);
-        let proposed = self.library.propose(name, component).inspect_err(|fault| {
+        let proposed = self.known.propose(name, component).inspect_err(|fault| {
             self.count(name, "rejected");
             // Names that only ever came with rubbish are not kept.
-            if self.library.get(name).is_some() {
+            if self.known.get(name).is_some() {
                 lock(&self.refused).insert(name.to_owned(), fault.chain());
             }
         });
@@ -218,10 +218,10 @@ impl Modules {
     /// # Errors
     /// As [`Modules::put`].
     pub(crate) fn try_out(&self, name: &str, component: &[u8]) -> Result<Loaded, Fault> {
-        let change = self.library.propose(name, component)?;
+        let change = self.known.propose(name, component)?;
         let verdict = self.fits(&change).and_then(|()| self.does_its_cases(&change));
         let module = change.module.clone();
-        self.library.withdraw(change);
+        self.known.withdraw(change);
         verdict.and_then(|()| module.ok_or_else(|| refusal("it is no module")))
     }
 
@@ -237,7 +237,7 @@ impl Modules {
     pub(crate) fn roll_back(&self, name: &str, sha256: Option<&str>) -> Result<(), NotRolledBack> {
         let _turn = lock(&self.turn);
         // Asked in turn: another rollback may just have taken the last one.
-        let mut statuses = self.library.list().into_iter();
+        let mut statuses = self.known.list().into_iter();
         let Some(status) = statuses.find(|status| status.name == name) else {
             return Err(NotRolledBack::Gone);
         };
@@ -249,8 +249,8 @@ impl Modules {
             return Err(NotRolledBack::NotKept);
         }
         let change = match sha256 {
-            Some(sha256) => self.library.rollback_to(name, sha256),
-            None => self.library.rollback(name),
+            Some(sha256) => self.known.rollback_to(name, sha256),
+            None => self.known.rollback(name),
         };
         let change = change.map_err(NotRolledBack::Fault)?;
         // Not held against its cases: those that lie there may belong to the version it replaces.
@@ -267,8 +267,8 @@ impl Modules {
     pub(crate) fn remove(&self, name: &str, force: bool) -> Result<Vec<String>, NotRemoved> {
         let _turn = lock(&self.turn);
         // Asked in turn: another request may just have removed it.
-        if self.library.get(name).is_none() {
-            let known = self.library.list().iter().any(|status| status.name == name);
+        if self.known.get(name).is_none() {
+            let known = self.known.list().iter().any(|status| status.name == name);
             return Err(if known { NotRemoved::NotActive } else { NotRemoved::Gone });
         }
         let users = self.used_by(name);
@@ -276,10 +276,10 @@ impl Modules {
             return Err(NotRemoved::Used(users));
         }
         if users.is_empty() {
-            let removal = self.library.remove(name).map_err(NotRemoved::Fault)?;
-            self.library.accept(removal).map_err(NotRemoved::Fault)?;
+            let removal = self.known.remove(name).map_err(NotRemoved::Fault)?;
+            self.known.accept(removal).map_err(NotRemoved::Fault)?;
         } else {
-            self.library.bury(name).map_err(NotRemoved::Fault)?;
+            self.known.bury(name).map_err(NotRemoved::Fault)?;
             lock(&self.deleted).insert(name.to_owned());
         }
         lock(&self.refused).remove(name);
@@ -301,7 +301,7 @@ impl Modules {
             return Ok(());
         };
         for name in names.into_keys() {
-            let Some(module) = self.library.get(&name) else {
+            let Some(module) = self.known.get(&name) else {
                 // Where its file loads now, it is taken in for every pipeline that waits for it.
                 self.load_again(&name)?;
                 continue;
@@ -318,9 +318,9 @@ impl Modules {
 
     /// Looks once more at a file that was refused.
     fn load_again(&self, name: &str) -> Result<(), Fault> {
-        self.library.look_again(name);
+        self.known.look_again(name);
         self.look()?;
-        if self.library.get(name).is_some() {
+        if self.known.get(name).is_some() {
             return Ok(());
         }
         let reason = self.errors().remove(name);
@@ -375,7 +375,7 @@ impl Modules {
     /// How pipelines use a module, and how they are.
     pub(crate) fn uses(&self, name: &str) -> Vec<UseView> {
         let users = self.users.iter().filter(|user| user.uses(name));
-        users.flat_map(|user| user.uses_of(name, self.library.get(name).as_ref())).collect()
+        users.flat_map(|user| user.uses_of(name, self.known.get(name).as_ref())).collect()
     }
 
     fn take(&self, change: Change) -> Result<(), Fault> {
@@ -395,11 +395,11 @@ impl Modules {
 
     fn conclude(&self, change: Change, verdict: Result<(), Fault>) -> Result<(), Fault> {
         if let Err(fault) = verdict {
-            self.library.reject(&change, &fault.chain())?;
+            self.known.reject(&change, &fault.chain())?;
             return Err(fault);
         }
         let (name, module) = (change.name.clone(), change.module.clone());
-        self.library.accept(change)?;
+        self.known.accept(change)?;
         let Some(module) = module else {
             tracing::info!(module = name, "module removed");
             return Ok(());
@@ -412,7 +412,7 @@ impl Modules {
         lock(&self.deleted).remove(&name);
         self.users.iter().try_for_each(|user| user.swap(&name, &module))?;
         let configs = self.configs.get(&name).into_iter().flatten();
-        self.library.note_opened(&name, configs.map(String::as_str));
+        self.known.note_opened(&name, configs.map(String::as_str));
         for user in &self.users {
             if self.release(user.pipeline.name(), &name) {
                 user.pipeline.resume();
@@ -438,7 +438,7 @@ impl Modules {
 
     /// Why modules were rejected last, by name.
     fn errors(&self) -> BTreeMap<String, String> {
-        let statuses = self.library.list().into_iter();
+        let statuses = self.known.list().into_iter();
         statuses.filter_map(|status| Some((status.name, status.error?))).collect()
     }
 

@@ -76,7 +76,7 @@ pub(crate) fn run(files: Files<'_>, until_complete: bool) -> Result<(), Failure>
         .enable_all()
         .build()
         .map_err(|error| Failure::Runtime(format!("cannot start: {error}")))?;
-    let parts = Parts { config, chains, deleted, library: Arc::new(library), store };
+    let parts = Parts { config, chains, deleted, known: Arc::new(library), store };
     let result = tokio.block_on(Box::pin(serve(parts, until_complete)));
     tokio.shutdown_timeout(Duration::from_secs(1));
     result
@@ -164,7 +164,7 @@ struct Parts {
     chains: Vec<Chain>,
     /// Modules that pipelines use, and that were deleted by force.
     deleted: BTreeSet<String>,
-    library: Arc<Library>,
+    known: Arc<Library>,
     store: Arc<dyn CheckpointStore>,
 }
 
@@ -185,7 +185,7 @@ async fn serve(parts: Parts, until_complete: bool) -> Result<(), Failure> {
         policy: chain.policy.as_ref().map(|(policy, _)| Arc::clone(policy)),
     });
     let users = users.collect();
-    let modules = Modules::new(Arc::clone(&parts.library), users, Arc::clone(&telemetry))
+    let modules = Modules::new(Arc::clone(&parts.known), users, Arc::clone(&telemetry))
         .with_cases(parts.config.modules.dir.clone())
         .with_deleted(parts.deleted.clone())
         .with_held(held(&parts))
