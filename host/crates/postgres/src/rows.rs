@@ -81,9 +81,7 @@ pub(crate) fn push_copied<'v>(
     values: impl Iterator<Item = TupleValue<'v>>,
 ) {
     let failed = fill(table, batch, Image::Whole, values, None);
-    let row = batch.ops.len() as u32;
-    batch.ops.push(Op::Snapshot);
-    reject(batch, row, failed);
+    end_copied(batch, failed);
 }
 
 /// The same of a row that came in binary: so many values, each behind its length, -1 for null.
@@ -92,6 +90,10 @@ pub(crate) fn push_copied_binary(table: &Table, batch: &mut Batch, row: &[u8]) {
         Payload::Rows(Rows { current, .. }) => fill_binary(table, current, row),
         Payload::Documents(_) => None,
     };
+    end_copied(batch, failed);
+}
+
+fn end_copied(batch: &mut Batch, failed: Failed) {
     let row = batch.ops.len() as u32;
     batch.ops.push(Op::Snapshot);
     reject(batch, row, failed);

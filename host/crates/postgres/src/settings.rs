@@ -37,8 +37,8 @@ pub enum Snapshot {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WireFormat {
     /// In binary where that form is known here of every type that would come so: in a copy of the
-    /// columns of its table, in the stream of all columns of the publication, for there it is all
-    /// or none. Else as text.
+    /// columns of its table, in the stream of all columns that the publication sends, for there it
+    /// is asked for once. Else as text.
     #[default]
     Auto,
     /// As text.
